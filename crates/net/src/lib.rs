@@ -1,0 +1,23 @@
+//! DICOM associations on tokio, the service classes, and the retrieve engine.
+//!
+//! The modules, in the order to read them:
+//!
+//! - [`node`]: where a peer is: `AET@host:port`;
+//! - [`association`]: the driver that moves a [`dicomet_proto::association`] over a transport;
+//! - [`connect`], [`listen`], [`accept`]: how an association begins, from either end;
+//! - [`service`]: the DIMSE services, each with its SCU and SCP;
+//! - [`retrieve`]: find, plan, get, verify;
+//! - [`error`]: what can go wrong, and whose fault it is.
+
+pub mod accept;
+pub mod association;
+pub mod connect;
+pub mod error;
+pub mod listen;
+pub mod node;
+pub mod retrieve;
+pub mod service;
+
+pub use association::Association;
+pub use error::Error;
+pub use node::Node;

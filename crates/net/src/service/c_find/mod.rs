@@ -1,0 +1,4 @@
+//! C-FIND, as SCU and as SCP.
+
+pub mod scp;
+pub mod scu;

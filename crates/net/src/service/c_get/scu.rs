@@ -1,0 +1,1 @@
+//! C-GET as SCU.

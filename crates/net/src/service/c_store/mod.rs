@@ -1,0 +1,4 @@
+//! C-STORE, as SCU and as SCP.
+
+pub mod scp;
+pub mod scu;

@@ -1,0 +1,118 @@
+//! Negotiation as pure functions: what a requestor proposes, what an acceptor answers, what then holds.
+//! PS3.8 7.1.1 and 9.3, PS3.7 Annex D.3.
+
+use bytes::Bytes;
+
+use crate::pdu::{
+    AssociateRj, AssociateRq, AsyncOperationsWindow, ContextId, ContextResultReason, ExtendedNegotiation,
+    RoleSelection, UserIdentityRequest,
+};
+use crate::{AeTitle, Uid};
+
+/// What a requestor proposes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    /// Our AE title.
+    pub calling_ae_title: AeTitle,
+    /// The peer's AE title.
+    pub called_ae_title: AeTitle,
+    /// Abstract syntax and transfer syntaxes; the context at place n has the ID 2n+1. At most 128.
+    pub contexts: Vec<(Uid, Vec<Uid>)>,
+    /// Role selections.
+    pub role_selections: Vec<RoleSelection>,
+    /// The asynchronous operations window; `None` leaves the item out, which means 1 and 1.
+    pub async_operations_window: Option<AsyncOperationsWindow>,
+    /// SOP class extended negotiations.
+    pub extended_negotiations: Vec<ExtendedNegotiation>,
+    /// User identity.
+    pub user_identity: Option<UserIdentityRequest>,
+}
+
+/// What holds once an association stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Negotiated {
+    /// Calling AE title: the requestor's.
+    pub calling_ae_title: AeTitle,
+    /// Called AE title: the acceptor's.
+    pub called_ae_title: AeTitle,
+    /// Accepted presentation contexts, in ascending order of their IDs.
+    pub contexts: Vec<Context>,
+    /// Presentation contexts that were not accepted.
+    pub refused_contexts: Vec<RefusedContext>,
+    /// The longest P-DATA-TF the peer takes; `None` when it states no limit.
+    pub peer_max_pdu_length: Option<u32>,
+    /// The window that holds: 1 and 1 when not negotiated.
+    pub async_operations_window: AsyncOperationsWindow,
+    /// Whether the peer answered any role selection at all. Some PACS never do.
+    pub roles_answered: bool,
+    /// Extended negotiation as answered.
+    pub extended_negotiations: Vec<ExtendedNegotiation>,
+    /// User identity server response.
+    pub user_identity_response: Option<Bytes>,
+    /// The peer's Implementation Class UID.
+    pub peer_implementation_class_uid: Option<Uid>,
+    /// The peer's implementation version name.
+    pub peer_implementation_version_name: Option<String>,
+}
+
+/// An accepted presentation context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// Presentation context ID.
+    pub id: ContextId,
+    /// Abstract syntax: a SOP class.
+    pub abstract_syntax: Uid,
+    /// The transfer syntax that was chosen.
+    pub transfer_syntax: Uid,
+    /// Whether the association-requestor may be SCU.
+    pub requestor_is_scu: bool,
+    /// Whether the association-requestor may be SCP.
+    pub requestor_is_scp: bool,
+}
+
+/// A presentation context that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedContext {
+    /// Abstract syntax: a SOP class.
+    pub abstract_syntax: Uid,
+    /// The transfer syntaxes that were proposed.
+    pub transfer_syntaxes: Vec<Uid>,
+    /// Why.
+    pub reason: ContextResultReason,
+}
+
+/// What an acceptor supports: asked once for every proposed context and role.
+pub trait Support {
+    /// Which of the proposed transfer syntaxes to take for an abstract syntax; `Err` is the reason of refusal.
+    ///
+    /// # Errors
+    /// [`ContextResultReason`] for the answer; never `Acceptance`.
+    fn transfer_syntax(&self, abstract_syntax: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason>;
+
+    /// The roles of the requestor that we grant, of those it asks for.
+    fn roles(&self, asked: &RoleSelection) -> RoleSelection;
+
+    /// Answers SOP class extended negotiation; `None` leaves it out.
+    fn extended_negotiation(&self, asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation>;
+
+    /// The window we grant, of what is asked; 0 never comes out where a bound is ours to give.
+    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow;
+}
+
+/// An acceptor's yes: made by [`answer`], given to [`super::Association::accept`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acceptance {
+    /// The answer as it goes over the wire; maximum length and implementation are filled in by the association.
+    pub associate_ac: crate::pdu::AssociateAc,
+    /// What then holds.
+    pub negotiated: Negotiated,
+}
+
+/// Answers an A-ASSOCIATE-RQ by what is supported. Whether the AE titles are welcome is decided before.
+///
+/// # Errors
+/// The rejection for a wrong application context, protocol version, or AE titles that break their grammar.
+pub fn answer(request: &AssociateRq, support: &dyn Support) -> Result<Acceptance, AssociateRj> {
+    let _ = (request, support);
+    todo!()
+}

@@ -1,0 +1,36 @@
+//! C-GET, PS3.7 9.1.3 and 9.3.3.
+
+use dicom_core::Tag;
+
+use super::{Counters, DataSetType, MessageId, Priority, Status};
+use crate::Uid;
+
+/// C-GET-RQ. An identifier always follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CGetRq {
+    /// Message ID (0000,0110).
+    pub message_id: MessageId,
+    /// Affected SOP Class UID (0000,0002): the information model.
+    pub affected_sop_class_uid: Uid,
+    /// Priority (0000,0700).
+    pub priority: Priority,
+}
+
+/// C-GET-RSP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CGetRsp {
+    /// Message ID Being Responded To (0000,0120).
+    pub message_id: MessageId,
+    /// Affected SOP Class UID (0000,0002), optional in a response.
+    pub affected_sop_class_uid: Option<Uid>,
+    /// Status (0000,0900).
+    pub status: Status,
+    /// (0000,1020) to (0000,1023).
+    pub counters: Counters,
+    /// Whether an identifier with the Failed SOP Instance UID List follows.
+    pub identifier: DataSetType,
+    /// Error Comment (0000,0902).
+    pub error_comment: Option<String>,
+    /// Offending Element (0000,0901).
+    pub offending_elements: Vec<Tag>,
+}
