@@ -13,10 +13,9 @@ use super::escape::{self, ESC};
 use super::graphic::{self, G0, G1};
 
 pub(super) fn decode(repertoire: &Repertoire, bytes: &[u8], kind: TextKind) -> String {
-    if repertoire.initial_g0 == G0::Ascii && !bytes.contains(&ESC) {
-        if bytes.is_ascii() || repertoire.initial_g1 == G1::Utf8 {
-            return String::from_utf8_lossy(bytes).into_owned();
-        }
+    let is_utf8 = bytes.is_ascii() || repertoire.initial_g1 == G1::Utf8;
+    if is_utf8 && repertoire.initial_g0 == G0::Ascii && !bytes.contains(&ESC) {
+        return String::from_utf8_lossy(bytes).into_owned();
     }
     let mut reader = Reader::new(repertoire, bytes, kind);
     while reader.step() {}
@@ -71,12 +70,12 @@ impl<'a> Reader<'a> {
     }
 
     fn lower_half(&mut self, byte: u8, after: &[u8]) {
-        if self.g0.width() == 2 {
-            if let Some(&trail @ 0x21..=0x7E) = after.first() {
-                self.push(self.g0.decode_pair(byte, trail), 2);
-                return;
-            }
-            // Half a character: the writer forgot to switch back. What stands here is ASCII.
+        // Half a character in a double-byte set means that the writer forgot to switch back: it is ASCII.
+        if let Some(&trail @ 0x21..=0x7E) = after.first()
+            && self.g0.width() == 2
+        {
+            self.push(self.g0.decode_pair(byte, trail), 2);
+            return;
         }
         if self.kind.is_delimiter(byte) {
             self.reset();
