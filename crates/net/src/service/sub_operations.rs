@@ -225,7 +225,7 @@ pub async fn perform<I: Instances>(
         to_begin: total,
         counts: SubOperations::new(total),
         reported: SubOperations::new(total),
-        last_pending: now - pace.pending_interval,
+        last_pending: now.checked_sub(pace.pending_interval).unwrap_or(now),
         last_response: now,
         outstanding: HashMap::new(),
         failed: Vec::new(),
@@ -643,5 +643,23 @@ async fn answer_meanwhile(
         }
         // Responses to nothing, and what is no service of ours.
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_failed_instances_that_explicit_vr_cannot_hold_is_cut_and_says_so() {
+        let failed: Vec<Uid> =
+            (0..5000).map(|number| Uid::new(format!("1.2.826.0.1.3680043.{number}")).unwrap()).collect();
+        let (identifier, comment) = failed_list(&failed, &uids::EXPLICIT_VR_LITTLE_ENDIAN);
+        assert!(identifier.unwrap().len() < 65_600);
+        assert!(comment.unwrap().contains("cut"));
+        let (identifier, comment) = failed_list(&failed, &uids::IMPLICIT_VR_LITTLE_ENDIAN);
+        assert!(identifier.unwrap().len() > 100_000);
+        assert_eq!(comment, None);
+        assert_eq!(failed_list(&[], &uids::EXPLICIT_VR_LITTLE_ENDIAN), (None, None));
     }
 }

@@ -36,8 +36,8 @@ pub(super) fn find_query(
     Ok(query)
 }
 
-/// Reads the identifier of a C-GET-RQ or C-MOVE-RQ: the unique key of its level must be there, or it would mean the
-/// whole archive. The keys above may be missing, since a UID needs none.
+/// Reads the identifier of a C-GET-RQ or C-MOVE-RQ, of which only unique keys count (PS3.4 C.4.3.1.3.1). That of its
+/// level must be there, or it would mean the whole archive. Those above may be missing, since a UID needs none.
 ///
 /// # Errors
 /// As [`find_query`].
@@ -45,12 +45,18 @@ pub(super) fn retrieve_query(
     sop_class: &Uid,
     identifier: Result<DataSet, DataSetError>,
 ) -> Result<Query, Refusal> {
-    let query = query(sop_class, identifier)?;
-    let key = unique_key(query.level);
-    match query.keys.text(key) {
-        Some(value) if !value.contains(['*', '?']) => Ok(query),
-        _ => Err(mismatch("the unique key of the level is missing").offending(key)),
+    let Query { model, level, keys: given } = query(sop_class, identifier)?;
+    let key = unique_key(level);
+    if !given.text(key).is_some_and(|value| !value.contains(['*', '?'])) {
+        return Err(mismatch("the unique key of the level is missing").offending(key));
     }
+    let mut keys = DataSet::new();
+    for key in [PATIENT_ID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID] {
+        if given.text(key).is_some() {
+            keys.copy(key, &given);
+        }
+    }
+    Ok(Query { model, level, keys })
 }
 
 fn query(sop_class: &Uid, identifier: Result<DataSet, DataSetError>) -> Result<Query, Refusal> {

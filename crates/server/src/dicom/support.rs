@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use dicomet_proto::Uid;
-use dicomet_proto::association::negotiation::Support;
+use dicomet_proto::association::negotiation::{Negotiated, Support};
 use dicomet_proto::dataset::dictionary::{storage_sop_classes, uids};
 use dicomet_proto::pdu::{
     AssociateRq, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection,
@@ -120,4 +120,12 @@ impl Support for ArchiveSupport {
         let bound = |asked| if asked == 0 { self.max_window } else { self.max_window.min(asked) };
         AsyncOperationsWindow { invoked: bound(asked.invoked), performed: bound(asked.performed) }
     }
+}
+
+/// Whether relational queries were granted for an information model.
+pub(super) fn is_relational(negotiated: &Negotiated, sop_class: &Uid) -> bool {
+    negotiated
+        .extended_negotiations
+        .iter()
+        .any(|granted| granted.sop_class_uid == *sop_class && granted.information.first() == Some(&1))
 }
