@@ -88,7 +88,7 @@ impl Instances for Shelf {
         Some(instance)
     }
 
-    async fn open(&mut self) -> io::Result<Memory> {
+    async fn open(&mut self, _: &Uid) -> io::Result<Memory> {
         let data = self.current.take().ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(Memory { data, sent: 0 })
     }

@@ -39,7 +39,7 @@ pub struct Instance {
     pub sop_class: Uid,
     /// SOP Instance UID.
     pub sop_instance: Uid,
-    /// The transfer syntax it is stored in, in which alone it can be sent.
+    /// The transfer syntax it is stored in, and is sent in where the receiver takes that.
     pub transfer_syntax: Uid,
 }
 
@@ -54,12 +54,20 @@ pub trait Instances: Send {
     /// The next instance; `None` after the last.
     fn next(&mut self) -> impl Future<Output = Option<Instance>> + Send;
 
-    /// Opens the data set of the instance that [`Instances::next`] gave last. What can be found wrong with it
-    /// should be found here: an error here fails this instance alone, one in the middle ends the association.
+    /// Whether an instance can be sent in another transfer syntax than the one it is stored in. Asked only when
+    /// no context has that one.
+    fn converts(&self, instance: &Instance, transfer_syntax: &Uid) -> bool {
+        let _ = (instance, transfer_syntax);
+        false
+    }
+
+    /// Opens the data set of the instance that [`Instances::next`] gave last, to be sent in a transfer syntax:
+    /// its own, or one that [`Instances::converts`] said yes to. What can be found wrong with it should be found
+    /// here: an error here fails this instance alone, one in the middle ends the association.
     ///
     /// # Errors
     /// Whatever keeps it from being read.
-    fn open(&mut self) -> impl Future<Output = io::Result<Self::Source>> + Send;
+    fn open(&mut self, transfer_syntax: &Uid) -> impl Future<Output = io::Result<Self::Source>> + Send;
 }
 
 /// Where the instances go.
@@ -338,7 +346,7 @@ impl<I: Instances> Performance<'_, I> {
             self.fail_to_begin(instance.sop_instance);
             return Ok(());
         };
-        let mut source = match self.instances.open().await {
+        let mut source = match self.instances.open(&context.transfer_syntax).await {
             Ok(source) => source,
             Err(error) => {
                 tracing::error!(sop_instance = %instance.sop_instance, %error, "sub-operation failed: the instance cannot be read");
@@ -384,19 +392,23 @@ impl<I: Instances> Performance<'_, I> {
         }
     }
 
-    /// The presentation context to send an instance on: its SOP class in the transfer syntax it is stored in,
-    /// where the receiver has the SCP role.
+    /// The presentation context to send an instance on: its SOP class, where the receiver has the SCP role, in the
+    /// transfer syntax it is stored in, or else in the first that it can be converted to.
     fn context_for(&self, instance: &Instance) -> Option<Context> {
         let (negotiated, we_requested) = match (self.line, &self.other) {
             (Line::Other, Some(other)) => (other.negotiated(), true),
             _ => (self.requestor.negotiated(), false),
         };
-        negotiated
-            .contexts
-            .iter()
-            .filter(|context| context.abstract_syntax == instance.sop_class)
-            .filter(|context| if we_requested { context.requestor_is_scu } else { context.requestor_is_scp })
+        let fitting = || {
+            let of_class =
+                negotiated.contexts.iter().filter(|context| context.abstract_syntax == instance.sop_class);
+            of_class.filter(|context| if we_requested { context.requestor_is_scu } else { context.requestor_is_scp })
+        };
+        fitting()
             .find(|context| context.transfer_syntax == instance.transfer_syntax)
+            .or_else(|| {
+                fitting().find(|context| self.instances.converts(instance, &context.transfer_syntax))
+            })
             .cloned()
     }
 

@@ -3,6 +3,7 @@
 mod echo;
 mod find;
 mod identifier;
+mod reencode;
 mod retrieve;
 mod store;
 mod support;

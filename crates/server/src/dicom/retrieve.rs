@@ -9,11 +9,13 @@ use dicomet_net::association::Source;
 use dicomet_net::service::c_get;
 use dicomet_net::service::sub_operations::{Instance, Instances, Operation};
 use dicomet_net::{Association, Error};
+use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{CGetRq, CMoveRq, Refusal, Status};
 
 use super::identifier;
+use super::reencode::{self, Reencoded};
 use crate::Server;
 
 /// Answers a C-GET-RQ; says how many bytes were sent.
@@ -111,28 +113,50 @@ impl Instances for Stored {
         Some(instance)
     }
 
+    fn converts(&self, instance: &Instance, transfer_syntax: &Uid) -> bool {
+        reencode::is_possible(&instance.transfer_syntax, transfer_syntax)
+    }
+
     /// Opens inline: some ten microseconds, and a thread switch would cost more.
-    async fn open(&mut self) -> io::Result<BlobSource> {
+    async fn open(&mut self, transfer_syntax: &Uid) -> io::Result<BlobSource> {
         let stored = self.current.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let blob = self.archive.open_instance(stored).map_err(io::Error::other)?;
-        Ok(BlobSource { remaining: blob.length(), blob })
+        let length = blob.length();
+        if *transfer_syntax == stored.transfer_syntax {
+            return Ok(BlobSource::AsStored { blob, remaining: length });
+        }
+        let (file, offset) = blob.into_file();
+        let reading = {
+            let transfer_syntax = transfer_syntax.clone();
+            move || Reencoded::new(file, offset, length, &transfer_syntax)
+        };
+        let reencoded = tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)??;
+        Ok(BlobSource::Reencoded(Box::new(reencoded)))
     }
 }
 
 /// A blob as it is sent.
-struct BlobSource {
-    blob: Blob,
-    remaining: u64,
+enum BlobSource {
+    AsStored { blob: Blob, remaining: u64 },
+    Reencoded(Box<Reencoded>),
 }
 
 impl Source for BlobSource {
     fn remaining(&self) -> u64 {
-        self.remaining
+        match self {
+            BlobSource::AsStored { remaining, .. } => *remaining,
+            BlobSource::Reencoded(reencoded) => reencoded.remaining(),
+        }
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.blob.read(buffer)?;
-        self.remaining = self.remaining.saturating_sub(length as u64);
-        Ok(length)
+        match self {
+            BlobSource::AsStored { blob, remaining } => {
+                let length = blob.read(buffer)?;
+                *remaining = remaining.saturating_sub(length as u64);
+                Ok(length)
+            }
+            BlobSource::Reencoded(reencoded) => reencoded.read(buffer),
+        }
     }
 }
