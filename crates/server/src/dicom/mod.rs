@@ -98,7 +98,7 @@ async fn talk(
         let request = tokio::select! {
             biased;
             request = next_request(&mut association) => request?,
-            _ = stopped.wait_for(|stopped| *stopped) => {
+            () = asked_to_stop(&mut stopped) => {
                 association.abort().await;
                 return Ok(());
             }
@@ -108,6 +108,11 @@ async fn talk(
             None => return association.respond_release().await,
         }
     }
+}
+
+/// Waits until the server is to stop. What `wait_for` gives must not live across an await: it holds a lock.
+async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await.map(drop);
 }
 
 /// Accepts an association, or rejects it.
@@ -128,7 +133,7 @@ async fn admit(
         requested.reject(rejection).await;
         return Err(Error::Rejected(rejection));
     }
-    let support = ArchiveSupport::new(server, request);
+    let support = ArchiveSupport::new(&server.settings);
     let association = requested.accept(&support).await?;
     let negotiated = association.negotiated();
     tracing::debug!(
@@ -192,8 +197,6 @@ async fn answer(
                 retrieve::answer_get(server, association, &context, &request, identifier).await?;
             Ok(())
         }
-        Request::Move(context, request, _) => {
-            retrieve::refuse_move(association, &context, &request).await
-        }
+        Request::Move(context, request, _) => retrieve::refuse_move(association, &context, &request).await,
     }
 }
