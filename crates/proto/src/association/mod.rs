@@ -538,11 +538,7 @@ impl Association {
 
     /// Appends what is to be sent before any further data.
     pub fn poll_transmit(&mut self, output: &mut BytesMut) {
-        if output.is_empty() {
-            std::mem::swap(output, &mut self.transmit);
-        } else {
-            output.extend_from_slice(&self.transmit);
-        }
+        output.extend_from_slice(&self.transmit);
         self.transmit.clear();
     }
 
