@@ -14,6 +14,7 @@ use dicomet_net::accept::{Incoming, Requested};
 use dicomet_net::service::{Request, next_request};
 use dicomet_net::{Association, Error};
 use dicomet_proto::AeTitle;
+use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::pdu::{AssociateRj, AssociateRq, RejectReason, RejectResult};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::Instrument;
@@ -199,4 +200,18 @@ async fn answer(
         }
         Request::Move(context, request, _) => retrieve::refuse_move(association, &context, &request).await,
     }
+}
+
+/// The answer to a peer when the archive did not do as asked; what it does not say goes into the log.
+fn refusal(error: &dicomet_archive::Error) -> Refusal {
+    if !matches!(error, dicomet_archive::Error::Refused(_)) {
+        tracing::error!(%error, "the archive failed");
+    }
+    error.refusal()
+}
+
+/// The answer to a peer when a thread of ours has panicked.
+fn fault(error: &tokio::task::JoinError, status: Status) -> Refusal {
+    tracing::error!(%error, "an operation ended by a fault of ours");
+    Refusal::new(status, "the archive failed; see its log")
 }
