@@ -4,6 +4,8 @@
 //! level for each study and IMAGE level for each series. Keys below STUDY level narrow what is fetched. A peer that
 //! answers less leaves the inventory with less, and the inventory says so.
 
+use std::collections::HashSet;
+
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::Proposal;
 use dicomet_proto::dataset::dictionary::{self, uids};
@@ -61,6 +63,21 @@ pub struct Study {
     pub is_named: bool,
     /// The series.
     pub series: Vec<Series>,
+}
+
+impl Study {
+    /// The study without its series: what a request needs of it.
+    pub(super) fn head(&self) -> Study {
+        Study {
+            uid: self.uid.clone(),
+            patient_id: self.patient_id.clone(),
+            sop_classes: Vec::new(),
+            counted: self.counted,
+            is_whole: self.is_whole,
+            is_named: self.is_named,
+            series: Vec::new(),
+        }
+    }
 }
 
 /// A series in the inventory.
@@ -225,7 +242,8 @@ fn level_of(tag: Tag) -> Level {
 fn fits(answer: &DataSet, keys: &DataSet) -> bool {
     keys.tags().all(|tag| {
         let wanted = keys.texts(tag);
-        let is_plain = !wanted.is_empty() && wanted.iter().all(|value| !value.contains(['*', '?']) && !value.is_empty());
+        let is_plain =
+            !wanted.is_empty() && wanted.iter().all(|value| !value.contains(['*', '?']) && !value.is_empty());
         let is_code = tag == MODALITY || keys.vr(tag) == Some(dicomet_proto::dataset::VR::UI);
         match answer.text(tag) {
             Some(value) if is_plain && is_code => wanted.contains(&value),
@@ -274,12 +292,13 @@ impl Finder {
         let answers = matches(&mut self.association, &query, usize::MAX).await?;
         let narrows = Keys::narrows(&self.keys.series) || Keys::narrows(&self.keys.image);
         let mut studies: Vec<Study> = Vec::new();
+        let mut known = HashSet::new();
         for answer in answers.iter().filter(|answer| fits(answer, &self.keys.study)) {
             let Some(uid) = answer.uid(STUDY_INSTANCE_UID) else {
                 tracing::warn!("the peer named a study without a usable Study Instance UID; it is left out");
                 continue;
             };
-            if studies.iter().any(|known| known.uid == uid) {
+            if !known.insert(uid.clone()) {
                 continue;
             }
             studies.push(Study {
@@ -298,18 +317,22 @@ impl Finder {
     /// SERIES and IMAGE level: fills in what is in a study. A peer that refuses leaves the study unnamed.
     pub(super) async fn look_into(&mut self, study: &mut Study) -> Result<(), RetrieveError> {
         let mut keys = self.keys.series.clone();
-        let answers = match self.below(study, Level::Series, &mut keys, &[NUMBER_OF_SERIES_RELATED_INSTANCES]).await {
-            Ok(answers) => answers,
-            Err(error) => return refused(error),
-        };
+        let answers =
+            match self.below(study, Level::Series, &mut keys, &[NUMBER_OF_SERIES_RELATED_INSTANCES]).await {
+                Ok(answers) => answers,
+                Err(error) => return refused(error),
+            };
         study.is_named = true;
-        for answer in answers.iter().filter(|answer| fits(answer, &self.keys.series)) {
+        for answer in answers {
+            if !fits(&answer, &self.keys.series) {
+                continue;
+            }
             let Some(uid) = answer.uid(SERIES_INSTANCE_UID) else { continue };
             if study.series.iter().any(|known| known.uid == uid) {
                 continue;
             }
             let is_whole = !Keys::narrows(&self.keys.image);
-            let counted = count(answer, NUMBER_OF_SERIES_RELATED_INSTANCES);
+            let counted = count(&answer, NUMBER_OF_SERIES_RELATED_INSTANCES);
             match self.images(study, &uid).await {
                 Ok(instances) => {
                     // An answer without instances, or one cut at a peer's limit, names nothing for certain.

@@ -116,7 +116,9 @@ impl Folder {
         let mut files = HashMap::new();
         list(&self.root, MAX_DEPTH, &mut files);
         expected
-            .filter(|(_, _, instance)| files.get(*instance).is_some_and(|path| head::is_whole(path, instance)))
+            .filter(|(_, _, instance)| {
+                files.get(*instance).is_some_and(|path| head::is_whole(path, instance))
+            })
             .map(|(_, _, instance)| instance.clone())
             .collect()
     }

@@ -92,7 +92,7 @@ impl Shared {
                 Ok(association) => association,
                 Err(error) => return Outcome { error: Some(error), ..outcome },
             },
-            _ = stop.wait_for(|stop| *stop != Stop::No) => return outcome,
+            () = reached(&mut stop, Stop::Cancel) => return outcome,
         };
         outcome.was_open = true;
         outcome.no_roles = !self.announce(association.negotiated(), &work);
@@ -170,7 +170,7 @@ impl Shared {
         request: &Request,
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
-        let study = self.ledger().inventory().studies[request.study].clone_head();
+        let study = self.ledger().inventory().studies[request.study].head();
         let identifier = find::identifier(self.model, request, &study);
         let accepted: Vec<Uid> =
             association.negotiated().contexts.iter().map(|context| context.abstract_syntax.clone()).collect();
@@ -179,10 +179,13 @@ impl Shared {
         let mut cancelled = false;
         let mut last = None;
         loop {
+            let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
             let event = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop == Stop::Abort) => return Ok(()),
-                _ = stop.wait_for(|stop| *stop != Stop::No), if !cancelled => {
+                () = reached(&mut stop, awaited) => {
+                    if self.stop() == Stop::Abort {
+                        return Ok(());
+                    }
                     cancelled = true;
                     get.cancel().await?;
                     continue;
@@ -248,7 +251,12 @@ impl Shared {
     }
 
     /// Takes one instance: to the folder as it comes, under its name when it is whole. `None` is success.
-    async fn take(&self, get: &mut Get<'_>, context: &Context, rq: &CStoreRq) -> Result<Option<Refused>, Error> {
+    async fn take(
+        &self,
+        get: &mut Get<'_>,
+        context: &Context,
+        rq: &CStoreRq,
+    ) -> Result<Option<Refused>, Error> {
         let instance = &rq.affected_sop_instance_uid;
         let place = self.ledger().place(instance);
         if place.as_ref().is_some_and(|place| place.is_here) {
@@ -266,9 +274,13 @@ impl Shared {
         let mut stop = self.stop.clone();
         let mut cancelled = self.stop() != Stop::No;
         loop {
+            let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
             let piece = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop != Stop::No), if !cancelled => {
+                () = reached(&mut stop, awaited) => {
+                    if self.stop() == Stop::Abort {
+                        return Ok(Some(Refused::by_rule(Status::PROCESSING_FAILURE, "aborted by the user")));
+                    }
                     cancelled = true;
                     get.cancel().await?;
                     continue;
@@ -292,7 +304,9 @@ impl Shared {
         }
         self.tell(Event::Bytes(bytes - told));
         match (part, refused) {
-            (Some(part), None) => Ok(self.keep(part, place.map(|p| (p.study, p.series)), head, context, rq, bytes)),
+            (Some(part), None) => {
+                Ok(self.keep(part, place.map(|p| (p.study, p.series)), head, context, rq, bytes))
+            }
             (_, refused) => Ok(refused),
         }
     }
@@ -309,7 +323,10 @@ impl Shared {
     ) -> Option<Refused> {
         let instance = &rq.affected_sop_instance_uid;
         if bytes == 0 {
-            return Some(Refused::by_rule(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "the data set is empty"));
+            return Some(Refused::by_rule(
+                Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+                "the data set is empty",
+            ));
         }
         if head.sop_instance().is_some_and(|uid| uid != *instance) {
             let comment = "SOP Instance UID of the data set is not that of the command";
@@ -319,7 +336,9 @@ impl Shared {
             Some(place) => place,
             None => match head.study_and_series() {
                 Some((study, series)) if self.ledger().belongs(&study, &series) => (study, series),
-                Some(_) => return Some(Refused::by_rule(Status::NOT_AUTHORIZED, "it is not what was asked for")),
+                Some(_) => {
+                    return Some(Refused::by_rule(Status::NOT_AUTHORIZED, "it is not what was asked for"));
+                }
                 None => {
                     let comment = "no usable Study and Series Instance UID";
                     return Some(Refused::by_rule(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment));
@@ -341,6 +360,13 @@ impl Shared {
             bytes,
         })));
         None
+    }
+}
+
+/// Waits until the user wants to stop, as much as this; for ever when nobody can.
+pub(super) async fn reached(stop: &mut watch::Receiver<Stop>, awaited: Stop) {
+    if stop.wait_for(|stop| *stop >= awaited).await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -59,7 +59,8 @@ impl std::str::FromStr for Layout {
     type Err = LayoutError;
 
     fn from_str(template: &str) -> Result<Layout, LayoutError> {
-        let components = template.split('/').map(|component| pieces(component, template)).collect::<Result<_, _>>()?;
+        let components =
+            template.split('/').map(|component| pieces(component, template)).collect::<Result<_, _>>()?;
         Ok(Layout { components })
     }
 }

@@ -64,7 +64,7 @@ impl Default for Caller {
 }
 
 /// The user's wish to end a retrieve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Stop {
     /// Go on.
     #[default]
@@ -160,12 +160,10 @@ impl Retrieve {
     pub async fn run(self, mut tell: impl FnMut(&Event)) -> Result<Report, RetrieveError> {
         let begin = Instant::now();
         let folder = Folder::open(&self.output, self.options.layout.clone())?;
-        // Without a way to stop it, the sender lives here to the end.
-        let (never, never_stop) = watch::channel(Stop::No);
-        let mut stop = self.stop.clone().unwrap_or(never_stop);
+        let mut stop = self.stop.clone().unwrap_or_else(|| watch::channel(Stop::No).1);
         let found = tokio::select! {
             found = self.inventory(&mut tell) => Some(found?),
-            _ = stop.wait_for(|stop| *stop != Stop::No) => None,
+            () = get::reached(&mut stop, Stop::Cancel) => None,
         };
         let Some((model, inventory)) = found else {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });
@@ -201,7 +199,6 @@ impl Retrieve {
         while let Ok(event) = receiver.try_recv() {
             tell(&event);
         }
-        drop(never);
         engine.report(outcome, begin.elapsed(), *stop.borrow() != Stop::No)
     }
 
@@ -264,7 +261,8 @@ impl Engine {
             }
             if number > 0 {
                 let report = self.shared.ledger().report();
-                let _ = self.shared.events.send(Event::AskingAgain { missing: report.failed + report.missing });
+                let _ =
+                    self.shared.events.send(Event::AskingAgain { missing: report.failed + report.missing });
             }
             let before = self.shared.ledger().arrived();
             let rounds = plan::rounds(&missing, &offered, self.options.transfer_syntaxes.as_deref());

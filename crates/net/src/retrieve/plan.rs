@@ -148,8 +148,7 @@ pub fn has_more_to_offer(missing: &[MissingStudy], offered: &Offered, narrowed: 
 /// With several workers, a study is cut into so many requests that each has something to do.
 pub fn requests(ledger: &Ledger, round: &Round, granularity: Granularity, workers: usize) -> Vec<Request> {
     let split_studies = workers > 1 && round.parts.len() < 2 * workers;
-    let granularity =
-        if split_studies { granularity.max(Granularity::Series) } else { granularity };
+    let granularity = if split_studies { granularity.max(Granularity::Series) } else { granularity };
     let mut requests = Vec::new();
     for part in &round.parts {
         requests.extend(requests_of(ledger, part, granularity, workers));
@@ -182,7 +181,8 @@ fn requests_of(ledger: &Ledger, part: &Part, granularity: Granularity, workers: 
         if series.is_whole && granularity < Granularity::Single && series.instances.len() <= chunk {
             requests.push(request(Level::Series, &[]));
         } else {
-            requests.extend(series.instances.chunks(chunk.min(MAX_UIDS)).map(|uids| request(Level::Image, uids)));
+            requests
+                .extend(series.instances.chunks(chunk.min(MAX_UIDS)).map(|uids| request(Level::Image, uids)));
         }
     }
     requests
@@ -286,7 +286,10 @@ fn syntaxes_of(class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
 fn is_referenced(syntax: &Uid) -> bool {
     matches!(
         syntax.as_str(),
-        "1.2.840.10008.1.2.4.94" | "1.2.840.10008.1.2.4.95" | "1.2.840.10008.1.2.4.204" | "1.2.840.10008.1.2.4.205"
+        "1.2.840.10008.1.2.4.94"
+            | "1.2.840.10008.1.2.4.95"
+            | "1.2.840.10008.1.2.4.204"
+            | "1.2.840.10008.1.2.4.205"
     )
 }
 
@@ -300,8 +303,20 @@ enum Kind {
 fn kind_of(class: &Uid) -> Kind {
     let Some(name) = dictionary::uid_name(class) else { return Kind::Image };
     const NO_PIXELS: [&str; 14] = [
-        " SR", "Presentation State", "Waveform", "Encapsulated", "Plan", "Structure Set", "Record", "Key Object",
-        "Report", "Raw Data", "Fiducials", "Measurements", "Registration", "Instruction",
+        " SR",
+        "Presentation State",
+        "Waveform",
+        "Encapsulated",
+        "Plan",
+        "Structure Set",
+        "Record",
+        "Key Object",
+        "Report",
+        "Raw Data",
+        "Fiducials",
+        "Measurements",
+        "Registration",
+        "Instruction",
     ];
     if name.contains("Video") {
         Kind::Video

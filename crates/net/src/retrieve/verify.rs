@@ -61,12 +61,16 @@ impl MissingStudy {
     /// The classes to prepare for, those with the most instances first; where the classes are not all known, SOP
     /// Classes in Study, or else every storage class there is.
     pub fn candidate_classes(&self) -> Vec<Uid> {
-        let mut classes: Vec<(&Uid, usize)> = self.classes.iter().map(|(class, count)| (class, *count)).collect();
+        let mut classes: Vec<(&Uid, usize)> =
+            self.classes.iter().map(|(class, count)| (class, *count)).collect();
         classes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let mut classes: Vec<Uid> = classes.into_iter().map(|(class, _)| class.clone()).collect();
         if self.unknown > 0 || self.is_open {
-            let further =
-                if self.sop_classes.is_empty() { dictionary::storage_sop_classes() } else { &self.sop_classes };
+            let further = if self.sop_classes.is_empty() {
+                dictionary::storage_sop_classes()
+            } else {
+                &self.sop_classes
+            };
             classes.extend(further.iter().filter(|class| !self.classes.contains_key(class)).cloned());
         }
         classes
@@ -152,7 +156,9 @@ impl Ledger {
     /// Whether an instance that C-FIND did not name belongs to what was asked for: to a study that is wanted
     /// whole, or to a series that is.
     pub fn belongs(&self, study: &Uid, series: &Uid) -> bool {
-        let Some(study) = self.inventory.studies.iter().find(|wanted| wanted.uid == *study) else { return false };
+        let Some(study) = self.inventory.studies.iter().find(|wanted| wanted.uid == *study) else {
+            return false;
+        };
         let of_series = study.series.iter().find(|wanted| wanted.uid == *series);
         match of_series {
             Some(series) => series.is_whole,
@@ -187,10 +193,17 @@ impl Ledger {
     }
 
     /// Notes a reason for those of a request that are not here and have none yet.
-    pub fn failed_unless_known(&mut self, study: usize, series: Option<&Uid>, instances: &[Uid], reason: &str) {
+    pub fn failed_unless_known(
+        &mut self,
+        study: usize,
+        series: Option<&Uid>,
+        instances: &[Uid],
+        reason: &str,
+    ) {
         let studies = &self.inventory.studies;
         let mut note = |entry: &mut Entry| {
-            let in_series = series.is_none_or(|series| studies[entry.study].series[entry.series].uid == *series);
+            let in_series =
+                series.is_none_or(|series| studies[entry.study].series[entry.series].uid == *series);
             if entry.study == study && in_series && entry.state == State::Missing {
                 entry.state = State::Failed(reason.to_owned());
             }
@@ -227,9 +240,9 @@ impl Ledger {
     }
 
     fn is_missing(&self, instance: &Uid, study: usize) -> bool {
-        self.entries
-            .get(instance)
-            .is_some_and(|entry| entry.study == study && matches!(entry.state, State::Missing | State::Failed(_)))
+        self.entries.get(instance).is_some_and(|entry| {
+            entry.study == study && matches!(entry.state, State::Missing | State::Failed(_))
+        })
     }
 
     /// How many instances of a study the peer counts beyond those it named. A study whose instances were neither

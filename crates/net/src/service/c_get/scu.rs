@@ -54,7 +54,8 @@ impl<'a> Get<'a> {
         sop_class: &Uid,
         identifier: &DataSet,
     ) -> Result<Get<'a>, Error> {
-        let accepted = association.negotiated().contexts.iter().find(|context| context.abstract_syntax == *sop_class);
+        let accepted =
+            association.negotiated().contexts.iter().find(|context| context.abstract_syntax == *sop_class);
         let context = accepted.cloned().ok_or_else(|| Error::NoPresentationContext {
             what: dicomet_proto::dataset::dictionary::uid_name(sop_class).unwrap_or("C-GET").to_owned(),
         })?;
@@ -136,7 +137,8 @@ impl<'a> Get<'a> {
         let Some((command, bytes)) = self.reading.take() else { return Err(Error::ConnectionClosed) };
         self.is_ended = !command.status.is_pending();
         let identifier = DataSet::parse(&bytes, &self.context.transfer_syntax);
-        let failed = identifier.map(|identifier| identifier.uids(FAILED_SOP_INSTANCE_UID_LIST)).unwrap_or_default();
+        let failed =
+            identifier.map(|identifier| identifier.uids(FAILED_SOP_INSTANCE_UID_LIST)).unwrap_or_default();
         Ok(GetEvent::Response(Response { command, failed }))
     }
 
