@@ -106,7 +106,8 @@ impl Requested {
         };
         self.pump.core.accept(acceptance)?;
         self.pump.resume_input();
-        let patience = Patience::total(self.timeouts.association, "take our answer to its association request");
+        let patience =
+            Patience::total(self.timeouts.association, "take our answer to its association request");
         self.pump.drive(Goal::Sent, patience).await?;
         loop {
             self.pump.drive(Goal::Arrived, patience).await?;
