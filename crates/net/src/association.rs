@@ -420,7 +420,10 @@ impl Association {
                 let answer = Command::refusal(*command_field, *message_id, status).encode();
                 self.put_bytes(context_id, FragmentKind::Command, &answer, Position::Last)
             }
-            _ => Err(self.pump.misbehaved(AbortReason::InvalidPduParameterValue, error.to_string())),
+            _ => Err(self.pump.misbehaved(
+                AbortReason::InvalidPduParameterValue,
+                format!("sent a message that cannot be used: {error}"),
+            )),
         }
     }
 
