@@ -96,7 +96,7 @@ impl Requested {
     ///
     /// # Errors
     /// [`Error::Rejected`] with our own rejection when it could not be accepted.
-    pub async fn accept(mut self, support: &dyn Support) -> Result<Association, Error> {
+    pub async fn accept(mut self, support: &(dyn Support + Sync)) -> Result<Association, Error> {
         let acceptance = match negotiation::answer(&self.request, support) {
             Ok(acceptance) => acceptance,
             Err(rejection) => {
