@@ -3,26 +3,37 @@
 //! The owner drives. There is no hidden task: every `send` and `receive` pumps both directions, so a response
 //! or a C-CANCEL that arrives while we send is there at the next look, and neither side can wait for the other
 //! for ever. Commands are held whole, data sets pass by in pieces.
+//!
+//! In memory an association holds at most a write buffer (256 KiB), a read buffer (about 1 MiB), and 1 MiB of
+//! what arrived while the owner did something else.
 
-use std::io;
+mod data;
+mod inbox;
+mod output;
+mod pump;
+mod stopwatch;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dicomet_proto::association::ContextId;
 use dicomet_proto::association::negotiation::{Context, Negotiated};
-use dicomet_proto::message::Command;
-use tokio::io::{AsyncRead, AsyncWrite};
+use dicomet_proto::association::{ContextId, FragmentKind, Limits, NotInThisState, Position};
+use dicomet_proto::message::command_set::CommandError;
+use dicomet_proto::message::{Command, DataSetType, MessageId};
+use dicomet_proto::pdu::AbortReason;
+
+pub use data::{Data, ReaderSource, Source};
+pub use transport::{TcpTransport, Transport};
+
+pub(crate) use inbox::Item;
+pub(crate) use pump::{Goal, Patience, Pump, now};
 
 use crate::Error;
-
-/// What an association runs over: TCP, TLS, or a pipe in memory.
-pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
-    /// Called after each read that brought something: re-arms TCP_QUICKACK where there is such a thing.
-    fn received(&self) {}
-}
-
-impl Transport for tokio::io::DuplexStream {}
 
 /// How long to wait for what.
 #[derive(Debug, Clone)]
@@ -48,6 +59,16 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// The limits of the association core with our ARTIM.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { artim: self.association, ..Limits::default() }
+    }
+}
+
+/// Past so many bytes of our own short answers, a peer that does not read them is not listened to.
+const MAX_UNREAD_ANSWERS: usize = 64 * 1024;
+
 /// A command with the presentation context it came on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
@@ -66,57 +87,85 @@ pub enum Received {
     ReleaseRequested,
 }
 
-/// The data set of a message to be sent.
-pub enum Data<'a> {
-    /// The command has none.
-    None,
-    /// In memory. Packed with the command in one P-DATA-TF when both fit.
-    Bytes(&'a [u8]),
-    /// Read as it is sent; constant memory.
-    Source(&'a mut dyn Source),
-}
-
-/// Something that is read as it is sent, such as the data set in a file.
-pub trait Source: Send {
-    /// Bytes that remain.
-    fn remaining(&self) -> u64;
-
-    /// Fills the front of `buffer` and says how much, at least 1 while anything remains.
-    ///
-    /// # Errors
-    /// Whatever reading says. The association is then aborted: a data set that was begun cannot be taken back.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-}
-
 /// An association that stands.
+///
+/// After an [`Error`] it is at its end. Dropped without release, it closes the connection.
 pub struct Association {
-    _private: (),
+    pump: Pump,
+    negotiated: Box<Negotiated>,
+    peer_address: Option<SocketAddr>,
+    timeouts: Timeouts,
+    last_message_id: u16,
+    /// The data set of the command received last has not been taken to its end.
+    data_follows: bool,
+    /// A message of ours was begun and not ended: nothing else can be sent after it.
+    half_sent: bool,
+}
+
+impl std::fmt::Debug for Association {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Association")
+            .field("calling", &self.negotiated.calling_ae_title)
+            .field("called", &self.negotiated.called_ae_title)
+            .field("peer_address", &self.peer_address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Association {
+    pub(crate) fn new(
+        pump: Pump,
+        negotiated: Box<Negotiated>,
+        peer_address: Option<SocketAddr>,
+        timeouts: Timeouts,
+    ) -> Association {
+        Association {
+            pump,
+            negotiated,
+            peer_address,
+            timeouts,
+            last_message_id: 0,
+            data_follows: false,
+            half_sent: false,
+        }
+    }
+
     /// What was negotiated.
     pub fn negotiated(&self) -> &Negotiated {
-        todo!()
+        &self.negotiated
     }
 
     /// An accepted presentation context by its ID.
     pub fn context(&self, id: ContextId) -> Option<&Context> {
-        let _ = id;
-        todo!()
+        self.negotiated.contexts.iter().find(|context| context.id == id)
+    }
+
+    /// The first accepted presentation context of a SOP class.
+    pub fn context_of(&self, abstract_syntax: &dicomet_proto::Uid) -> Option<&Context> {
+        self.negotiated.contexts.iter().find(|context| context.abstract_syntax == *abstract_syntax)
     }
 
     /// The peer's address, where the transport has one.
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        todo!()
+        self.peer_address
+    }
+
+    /// The time limits that hold here.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// The next Message ID for a request of ours.
-    pub fn next_message_id(&mut self) -> dicomet_proto::message::MessageId {
-        todo!()
+    pub fn next_message_id(&mut self) -> MessageId {
+        // 0 is allowed, but some peers take it for absent.
+        self.last_message_id = self.last_message_id.checked_add(1).unwrap_or(1);
+        MessageId(self.last_message_id)
     }
 
     /// Sends a message. On return all of it is sent or stands in the write buffer, which the next `send`,
     /// `receive` or `flush` moves on; so several small messages leave in one system call.
+    ///
+    /// Not cancel safe: when the future is dropped in the middle of a message, nothing more can be sent.
     ///
     /// # Errors
     /// [`Error`]; the association is then at its end.
@@ -126,8 +175,28 @@ impl Association {
         command: &Command,
         data: Data<'_>,
     ) -> Result<(), Error> {
-        let _ = (context_id, command, data);
-        todo!()
+        self.check_usable("P-DATA request")?;
+        let command = command.encode();
+        let max = self.max_fragment()?;
+        match data {
+            Data::None => self.send_bytes(context_id, FragmentKind::Command, &command, max).await?,
+            // Some peers (PixelMed) take a final response with an identifier only in one P-DATA-TF.
+            Data::Bytes(data) if command.len() + data.len() + 6 <= max => {
+                self.send_packed(context_id, &command, data).await?;
+            }
+            Data::Bytes(data) => {
+                self.send_bytes(context_id, FragmentKind::Command, &command, max).await?;
+                self.half_sent = true;
+                self.send_bytes(context_id, FragmentKind::DataSet, data, max).await?;
+            }
+            Data::Source(source) => {
+                self.send_bytes(context_id, FragmentKind::Command, &command, max).await?;
+                self.half_sent = true;
+                self.send_source(context_id, source, max).await?;
+            }
+        }
+        self.half_sent = false;
+        Ok(())
     }
 
     /// Waits until all that was sent has left.
@@ -135,17 +204,47 @@ impl Association {
     /// # Errors
     /// [`Error`]; the association is then at its end.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        todo!()
+        let patience = Patience::progress(self.timeouts.progress, "take our data");
+        self.pump.drive(Goal::Sent, patience).await
     }
 
-    /// Waits for the next command. What is left of the data set of the message before is passed over.
+    /// Writes as much of what was sent as the transport takes without waiting.
+    pub fn flush_now(&mut self) {
+        self.pump.write_now();
+    }
+
+    /// Bytes that were sent and still stand in the write buffer.
+    pub fn unsent(&self) -> usize {
+        self.pump.output.len()
+    }
+
+    /// Waits for the next command. What is left of the data set of the message before is passed over. A command
+    /// that lacks an argument is answered here, with 0212.
     ///
     /// Cancel safe: nothing is lost when the future is dropped.
     ///
     /// # Errors
     /// [`Error`]; the association is then at its end.
     pub async fn receive(&mut self) -> Result<Received, Error> {
-        todo!()
+        self.receive_within(self.timeouts.progress, "send a response").await
+    }
+
+    /// As [`Association::receive`], with a limit of one's own on the time without progress.
+    pub(crate) async fn receive_within(
+        &mut self,
+        limit: Duration,
+        action: &'static str,
+    ) -> Result<Received, Error> {
+        self.check_usable("P-DATA request")?;
+        loop {
+            if self.pump.output.len() > MAX_UNREAD_ANSWERS {
+                self.flush().await?;
+            }
+            if let Some(received) = self.take_received()? {
+                return Ok(received);
+            }
+            self.pump.drive(Goal::Arrived, Patience::progress(limit, action)).await?;
+        }
     }
 
     /// Looks whether a command has arrived, without waiting: reads what the transport has at hand.
@@ -153,7 +252,26 @@ impl Association {
     /// # Errors
     /// [`Error`]; the association is then at its end.
     pub fn try_receive(&mut self) -> Result<Option<Received>, Error> {
-        todo!()
+        self.pump.read_now();
+        while !self.pump.inbox.is_empty() && self.pump.output.len() <= MAX_UNREAD_ANSWERS {
+            if let Some(received) = self.take_received()? {
+                return Ok(Some(received));
+            }
+        }
+        if self.pump.has_ended() { Err(self.pump.error()) } else { Ok(None) }
+    }
+
+    /// Looks whether the peer has sent C-CANCEL for an operation, without waiting. Whatever else has arrived
+    /// stays where it is.
+    ///
+    /// # Errors
+    /// [`Error`]; the association is then at its end.
+    pub fn cancel_requested(&mut self, message_id: MessageId) -> Result<bool, Error> {
+        self.pump.read_now();
+        if self.pump.inbox.take_cancel(message_id) {
+            return Ok(true);
+        }
+        if self.pump.has_ended() { Err(self.pump.error()) } else { Ok(false) }
     }
 
     /// The next piece of the data set that follows the command received last; `None` at its end.
@@ -163,7 +281,19 @@ impl Association {
     /// # Errors
     /// [`Error`]; the association is then at its end.
     pub async fn receive_data(&mut self) -> Result<Option<Bytes>, Error> {
-        todo!()
+        while self.data_follows {
+            match self.pump.inbox.pop() {
+                Some(Item::Data(data)) => return Ok(Some(data)),
+                Some(Item::EndOfData) => self.data_follows = false,
+                Some(Item::ReleaseRequested) => return Err(self.released_by_peer()),
+                Some(_) => {}
+                None => {
+                    let patience = Patience::progress(self.timeouts.progress, "send its data");
+                    self.pump.drive(Goal::Arrived, patience).await?;
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The whole data set that follows the command received last, for identifiers. `None` when it is longer
@@ -172,28 +302,251 @@ impl Association {
     /// # Errors
     /// [`Error`]; the association is then at its end.
     pub async fn receive_data_whole(&mut self, limit: usize) -> Result<Option<Vec<u8>>, Error> {
-        let _ = limit;
-        todo!()
+        let mut whole = Some(Vec::new());
+        while let Some(data) = self.receive_data().await? {
+            match &mut whole {
+                Some(bytes) if bytes.len() + data.len() <= limit => bytes.extend_from_slice(&data),
+                _ => whole = None,
+            }
+        }
+        Ok(whole)
     }
 
     /// Releases the association and waits for the answer; what still arrives before it is passed over.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn release(self) -> Result<(), Error> {
-        todo!()
+    pub async fn release(mut self) -> Result<(), Error> {
+        self.check_usable("A-RELEASE request")?;
+        if self.pump.core.release_is_requested() {
+            return self.respond_release().await;
+        }
+        self.pump.core.release()?;
+        let patience = Patience::total(self.timeouts.association, "answer our release request");
+        loop {
+            self.pump.drive(Goal::Arrived, patience).await?;
+            match self.pump.inbox.pop() {
+                Some(Item::Released) => break,
+                // Both asked at the same time: AR-8, PS3.8 9.2.3.
+                Some(Item::ReleaseRequested) => self.pump.core.release_response(now())?,
+                _ => {}
+            }
+            self.pump.take_events();
+        }
+        self.pump.close().await;
+        Ok(())
     }
 
     /// Answers the peer's wish to release, and closes.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn respond_release(self) -> Result<(), Error> {
-        todo!()
+    pub async fn respond_release(mut self) -> Result<(), Error> {
+        self.pump.core.release_response(now())?;
+        let patience = Patience::total(self.timeouts.association, "take our release response");
+        self.pump.drive(Goal::Sent, patience).await?;
+        self.pump.close().await;
+        Ok(())
     }
 
     /// Aborts: sends A-ABORT as far as the transport takes it, and closes.
-    pub async fn abort(self) {
-        todo!()
+    pub async fn abort(mut self) {
+        if !self.pump.has_ended() {
+            self.pump.core.abort(now());
+            self.pump.close().await;
+        }
     }
+
+    /// Aborts because the peer broke a rule of DIMSE, and gives the error to return.
+    pub(crate) fn misbehaved(&mut self, what: impl Into<String>) -> Error {
+        self.pump.misbehaved(AbortReason::UnexpectedPdu, what)
+    }
+
+    /// Aborts for want of patience, and gives the error to return.
+    pub(crate) fn timed_out(&mut self, action: &'static str, after: Duration) -> Error {
+        self.pump.abort(Error::TimedOut { action, after })
+    }
+
+    /// Aborts because what is to be sent cannot be made, and gives the error to return.
+    pub(crate) fn failed_to_read(&mut self, error: std::io::Error) -> Error {
+        self.pump.abort(Error::Source(error))
+    }
+
+    /// Answers a release that came in the middle of an operation, and gives the error to return.
+    pub(crate) fn released_by_peer(&mut self) -> Error {
+        match self.pump.core.release_response(now()) {
+            Ok(()) => self.pump.finish(Error::ReleasedByPeer),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Takes the next command off the inbox; `None` when there is none, or one that was answered here.
+    fn take_received(&mut self) -> Result<Option<Received>, Error> {
+        while let Some(item) = self.pump.inbox.pop() {
+            match item {
+                Item::Command(context_id, Ok(command)) => {
+                    self.data_follows = command.data_set_type() == DataSetType::Present;
+                    return Ok(Some(Received::Message(Message { context_id, command })));
+                }
+                Item::Command(context_id, Err(error)) => {
+                    self.answer_mistyped(context_id, &error)?;
+                    return Ok(None);
+                }
+                Item::ReleaseRequested => return Ok(Some(Received::ReleaseRequested)),
+                Item::EndOfData => self.data_follows = false,
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Answers a command that can be read but lacks an argument. A response can not be answered, nor a request
+    /// without Message ID.
+    fn answer_mistyped(&mut self, context_id: ContextId, error: &CommandError) -> Result<(), Error> {
+        const RESPONSE: u16 = 0x8000;
+        self.data_follows = false;
+        match (error, error.status()) {
+            (
+                CommandError::MistypedArgument {
+                    command_field,
+                    message_id: Some(message_id),
+                    data_set_type,
+                    ..
+                },
+                Some(status),
+            ) if command_field & RESPONSE == 0 => {
+                self.data_follows = *data_set_type == DataSetType::Present;
+                tracing::debug!(%error, %status, "answering a command that lacks an argument");
+                let answer = Command::refusal(*command_field, *message_id, status).encode();
+                self.put_bytes(context_id, FragmentKind::Command, &answer, Position::Last)
+            }
+            _ => Err(self.pump.misbehaved(
+                AbortReason::InvalidPduParameterValue,
+                format!("sent a message that cannot be used: {error}"),
+            )),
+        }
+    }
+
+    fn check_usable(&mut self, primitive: &'static str) -> Result<(), Error> {
+        if self.half_sent {
+            self.half_sent = false;
+            return Err(self.pump.abort(NotInThisState { primitive }.into()));
+        }
+        self.pump.collect_control();
+        Ok(())
+    }
+
+    /// The most bytes of a fragment that we make.
+    fn max_fragment(&mut self) -> Result<usize, Error> {
+        let max = self.pump.core.max_fragment_length().min(output::MAX_FRAGMENT);
+        if max < 2 {
+            let what = "its maximum PDU length leaves no room for data";
+            return Err(self.pump.misbehaved(AbortReason::InvalidPduParameterValue, what));
+        }
+        Ok(max)
+    }
+
+    /// Waits until `length` bytes have room in the write buffer.
+    async fn make_room(&mut self, length: usize) -> Result<(), Error> {
+        if self.pump.has_ended() {
+            return Err(self.pump.error());
+        }
+        if !self.pump.output.has_room(length) {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn send_bytes(
+        &mut self,
+        context_id: ContextId,
+        kind: FragmentKind,
+        bytes: &[u8],
+        max: usize,
+    ) -> Result<(), Error> {
+        let mut rest = bytes;
+        loop {
+            let (fragment, behind) = rest.split_at(rest.len().min(max));
+            let position = if behind.is_empty() { Position::Last } else { Position::More };
+            self.make_room(HEADER + fragment.len()).await?;
+            self.put_bytes(context_id, kind, fragment, position)?;
+            if behind.is_empty() {
+                return Ok(());
+            }
+            self.half_sent = true;
+            rest = behind;
+        }
+    }
+
+    /// Command and data set as two PDVs of one P-DATA-TF.
+    async fn send_packed(&mut self, context_id: ContextId, command: &[u8], data: &[u8]) -> Result<(), Error> {
+        self.make_room(2 * HEADER + command.len() + data.len()).await?;
+        let core = &mut self.pump.core;
+        let mut first = core.data_header(context_id, FragmentKind::Command, Position::Last, command.len())?;
+        let second = core.data_header(context_id, FragmentKind::DataSet, Position::Last, data.len())?;
+        // Two PDV headers of six bytes behind one PDU header.
+        let pdu_length = u32::try_from(12 + command.len() + data.len()).unwrap_or(u32::MAX);
+        first[2..6].copy_from_slice(&pdu_length.to_be_bytes());
+        for bytes in [&first[..], command, &second[6..], data] {
+            self.pump.output.append(bytes);
+        }
+        Ok(())
+    }
+
+    /// Reads a source straight into the write buffer, behind the place of the header.
+    async fn send_source(
+        &mut self,
+        context_id: ContextId,
+        source: &mut dyn Source,
+        max: usize,
+    ) -> Result<(), Error> {
+        let mut remaining = source.remaining();
+        loop {
+            let length = usize::try_from(remaining).unwrap_or(usize::MAX).min(max);
+            remaining -= length as u64;
+            self.make_room(HEADER + length).await?;
+            let slot = self.pump.output.slot(HEADER + length);
+            if let Err(error) = fill(&mut slot[HEADER..], source) {
+                self.half_sent = false;
+                return Err(self.pump.abort(Error::Source(error)));
+            }
+            let position = if remaining == 0 { Position::Last } else { Position::More };
+            let header = self.pump.core.data_header(context_id, FragmentKind::DataSet, position, length)?;
+            slot[..HEADER].copy_from_slice(&header);
+            self.pump.output.commit(HEADER + length);
+            if remaining == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Puts one fragment into the write buffer.
+    fn put_bytes(
+        &mut self,
+        context_id: ContextId,
+        kind: FragmentKind,
+        fragment: &[u8],
+        position: Position,
+    ) -> Result<(), Error> {
+        let header = self.pump.core.data_header(context_id, kind, position, fragment.len())?;
+        self.pump.output.append(&header);
+        self.pump.output.append(fragment);
+        Ok(())
+    }
+}
+
+/// PDU header and PDV header.
+const HEADER: usize = 12;
+
+/// Fills the buffer to its end.
+fn fill(mut buffer: &mut [u8], source: &mut dyn Source) -> std::io::Result<()> {
+    while !buffer.is_empty() {
+        match source.read(buffer) {
+            Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => buffer = &mut buffer[read..],
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

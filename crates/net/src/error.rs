@@ -23,9 +23,9 @@ pub enum Error {
     #[error("the peer aborted the association: {0}")]
     Aborted(Abort),
     /// The peer broke a rule, and we aborted.
-    #[error("the peer broke the protocol: {what}")]
+    #[error("the peer broke the protocol: it {what}")]
     PeerMisbehaved {
-        /// In words, without any value of the peer's.
+        /// What it did, as the end of a sentence that begins with "it", without any value of the peer's.
         what: String,
     },
     /// The connection ended in the middle.

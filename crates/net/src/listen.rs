@@ -1,33 +1,84 @@
 //! Waiting for associations: sockets and limits.
 
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
 
 use crate::accept::Incoming;
-use crate::association::Timeouts;
+use crate::association::{TcpTransport, Timeouts};
+
+/// Connections that the system holds until we take them: a burst of associations does not meet refusals.
+const BACKLOG: i32 = 1024;
+
+/// The first pause after a failure to take a connection, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// A listening socket.
+#[derive(Debug)]
 pub struct Listener {
-    _private: (),
+    listener: TcpListener,
+    local_address: SocketAddr,
+    timeouts: Timeouts,
 }
 
 impl Listener {
-    /// Binds to an address; port 0 takes a free one.
+    /// Binds to an address; port 0 takes a free one. The IPv6 wildcard address takes IPv4 too.
     ///
     /// # Errors
     /// What the system says.
-    pub async fn bind(address: SocketAddr, timeouts: Timeouts) -> std::io::Result<Listener> {
-        let _ = (address, timeouts);
-        todo!()
+    pub async fn bind(address: SocketAddr, timeouts: Timeouts) -> io::Result<Listener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restarted server must not wait for the connections of the one before to time out.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        let local_address = listener.local_addr()?;
+        Ok(Listener { listener, local_address, timeouts })
     }
 
     /// The address with the port that was taken.
     pub fn local_address(&self) -> SocketAddr {
-        todo!()
+        self.local_address
     }
 
     /// Waits for the next connection. Out of file descriptors and the like: waits and goes on, never ends.
     /// Nothing is read here: the peer is waited for in [`Incoming::request`], in a task of its own.
+    ///
+    /// Cancel safe.
     pub async fn accept(&self) -> Incoming {
-        todo!()
+        let (mut pause, longest) = PAUSES;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer_address)) => {
+                    let transport = Box::new(TcpTransport::new(stream));
+                    return Incoming::new(transport, Some(peer_address), self.timeouts.clone());
+                }
+                Err(error) if concerns_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection ended before it was taken");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot take connections for a while");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(longest);
+                }
+            }
+        }
     }
+}
+
+/// Whether only the connection that was to be taken is at its end.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
 }

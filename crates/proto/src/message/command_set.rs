@@ -1,19 +1,78 @@
 //! The command set of PS3.7 section 6.3.1 and Annex E: group 0000, Implicit VR Little Endian, bounded.
+//!
+//! ```text
+//! each element:  group 2 | element 2 | length 4 | value      all little endian, tags ascending,
+//!                                                            Command Group Length (0000,0000) first
+//! ```
+//!
+//! A [`CommandSet`] holds the values as bytes; [`Argument`] gives them their types. The service files say which
+//! elements a command has. What is not asked for is not looked at: unknown elements do no harm, and Command
+//! Group Length is written but never believed, since the last-fragment bit says where the set ends.
 
-use super::{DataSetType, MessageId};
+use std::collections::BTreeMap;
+
+use super::{Counters, DataSetType, MessageId, Priority, Status};
+use crate::dataset::Tag;
+use crate::{AeTitle, Uid};
 
 /// The largest command set that is read, in bytes. Real ones have 100 to 300.
 pub const MAX_LENGTH: usize = 64 * 1024;
+
+/// Set in the Command Field of a response.
+pub(super) const RESPONSE: u16 = 0x8000;
+
+/// The elements of group 0000 that DIMSE-C has, PS3.7 Table E.1-1.
+pub(super) mod element {
+    use crate::dataset::Tag;
+
+    pub(crate) const COMMAND_GROUP_LENGTH: Tag = Tag(0x0000, 0x0000);
+    pub(crate) const AFFECTED_SOP_CLASS_UID: Tag = Tag(0x0000, 0x0002);
+    pub(crate) const COMMAND_FIELD: Tag = Tag(0x0000, 0x0100);
+    pub(crate) const MESSAGE_ID: Tag = Tag(0x0000, 0x0110);
+    pub(crate) const MESSAGE_ID_BEING_RESPONDED_TO: Tag = Tag(0x0000, 0x0120);
+    pub(crate) const MOVE_DESTINATION: Tag = Tag(0x0000, 0x0600);
+    pub(crate) const PRIORITY: Tag = Tag(0x0000, 0x0700);
+    pub(crate) const COMMAND_DATA_SET_TYPE: Tag = Tag(0x0000, 0x0800);
+    pub(crate) const STATUS: Tag = Tag(0x0000, 0x0900);
+    pub(crate) const OFFENDING_ELEMENT: Tag = Tag(0x0000, 0x0901);
+    pub(crate) const ERROR_COMMENT: Tag = Tag(0x0000, 0x0902);
+    pub(crate) const AFFECTED_SOP_INSTANCE_UID: Tag = Tag(0x0000, 0x1000);
+    pub(crate) const REMAINING_SUB_OPERATIONS: Tag = Tag(0x0000, 0x1020);
+    pub(crate) const COMPLETED_SUB_OPERATIONS: Tag = Tag(0x0000, 0x1021);
+    pub(crate) const FAILED_SUB_OPERATIONS: Tag = Tag(0x0000, 0x1022);
+    pub(crate) const WARNING_SUB_OPERATIONS: Tag = Tag(0x0000, 0x1023);
+    pub(crate) const MOVE_ORIGINATOR_AE_TITLE: Tag = Tag(0x0000, 0x1030);
+    pub(crate) const MOVE_ORIGINATOR_MESSAGE_ID: Tag = Tag(0x0000, 0x1031);
+}
 
 /// A well-formed command of no service known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownCommand {
     /// Command Field (0000,0100).
     pub command_field: u16,
-    /// Message ID (0000,0110) where there is one.
+    /// Message ID (0000,0110), in a response Message ID Being Responded To (0000,0120), where there is one.
     pub message_id: Option<MessageId>,
     /// Whether a data set follows.
     pub data_set_type: DataSetType,
+    /// Status (0000,0900), in a response.
+    pub status: Option<Status>,
+}
+
+impl UnknownCommand {
+    pub(super) fn from_command_set(set: &CommandSet) -> UnknownCommand {
+        UnknownCommand {
+            command_field: set.command_field(),
+            message_id: set.message_id(),
+            data_set_type: set.data_set_type().unwrap_or(DataSetType::Null),
+            status: set.optional(element::STATUS),
+        }
+    }
+
+    pub(super) fn to_command_set(&self) -> CommandSet {
+        let set = CommandSet::new(self.command_field, self.data_set_type);
+        let tag = set.message_id_tag();
+        set.with_optional(tag, self.message_id.as_ref()).with_optional(element::STATUS, self.status.as_ref())
+    }
 }
 
 /// Why a command set is not a command.
@@ -22,16 +81,434 @@ pub enum CommandError {
     /// It cannot be read as elements, or has no Command Field: abort the association.
     #[error("malformed command set: {0}")]
     Malformed(&'static str),
-    /// It can be read, but an element it must have is missing or mistyped: answer 0212.
+    /// It can be read, but an element it must have is missing or mistyped: answer [`CommandError::status`].
     #[error("command {command_field:04X} lacks a usable element {element}")]
     MistypedArgument {
         /// Command Field (0000,0100).
         command_field: u16,
-        /// Message ID (0000,0110), which an answer needs.
+        /// Message ID (0000,0110), which an answer needs; of a response, Message ID Being Responded To.
         message_id: Option<MessageId>,
-        /// The element that is missing or mistyped.
-        element: dicom_core::Tag,
+        /// The element that is missing, mistyped or repeated.
+        element: Tag,
         /// Whether a data set follows and must be passed over.
         data_set_type: DataSetType,
     },
+}
+
+impl CommandError {
+    /// The status of an answer, where there can be one: 0117 for an Affected SOP Instance UID that is no UID
+    /// (PS3.7 C.5.6), else 0212.
+    pub fn status(&self) -> Option<Status> {
+        match self {
+            CommandError::Malformed(_) => None,
+            CommandError::MistypedArgument { element, .. }
+                if *element == element::AFFECTED_SOP_INSTANCE_UID =>
+            {
+                Some(Status::INVALID_SOP_INSTANCE)
+            }
+            CommandError::MistypedArgument { .. } => Some(Status::MISTYPED_ARGUMENT),
+        }
+    }
+}
+
+/// The elements of a command, by element number; the group is always 0000.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CommandSet {
+    command_field: u16,
+    values: BTreeMap<u16, Vec<u8>>,
+    /// An element that came twice: two meanings for one argument.
+    repeated: Option<Tag>,
+}
+
+impl CommandSet {
+    /// A set with its Command Field and Command Data Set Type.
+    pub(super) fn new(command_field: u16, data_set_type: DataSetType) -> CommandSet {
+        CommandSet { command_field, values: BTreeMap::new(), repeated: None }
+            .with(element::COMMAND_FIELD, &command_field)
+            .with(element::COMMAND_DATA_SET_TYPE, &data_set_type)
+    }
+
+    /// Reads a set.
+    ///
+    /// # Errors
+    /// Only [`CommandError::Malformed`]: which arguments there must be, the services say.
+    pub(super) fn parse(bytes: &[u8]) -> Result<CommandSet, CommandError> {
+        if bytes.len() > MAX_LENGTH {
+            return Err(CommandError::Malformed("longer than 64 KiB"));
+        }
+        let mut values = BTreeMap::new();
+        let mut repeated = None;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (tag, value, after) = split_element(rest)?;
+            if values.insert(tag.element(), value.to_vec()).is_some() {
+                repeated = Some(tag);
+            }
+            rest = after;
+        }
+        let command_field = values
+            .get(&element::COMMAND_FIELD.element())
+            .and_then(|value| u16::read(value))
+            .ok_or(CommandError::Malformed("no Command Field (0000,0100)"))?;
+        Ok(CommandSet { command_field, values, repeated })
+    }
+
+    /// Writes the set, Command Group Length first.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        const HEADER: usize = 8;
+        let group_length: usize = self.values.values().map(|value| HEADER + value.len()).sum();
+        let mut bytes = Vec::with_capacity(HEADER + 4 + group_length);
+        push_element(&mut bytes, element::COMMAND_GROUP_LENGTH.element(), &length_field(group_length));
+        for (&number, value) in &self.values {
+            push_element(&mut bytes, number, value);
+        }
+        bytes
+    }
+
+    /// Command Field (0000,0100).
+    pub(super) fn command_field(&self) -> u16 {
+        self.command_field
+    }
+
+    /// Adds an argument.
+    pub(super) fn with(mut self, tag: Tag, argument: &impl Argument) -> CommandSet {
+        let mut value = argument.write();
+        if value.len() % 2 == 1 {
+            // PS3.5 6.2: UI is padded with NUL, the texts with a space.
+            value.push(if argument.pads_with_nul() { 0 } else { b' ' });
+        }
+        self.values.insert(tag.element(), value);
+        self
+    }
+
+    /// Adds an argument that may be absent.
+    pub(super) fn with_optional(self, tag: Tag, argument: Option<&impl Argument>) -> CommandSet {
+        match argument {
+            Some(argument) => self.with(tag, argument),
+            None => self,
+        }
+    }
+
+    /// Adds Offending Element and Error Comment, where there are any.
+    pub(super) fn with_reasons(self, offending_elements: &Vec<Tag>, comment: Option<&String>) -> CommandSet {
+        let offending_elements = (!offending_elements.is_empty()).then_some(offending_elements);
+        self.with_optional(element::OFFENDING_ELEMENT, offending_elements)
+            .with_optional(element::ERROR_COMMENT, comment)
+    }
+
+    /// Adds the counters that are there.
+    pub(super) fn with_counters(self, counters: &Counters) -> CommandSet {
+        self.with_optional(element::REMAINING_SUB_OPERATIONS, counters.remaining.as_ref())
+            .with_optional(element::COMPLETED_SUB_OPERATIONS, counters.completed.as_ref())
+            .with_optional(element::FAILED_SUB_OPERATIONS, counters.failed.as_ref())
+            .with_optional(element::WARNING_SUB_OPERATIONS, counters.warning.as_ref())
+    }
+
+    /// The counters that are there.
+    pub(super) fn counters(&self) -> Counters {
+        Counters {
+            remaining: self.optional(element::REMAINING_SUB_OPERATIONS),
+            completed: self.optional(element::COMPLETED_SUB_OPERATIONS),
+            failed: self.optional(element::FAILED_SUB_OPERATIONS),
+            warning: self.optional(element::WARNING_SUB_OPERATIONS),
+        }
+    }
+
+    /// An argument that must be there.
+    ///
+    /// # Errors
+    /// [`CommandError::MistypedArgument`].
+    pub(super) fn required<A: Argument>(&self, tag: Tag) -> Result<A, CommandError> {
+        self.optional(tag).ok_or_else(|| self.mistyped(tag))
+    }
+
+    /// An argument that may be absent. One that cannot be read counts as absent: a response is not worth less
+    /// for a broken comment.
+    pub(super) fn optional<A: Argument>(&self, tag: Tag) -> Option<A> {
+        self.values.get(&tag.element()).and_then(|value| A::read(value))
+    }
+
+    /// Whether a data set follows, if Command Data Set Type is there.
+    pub(super) fn data_set_type(&self) -> Option<DataSetType> {
+        self.optional(element::COMMAND_DATA_SET_TYPE)
+    }
+
+    /// The one Message ID that names the operation: in a response, of the request that it answers.
+    pub(super) fn message_id(&self) -> Option<MessageId> {
+        self.optional(self.message_id_tag())
+    }
+
+    fn message_id_tag(&self) -> Tag {
+        let is_response = self.command_field & RESPONSE != 0;
+        if is_response { element::MESSAGE_ID_BEING_RESPONDED_TO } else { element::MESSAGE_ID }
+    }
+
+    /// Checks that no element came twice.
+    ///
+    /// # Errors
+    /// [`CommandError::MistypedArgument`].
+    pub(super) fn check_not_repeated(&self) -> Result<(), CommandError> {
+        self.repeated.map_or(Ok(()), |tag| Err(self.mistyped(tag)))
+    }
+
+    /// Checks that the command says of the data set what it always says.
+    ///
+    /// # Errors
+    /// [`CommandError::MistypedArgument`].
+    pub(super) fn check_data_set_type(&self, expected: DataSetType) -> Result<(), CommandError> {
+        if self.data_set_type() == Some(expected) {
+            Ok(())
+        } else {
+            Err(self.mistyped(element::COMMAND_DATA_SET_TYPE))
+        }
+    }
+
+    /// As [`CommandSet::check_data_set_type`] for a command that never has a data set; not to say so is
+    /// forgiven, to announce one is not.
+    ///
+    /// # Errors
+    /// [`CommandError::MistypedArgument`].
+    pub(super) fn check_no_data_set(&self) -> Result<(), CommandError> {
+        match self.data_set_type() {
+            Some(DataSetType::Present) => Err(self.mistyped(element::COMMAND_DATA_SET_TYPE)),
+            Some(DataSetType::Null) | None => Ok(()),
+        }
+    }
+
+    fn mistyped(&self, element: Tag) -> CommandError {
+        CommandError::MistypedArgument {
+            command_field: self.command_field,
+            message_id: self.message_id(),
+            element,
+            data_set_type: self.data_set_type().unwrap_or_else(|| self.usual_data_set_type()),
+        }
+    }
+
+    /// What is most likely when the command does not say: all DIMSE-C requests but C-ECHO and C-CANCEL have one.
+    fn usual_data_set_type(&self) -> DataSetType {
+        match self.command_field {
+            0x0001 | 0x0010 | 0x0020 | 0x0021 => DataSetType::Present,
+            _ => DataSetType::Null,
+        }
+    }
+}
+
+/// Splits the first element off: its tag, its value, and what comes after.
+fn split_element(bytes: &[u8]) -> Result<(Tag, &[u8], &[u8]), CommandError> {
+    let [g0, g1, e0, e1, l0, l1, l2, l3, rest @ ..] = bytes else {
+        return Err(CommandError::Malformed("ends within an element header"));
+    };
+    let tag = Tag(u16::from_le_bytes([*g0, *g1]), u16::from_le_bytes([*e0, *e1]));
+    if tag.group() != 0 {
+        return Err(CommandError::Malformed("an element outside group 0000"));
+    }
+    let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]);
+    usize::try_from(length)
+        .ok()
+        .and_then(|length| rest.split_at_checked(length))
+        .map(|(value, after)| (tag, value, after))
+        .ok_or(CommandError::Malformed("an element is longer than the command set"))
+}
+
+fn push_element(bytes: &mut Vec<u8>, number: u16, value: &[u8]) {
+    bytes.extend_from_slice(&[0, 0]);
+    bytes.extend_from_slice(&number.to_le_bytes());
+    bytes.extend_from_slice(&length_field(value.len()));
+    bytes.extend_from_slice(value);
+}
+
+/// A length of what we write ourselves, which has a few hundred bytes.
+fn length_field(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+/// A type that an argument of a command can have.
+pub(super) trait Argument: Sized {
+    /// Reads a value field; `None` when it is empty or not of this type.
+    fn read(value: &[u8]) -> Option<Self>;
+
+    /// Writes a value field, not yet padded to even length.
+    fn write(&self) -> Vec<u8>;
+
+    /// Whether padding is NUL, not space.
+    fn pads_with_nul(&self) -> bool {
+        false
+    }
+}
+
+impl Argument for u16 {
+    fn read(value: &[u8]) -> Option<u16> {
+        value.try_into().ok().map(u16::from_le_bytes)
+    }
+
+    fn write(&self) -> Vec<u8> {
+        self.to_le_bytes().to_vec()
+    }
+}
+
+impl Argument for MessageId {
+    fn read(value: &[u8]) -> Option<MessageId> {
+        u16::read(value).map(MessageId)
+    }
+
+    fn write(&self) -> Vec<u8> {
+        self.0.write()
+    }
+}
+
+impl Argument for Status {
+    fn read(value: &[u8]) -> Option<Status> {
+        u16::read(value).map(Status::new)
+    }
+
+    fn write(&self) -> Vec<u8> {
+        self.code().write()
+    }
+}
+
+impl Argument for Priority {
+    fn read(value: &[u8]) -> Option<Priority> {
+        match u16::read(value)? {
+            0 => Some(Priority::Medium),
+            1 => Some(Priority::High),
+            2 => Some(Priority::Low),
+            _ => None,
+        }
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let code: u16 = match self {
+            Priority::Medium => 0,
+            Priority::High => 1,
+            Priority::Low => 2,
+        };
+        code.write()
+    }
+}
+
+impl Argument for DataSetType {
+    fn read(value: &[u8]) -> Option<DataSetType> {
+        u16::read(value).map(|code| if code == 0x0101 { DataSetType::Null } else { DataSetType::Present })
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let code: u16 = match self {
+            DataSetType::Null => 0x0101,
+            // Any other value will do; this one is what most peers send.
+            DataSetType::Present => 0x0001,
+        };
+        code.write()
+    }
+}
+
+impl Argument for Uid {
+    fn read(value: &[u8]) -> Option<Uid> {
+        Uid::from_bytes(value).ok()
+    }
+
+    fn write(&self) -> Vec<u8> {
+        self.as_str().as_bytes().to_vec()
+    }
+
+    fn pads_with_nul(&self) -> bool {
+        true
+    }
+}
+
+impl Argument for AeTitle {
+    fn read(value: &[u8]) -> Option<AeTitle> {
+        AeTitle::from_bytes(value).ok()
+    }
+
+    fn write(&self) -> Vec<u8> {
+        self.as_str().as_bytes().to_vec()
+    }
+}
+
+/// A text of VR LO: at most 64 characters, and a command set has no character set but the default repertoire.
+impl Argument for String {
+    fn read(value: &[u8]) -> Option<String> {
+        let text = String::from_utf8_lossy(value);
+        let text = text.trim_matches([' ', '\0']);
+        // It is shown to a person: nothing in it may move a terminal's cursor or forge a line of a log.
+        (!text.is_empty()).then(|| text.replace(char::is_control, "?"))
+    }
+
+    fn write(&self) -> Vec<u8> {
+        self.chars().take(64).map(|c| if c.is_ascii_graphic() || c == ' ' { c as u8 } else { b'?' }).collect()
+    }
+}
+
+/// Values of VR AT.
+impl Argument for Vec<Tag> {
+    fn read(value: &[u8]) -> Option<Vec<Tag>> {
+        let (values, rest) = value.as_chunks::<4>();
+        let tag =
+            |[g0, g1, e0, e1]: &[u8; 4]| Tag(u16::from_le_bytes([*g0, *g1]), u16::from_le_bytes([*e0, *e1]));
+        rest.is_empty().then(|| values.iter().map(tag).collect())
+    }
+
+    fn write(&self) -> Vec<u8> {
+        self.iter()
+            .flat_map(|tag| [tag.group().to_le_bytes(), tag.element().to_le_bytes()])
+            .flatten()
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A C-ECHO-RQ by hand, with its Command Group Length and what else a test wants to put in.
+    fn echo_rq(more: &[u8]) -> Vec<u8> {
+        let mut bytes = b"\0\0\x02\0\x12\0\0\x001.2.840.10008.1.1\0\0\0\0\x01\x02\0\0\0\x30\0".to_vec();
+        bytes.extend_from_slice(b"\0\0\x10\x01\x02\0\0\0\x07\0\0\0\0\x08\x02\0\0\0\x01\x01");
+        bytes.extend_from_slice(more);
+        bytes
+    }
+
+    #[test]
+    fn unknown_elements_and_any_group_length_do_no_harm() {
+        for more in [&b""[..], b"\0\0\0\0\x04\0\0\0\xff\xff\xff\xff", b"\0\0\x34\x12\x03\0\0\0abc"] {
+            let set = CommandSet::parse(&echo_rq(more)).unwrap();
+            assert_eq!(set.command_field(), 0x0030);
+            assert_eq!(set.message_id(), Some(MessageId(7)));
+            assert_eq!(set.check_not_repeated(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_as_elements_of_group_0000_is_malformed() {
+        for (more, reason) in [
+            (&b"\0"[..], "ends within an element header"),
+            (b"\x08\0\x16\0\0\0\0\0", "an element outside group 0000"),
+            (b"\0\0\x34\x12\x01\0\0\0", "an element is longer than the command set"),
+            (b"\0\0\x34\x12\xff\xff\xff\xffab", "an element is longer than the command set"),
+            // Explicit VR: the VR and the short length are taken for a length of 150 KB.
+            (b"\0\0\x34\x12US\x02\0\x01\0", "an element is longer than the command set"),
+        ] {
+            assert_eq!(CommandSet::parse(&echo_rq(more)), Err(CommandError::Malformed(reason)));
+        }
+        assert_eq!(CommandSet::parse(b""), Err(CommandError::Malformed("no Command Field (0000,0100)")));
+        let long = vec![0; MAX_LENGTH + 1];
+        assert_eq!(CommandSet::parse(&long), Err(CommandError::Malformed("longer than 64 KiB")));
+    }
+
+    #[test]
+    fn an_argument_of_another_length_is_no_argument() {
+        assert_eq!(u16::read(b"\x01"), None);
+        assert_eq!(u16::read(b"\x01\0\0\0"), None);
+        assert_eq!(Uid::read(b""), None);
+        assert_eq!(String::read(b"  \0"), None);
+        assert_eq!(<Vec<Tag>>::read(b"\x08\0\x18"), None);
+    }
+
+    #[test]
+    fn a_comment_is_cut_to_64_characters_of_ascii() {
+        let comment = format!("Jos\u{e9}\n{}", "x".repeat(100));
+        let written = comment.write();
+        assert_eq!(written.len(), 64);
+        assert!(written.starts_with(b"Jos??x"));
+    }
 }

@@ -21,7 +21,7 @@ pub use c_store::{CStoreRq, CStoreRsp};
 pub use status::{Refusal, Status, StatusKind};
 pub use sub_operations::{Counters, SubOperations};
 
-use crate::message::command_set::{CommandError, UnknownCommand};
+use crate::message::command_set::{CommandError, CommandSet, RESPONSE, UnknownCommand};
 
 /// Message ID (0000,0110) and Message ID Being Responded To (0000,0120).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,17 +84,70 @@ impl Command {
     /// [`CommandError`] tells a set that cannot be read at all (the association is to be aborted) from one
     /// that can be answered with 0212.
     pub fn decode(bytes: &[u8]) -> Result<Command, CommandError> {
-        let _ = bytes;
-        todo!()
+        let set = CommandSet::parse(bytes)?;
+        set.check_not_repeated()?;
+        Ok(match set.command_field() {
+            CEchoRq::COMMAND_FIELD => Command::CEchoRq(CEchoRq::from_command_set(&set)?),
+            CEchoRsp::COMMAND_FIELD => Command::CEchoRsp(CEchoRsp::from_command_set(&set)?),
+            CStoreRq::COMMAND_FIELD => Command::CStoreRq(CStoreRq::from_command_set(&set)?),
+            CStoreRsp::COMMAND_FIELD => Command::CStoreRsp(CStoreRsp::from_command_set(&set)?),
+            CFindRq::COMMAND_FIELD => Command::CFindRq(CFindRq::from_command_set(&set)?),
+            CFindRsp::COMMAND_FIELD => Command::CFindRsp(CFindRsp::from_command_set(&set)?),
+            CGetRq::COMMAND_FIELD => Command::CGetRq(CGetRq::from_command_set(&set)?),
+            CGetRsp::COMMAND_FIELD => Command::CGetRsp(CGetRsp::from_command_set(&set)?),
+            CMoveRq::COMMAND_FIELD => Command::CMoveRq(CMoveRq::from_command_set(&set)?),
+            CMoveRsp::COMMAND_FIELD => Command::CMoveRsp(CMoveRsp::from_command_set(&set)?),
+            CCancelRq::COMMAND_FIELD => Command::CCancelRq(CCancelRq::from_command_set(&set)?),
+            _ => Command::Unknown(UnknownCommand::from_command_set(&set)),
+        })
     }
 
     /// Writes the command set, Command Group Length first.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        let set = match self {
+            Command::CEchoRq(command) => command.to_command_set(),
+            Command::CEchoRsp(command) => command.to_command_set(),
+            Command::CStoreRq(command) => command.to_command_set(),
+            Command::CStoreRsp(command) => command.to_command_set(),
+            Command::CFindRq(command) => command.to_command_set(),
+            Command::CFindRsp(command) => command.to_command_set(),
+            Command::CGetRq(command) => command.to_command_set(),
+            Command::CGetRsp(command) => command.to_command_set(),
+            Command::CMoveRq(command) => command.to_command_set(),
+            Command::CMoveRsp(command) => command.to_command_set(),
+            Command::CCancelRq(command) => command.to_command_set(),
+            Command::Unknown(command) => command.to_command_set(),
+        };
+        set.to_bytes()
     }
 
     /// Whether a data set follows.
     pub fn data_set_type(&self) -> DataSetType {
-        todo!()
+        match self {
+            Command::CStoreRq(_) | Command::CFindRq(_) | Command::CGetRq(_) | Command::CMoveRq(_) => {
+                DataSetType::Present
+            }
+            Command::CEchoRq(_) | Command::CEchoRsp(_) | Command::CStoreRsp(_) | Command::CCancelRq(_) => {
+                DataSetType::Null
+            }
+            Command::CFindRsp(command) => command.identifier,
+            Command::CGetRsp(command) => command.identifier,
+            Command::CMoveRsp(command) => command.identifier,
+            Command::Unknown(command) => command.data_set_type,
+        }
+    }
+
+    /// The shortest response that says no to a request: for one that could not be read
+    /// ([`CommandError::MistypedArgument`]) or is of no service known here ([`Command::Unknown`]).
+    pub fn refusal(command_field: u16, message_id: MessageId, status: Status) -> Command {
+        Command::Unknown(UnknownCommand {
+            command_field: command_field | RESPONSE,
+            message_id: Some(message_id),
+            data_set_type: DataSetType::Null,
+            status: Some(status),
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dicom_core::Tag;
+use crate::dataset::Tag;
 
 /// A DIMSE status code (0000,0900).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,0 +1,37 @@
+//! The subcommands, one a file: each has its arguments, whose doc comment is the manual page, and `run`.
+
+mod demo;
+mod echo;
+mod find;
+mod get;
+mod import;
+mod serve;
+
+use std::process::ExitCode;
+
+use crate::exit::CommandError;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    Demo(demo::DemoArgs),
+    Echo(echo::EchoArgs),
+    Find(find::FindArgs),
+    Get(Box<get::GetArgs>),
+    Serve(serve::ServeArgs),
+    Import(import::ImportArgs),
+}
+
+impl Command {
+    /// Runs it.
+    pub async fn run(self) -> Result<ExitCode, CommandError> {
+        match self {
+            Command::Demo(args) => demo::run(args).await,
+            Command::Echo(args) => echo::run(args).await,
+            Command::Find(args) => find::run(args).await,
+            Command::Get(args) => get::run(*args).await,
+            Command::Serve(args) => serve::run(args).await,
+            Command::Import(args) => import::run(args).await,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! C-FIND over the index: PS3.4 C.4.1.3. The matches come from a thread of their own through a bounded channel, so
+//! that the first is answered at once and a requestor that reads slowly slows the query, not the memory.
+
+use std::time::{Duration, Instant};
+
+use dicomet_archive::Relation;
+use dicomet_net::service::c_find::scp::Answer;
+use dicomet_net::{Association, Error};
+use dicomet_proto::association::negotiation::Context;
+use dicomet_proto::dataset::{DataSet, DataSetError, Tag};
+use dicomet_proto::message::{CFindRq, Status};
+use dicomet_proto::query::Query;
+use tokio::sync::mpsc;
+
+use super::identifier;
+use super::support::is_relational;
+use crate::Server;
+
+/// Matches between the index and the association: enough that neither waits for the other's next turn.
+const MATCHES_AHEAD: usize = 64;
+
+/// How often a search that has nothing to send looks for a cancel.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Added to each match, for it is not the index that knows it (PS3.4 C.4.1.1.3.2).
+const RETRIEVE_AE_TITLE: Tag = Tag(0x0008, 0x0054);
+
+/// Answers with the matches, or with the refusal of the identifier.
+pub(super) async fn answer(
+    server: &Server,
+    association: &mut Association,
+    context: &Context,
+    request: &CFindRq,
+    identifier: Result<DataSet, DataSetError>,
+) -> Result<(), Error> {
+    let began = Instant::now();
+    let relation = if is_relational(association.negotiated(), &context.abstract_syntax) {
+        Relation::Relational
+    } else {
+        Relation::Hierarchical
+    };
+    let query = identifier::query(&context.abstract_syntax, identifier);
+    let answer = Answer::new(association, context, request);
+    let query = match query {
+        Ok(query) => query,
+        Err(refusal) => {
+            tracing::info!(message_id = request.message_id.0, status = %refusal.status, comment = refusal.comment(), "C-FIND refused");
+            return answer.finish(Err(refusal)).await;
+        }
+    };
+    let level = query.level;
+    let (matches, status) = send_matches(server, answer, query, relation).await?;
+    tracing::info!(
+        message_id = request.message_id.0,
+        ?level,
+        matches,
+        status,
+        seconds = began.elapsed().as_secs_f64(),
+        "C-FIND answered"
+    );
+    Ok(())
+}
+
+/// Sends what the index finds; says how many were sent and how it ended.
+async fn send_matches(
+    server: &Server,
+    mut answer: Answer<'_>,
+    query: Query,
+    relation: Relation,
+) -> Result<(u64, &'static str), Error> {
+    let (found, mut next) = mpsc::channel(MATCHES_AHEAD);
+    let archive = server.archive.clone();
+    let finding = tokio::task::spawn_blocking(move || -> Result<(), dicomet_archive::Error> {
+        let matches = archive.find_related(&query, relation)?;
+        let status = matches.status();
+        for identifier in matches {
+            if found.blocking_send((identifier?, status)).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    let mut sent = 0;
+    loop {
+        let Ok(found) = tokio::time::timeout(LOOK_INTERVAL, next.recv()).await else {
+            // A long search: what was found goes out, and a cancel is seen.
+            answer.flush().await?;
+            if answer.is_cancelled()? {
+                answer.finish(Ok(())).await?;
+                return Ok((sent, "cancelled"));
+            }
+            continue;
+        };
+        let Some((mut identifier, status)) = found else {
+            break;
+        };
+        identifier.set_text(RETRIEVE_AE_TITLE, server.settings.ae_title.as_str());
+        if !answer.pending(&identifier, status).await? {
+            answer.finish(Ok(())).await?;
+            return Ok((sent, "cancelled"));
+        }
+        sent += 1;
+    }
+    let outcome = match finding.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(super::refusal(&error)),
+        Err(error) => Err(super::fault(&error, Status::UNABLE_TO_PROCESS)),
+    };
+    let end = outcome.as_ref().map_or("refused", |()| "success");
+    answer.finish(outcome).await?;
+    Ok((sent, end))
+}

@@ -1,0 +1,207 @@
+//! What the archive accepts in negotiation: PS3.8 9.3, PS3.7 D.3.3.
+//!
+//! Query/retrieve in a transfer syntax that we can read, plain ones first; storage in whatever the requestor puts
+//! first, for an instance is kept byte for byte.
+
+use bytes::Bytes;
+use dicomet_proto::Uid;
+use dicomet_proto::association::negotiation::{Negotiated, Support};
+use dicomet_proto::dataset::dictionary::{storage_sop_classes, uids};
+use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
+
+use crate::Settings;
+use crate::settings::SopClasses;
+
+/// Patient/Study Only (retired), FIND and GET.
+const PATIENT_STUDY_ONLY_FIND: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.3.1");
+const PATIENT_STUDY_ONLY_GET: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.3.3");
+
+/// The arc of the standard's own UIDs, PS3.5 9.
+const DICOM_ARC: &str = "1.2.840.10008.";
+
+/// The arc below which nearly all storage SOP classes lie; one that is newer than our dictionary does, too.
+const STORAGE_ARC: &str = "1.2.840.10008.5.1.4.1.1.";
+
+/// Transfer syntaxes of identifiers, the best first. Deflated and big endian are taken only when nothing else is
+/// offered: some requestors offer them and cannot read them well.
+static IDENTIFIER_SYNTAXES: [Uid; 4] = [
+    uids::EXPLICIT_VR_LITTLE_ENDIAN,
+    uids::IMPLICIT_VR_LITTLE_ENDIAN,
+    uids::EXPLICIT_VR_BIG_ENDIAN,
+    uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+];
+
+/// The services of the archive, as an acceptor.
+pub(super) struct ArchiveSupport {
+    sop_classes: SopClasses,
+    max_window: u16,
+}
+
+/// The service that an abstract syntax asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Verification,
+    Find,
+    Retrieve,
+    Storage,
+}
+
+impl ArchiveSupport {
+    pub(super) fn new(settings: &Settings) -> ArchiveSupport {
+        ArchiveSupport { sop_classes: settings.sop_classes, max_window: settings.max_window.max(1) }
+    }
+
+    fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
+        if *abstract_syntax == uids::VERIFICATION {
+            return Some(Service::Verification);
+        }
+        let finds = [&uids::STUDY_ROOT_FIND, &uids::PATIENT_ROOT_FIND, &PATIENT_STUDY_ONLY_FIND];
+        if finds.contains(&abstract_syntax) {
+            return Some(Service::Find);
+        }
+        let retrieves = [&uids::STUDY_ROOT_GET, &uids::PATIENT_ROOT_GET, &PATIENT_STUDY_ONLY_GET];
+        if retrieves.contains(&abstract_syntax) {
+            return Some(Service::Retrieve);
+        }
+        let uid = abstract_syntax.as_str();
+        let standard = uid.starts_with(STORAGE_ARC) || storage_sop_classes().contains(abstract_syntax);
+        let private = !uid.starts_with(DICOM_ARC);
+        (standard || (private && self.sop_classes == SopClasses::Any)).then_some(Service::Storage)
+    }
+}
+
+impl Support for ArchiveSupport {
+    fn transfer_syntax(&self, abstract_syntax: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
+        let chosen = match self.service(abstract_syntax) {
+            None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
+            Some(Service::Storage | Service::Verification) => proposed.first(),
+            Some(Service::Find | Service::Retrieve) => {
+                IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
+            }
+        };
+        chosen.cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)
+    }
+
+    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
+        // The requestor may be SCU of all that we provide, and SCP of storage, which a C-GET needs.
+        let scp = asked.scp && self.service(&asked.sop_class_uid) == Some(Service::Storage);
+        RoleSelection { sop_class_uid: asked.sop_class_uid.clone(), scu: asked.scu, scp }
+    }
+
+    fn extended_negotiation(&self, asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
+        let service = self.service(&asked.sop_class_uid)?;
+        if !matches!(service, Service::Find | Service::Retrieve) {
+            return None;
+        }
+        // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
+        // other. Nothing else that may be asked for in the bytes after it is granted.
+        let mut information = vec![0; asked.information.len()];
+        if let (Some(granted), Some(1)) = (information.first_mut(), asked.information.first()) {
+            *granted = 1;
+        }
+        Some(ExtendedNegotiation {
+            sop_class_uid: asked.sop_class_uid.clone(),
+            information: Bytes::from(information),
+        })
+    }
+
+    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
+        let bound = |asked| if asked == 0 { self.max_window } else { self.max_window.min(asked) };
+        AsyncOperationsWindow { invoked: bound(asked.invoked), performed: bound(asked.performed) }
+    }
+}
+
+/// Whether relational queries were granted for an information model.
+pub(super) fn is_relational(negotiated: &Negotiated, sop_class: &Uid) -> bool {
+    negotiated
+        .extended_negotiations
+        .iter()
+        .any(|granted| granted.sop_class_uid == *sop_class && granted.information.first() == Some(&1))
+}
+
+#[cfg(test)]
+mod tests {
+    use dicomet_proto::AeTitle;
+
+    use super::*;
+
+    fn support() -> ArchiveSupport {
+        ArchiveSupport::new(&Settings::new(AeTitle::new("TEST").unwrap()))
+    }
+
+    fn uid(text: &str) -> Uid {
+        Uid::new(text).unwrap()
+    }
+
+    #[test]
+    fn query_retrieve_never_takes_a_private_syntax_and_deflated_only_alone() {
+        let implicit = uids::IMPLICIT_VR_LITTLE_ENDIAN;
+        let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+        let deflated = uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
+        let private = uid("1.3.6.1.4.1.5962.300.2");
+        let chosen = |proposed: &[&Uid]| {
+            let proposed: Vec<Uid> = proposed.iter().map(|uid| (*uid).clone()).collect();
+            support().transfer_syntax(&uids::STUDY_ROOT_GET, &proposed)
+        };
+        assert_eq!(chosen(&[&private, &deflated, &implicit, &explicit]), Ok(explicit));
+        assert_eq!(chosen(&[&deflated, &implicit]), Ok(implicit));
+        assert_eq!(chosen(&[&deflated]), Ok(deflated));
+        assert_eq!(chosen(&[&private]), Err(ContextResultReason::TransferSyntaxesNotSupported));
+    }
+
+    #[test]
+    fn storage_is_taken_in_what_the_requestor_puts_first() {
+        let proposed = [uid("1.2.840.10008.1.2.4.90"), uids::EXPLICIT_VR_LITTLE_ENDIAN];
+        for class in [uids::CT_IMAGE_STORAGE, uid("1.3.12.2.1107.5.9.1"), uid("1.2.840.10008.5.1.4.1.1.9999")]
+        {
+            assert_eq!(support().transfer_syntax(&class, &proposed), Ok(proposed[0].clone()));
+        }
+    }
+
+    #[test]
+    fn services_that_are_not_offered_are_refused_and_private_classes_by_setting() {
+        let proposed = [uids::EXPLICIT_VR_LITTLE_ENDIAN];
+        let refused = Err(ContextResultReason::AbstractSyntaxNotSupported);
+        // Storage Commitment, MPPS, Study Root MOVE, Print.
+        for class in [
+            "1.2.840.10008.1.20.1",
+            "1.2.840.10008.3.1.2.3.3",
+            "1.2.840.10008.5.1.4.1.2.2.2",
+            "1.2.840.10008.5.1.1.9",
+        ] {
+            assert_eq!(support().transfer_syntax(&uid(class), &proposed), refused, "{class}");
+        }
+        let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
+        settings.sop_classes = SopClasses::Standard;
+        let strict = ArchiveSupport::new(&settings);
+        assert_eq!(strict.transfer_syntax(&uid("1.3.12.2.1107.5.9.1"), &proposed), refused);
+    }
+
+    #[test]
+    fn the_scp_role_is_granted_for_storage_alone() {
+        let roles =
+            |class: Uid| support().roles(&RoleSelection { sop_class_uid: class, scu: true, scp: true });
+        assert!(roles(uids::CT_IMAGE_STORAGE).scp);
+        assert!(roles(uids::CT_IMAGE_STORAGE).scu);
+        assert!(!roles(uids::STUDY_ROOT_GET).scp);
+    }
+
+    #[test]
+    fn an_unlimited_window_becomes_ours() {
+        let window = |invoked, performed| {
+            support().async_operations_window(AsyncOperationsWindow { invoked, performed })
+        };
+        assert_eq!(window(0, 65_535), AsyncOperationsWindow { invoked: 64, performed: 64 });
+        assert_eq!(window(1, 16), AsyncOperationsWindow { invoked: 1, performed: 16 });
+    }
+
+    #[test]
+    fn relational_is_granted_and_nothing_else() {
+        let asked = ExtendedNegotiation {
+            sop_class_uid: uids::STUDY_ROOT_FIND,
+            information: Bytes::from_static(&[1, 1, 1]),
+        };
+        let granted = support().extended_negotiation(&asked).unwrap();
+        assert_eq!(granted.information.as_ref(), [1, 0, 0]);
+    }
+}
