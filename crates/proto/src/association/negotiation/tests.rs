@@ -1,6 +1,7 @@
 //! Negotiation as a table of questions and answers.
 
 use super::*;
+use crate::pdu::{AssociateAc, AssociateRq, ContextResult, ProposedContext, RejectReason, RejectResult};
 
 const CT: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.1.2");
 const MR: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.1.4");
@@ -314,4 +315,26 @@ fn contexts_beyond_the_128th_are_not_proposed_and_count_as_refused() {
     assert_eq!(request.presentation_contexts[127].id, 255);
     let negotiated = conclude(&proposal, &answer_to(&proposal)).unwrap();
     assert_eq!((negotiated.contexts.len(), negotiated.refused_contexts.len()), (128, 2));
+}
+
+#[test]
+fn a_proposal_that_does_not_fit_is_found_before_it_is_sent() {
+    assert_eq!(check(&ct_and_get()), Ok(()));
+    assert_eq!(check(&proposal(Vec::new())), Err(InvalidProposal::NoContext));
+    assert_eq!(check(&proposal(vec![(CT, vec![EXPLICIT; 4000])])), Err(InvalidProposal::ItemTooLong));
+    let mut token = ct_and_get();
+    let identity = |length| UserIdentityRequest {
+        identity_type: 5,
+        positive_response_requested: false,
+        primary: vec![b'x'; length].into(),
+        secondary: Bytes::new(),
+    };
+    token.user_identity = Some(identity(65_000));
+    assert_eq!(check(&token), Ok(()));
+    token.user_identity = Some(identity(65_500));
+    assert_eq!(check(&token), Err(InvalidProposal::ItemTooLong), "the user information around it");
+    token.user_identity = Some(identity(70_000));
+    assert_eq!(check(&token), Err(InvalidProposal::ItemTooLong));
+    let largest = proposal(vec![(CT, vec![EXPLICIT; 20]); 128]);
+    assert_eq!(check(&largest), Ok(()));
 }
