@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use dicomet_proto::association::Association as Core;
+use dicomet_proto::association::{Association as Core, Limits};
 use dicomet_proto::association::negotiation::{self, Support};
 use dicomet_proto::pdu::{AssociateRj, AssociateRq};
 
@@ -30,6 +30,16 @@ impl Incoming {
         timeouts: Timeouts,
     ) -> Incoming {
         let limits = timeouts.limits();
+        Incoming::with_limits(transport, peer_address, timeouts, limits)
+    }
+
+    /// As [`Incoming::new`], with other bounds than usual.
+    pub fn with_limits(
+        transport: Box<dyn Transport>,
+        peer_address: Option<SocketAddr>,
+        timeouts: Timeouts,
+        limits: Limits,
+    ) -> Incoming {
         let artim = limits.artim;
         let pump = Pump::new(transport, Core::acceptor(limits, now()), artim);
         Incoming { pump, peer_address, timeouts }

@@ -367,6 +367,11 @@ impl Association {
         self.pump.abort(Error::TimedOut { action, after })
     }
 
+    /// Aborts because what is to be sent cannot be made, and gives the error to return.
+    pub(crate) fn failed_to_read(&mut self, error: std::io::Error) -> Error {
+        self.pump.abort(Error::Source(error))
+    }
+
     /// Answers a release that came in the middle of an operation, and gives the error to return.
     pub(crate) fn released_by_peer(&mut self) -> Error {
         match self.pump.core.release_response(now()) {

@@ -18,6 +18,10 @@ pub mod node;
 pub mod retrieve;
 pub mod service;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
+
 pub use association::Association;
 pub use error::Error;
 pub use node::Node;

@@ -1,1 +1,16 @@
-//! x
+//! The archive's doors: DIMSE services over associations. Each calls the same few methods of the archive.
+//!
+//! The modules, in the order to read them:
+//!
+//! - [`settings`]: who we are and how much we take on;
+//! - [`server`]: accepts connections, each association a task, and stops gracefully;
+//! - [`dicom`]: the services over an association: echo, store, find, retrieve.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod dicom;
+pub mod server;
+pub mod settings;
+
+pub use server::Server;
+pub use settings::Settings;

@@ -5,6 +5,7 @@
 //! Helpers panic with a sentence when a script does not hold; they are meant for tests alone.
 
 pub mod instance;
+pub mod line;
 pub mod peer;
 pub mod sop_classes;
 pub mod study;

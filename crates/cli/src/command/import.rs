@@ -1,14 +1,162 @@
-//! `dicomet import`.
+//! `dicomet import`: files into an archive without a network, by the same write path as C-STORE.
 
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
-use crate::exit::CommandError;
+use dicomet_archive::Archive;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::serve::open_archive;
+use crate::exit::{CommandError, Exit};
 
 /// Bring files into an archive without a network
+///
+/// Folders are walked; symbolic links in them are not followed. A file that is not DICOM, or that the archive
+/// refuses, is named with the reason, and the rest goes on. Exit status 3 says that there were such.
 #[derive(Debug, clap::Args)]
-pub struct ImportArgs {}
+pub struct ImportArgs {
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// The folder of the archive; made when it is not there
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+}
+
+/// Files that are brought in side by side: they share the syncs of the disk.
+const WORKERS: usize = 8;
+
+/// What became of the files.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    pub(super) stored: u64,
+    pub(super) present: u64,
+    pub(super) failed: u64,
+    pub(super) bytes: u64,
+}
 
 pub async fn run(args: ImportArgs) -> Result<ExitCode, CommandError> {
-    let ImportArgs {} = args;
-    Err(CommandError::new("not built yet"))
+    let began = Instant::now();
+    let archive = open_archive(args.data.clone()).await?;
+    let progress = ProgressBar::new_spinner()
+        .with_style(ProgressStyle::with_template("{spinner} {pos} files, {per_sec}, {elapsed}").unwrap_or_else(
+            |_| ProgressStyle::default_spinner(),
+        ));
+    progress.enable_steady_tick(Duration::from_millis(100));
+    let paths = args.paths.clone();
+    let shown = progress.clone();
+    let importing = tokio::task::spawn_blocking(move || {
+        import(&archive, paths, |outcome| {
+            shown.inc(1);
+            if let Err((path, reason)) = outcome {
+                shown.suspend(|| eprintln!("not stored: {}: {reason}", path.display()));
+            }
+        })
+    });
+    let summary = importing
+        .await
+        .map_err(|error| CommandError::new(format!("the import ended by a fault of ours: {error}")))?;
+    progress.finish_and_clear();
+    println!(
+        "{} instances stored ({:.1} MB), {} present already, {} files not stored, in {:.1} s",
+        summary.stored,
+        summary.bytes as f64 / 1e6,
+        summary.present,
+        summary.failed,
+        began.elapsed().as_secs_f64()
+    );
+    Ok(match (summary.failed, summary.stored + summary.present) {
+        (0, _) => Exit::Done,
+        (_, 0) => Exit::Failed,
+        _ => Exit::Partial,
+    }
+    .into())
+}
+
+/// What became of one file: stored (with its bytes), present already, or why not.
+type Outcome = Result<Option<u64>, (PathBuf, String)>;
+
+/// Brings in files and folders, and tells of each file as it is done.
+fn import(archive: &Arc<Archive>, paths: Vec<PathBuf>, mut tell: impl FnMut(&Outcome)) -> Summary {
+    let (outcomes, done) = mpsc::channel();
+    let (names, next) = mpsc::sync_channel::<PathBuf>(1024);
+    let next = Mutex::new(next);
+    let mut summary = Summary::default();
+    std::thread::scope(|scope| {
+        let walker = outcomes.clone();
+        scope.spawn(move || walk(paths, &names, &walker));
+        for _ in 0..WORKERS {
+            let (next, outcomes) = (&next, outcomes.clone());
+            scope.spawn(move || {
+                loop {
+                    let path = next.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(path) = path else { break };
+                    if outcomes.send(import_file(archive, path)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(outcomes);
+        for outcome in done {
+            tell(&outcome);
+            match outcome {
+                Ok(Some(bytes)) => {
+                    summary.stored += 1;
+                    summary.bytes += bytes;
+                }
+                Ok(None) => summary.present += 1,
+                Err(_) => summary.failed += 1,
+            }
+        }
+    });
+    summary
+}
+
+fn import_file(archive: &Archive, path: PathBuf) -> Outcome {
+    match archive.import(&path) {
+        Ok(imported) => Ok(imported.stored.then_some(imported.bytes)),
+        Err(error) => Err((path, error.to_string())),
+    }
+}
+
+/// Names the files below the paths, folder by folder in the order of their names.
+fn walk(paths: Vec<PathBuf>, names: &mpsc::SyncSender<PathBuf>, outcomes: &mpsc::Sender<Outcome>) {
+    let mut waiting: VecDeque<PathBuf> = paths.into();
+    while let Some(path) = waiting.pop_front() {
+        match list(&path) {
+            Ok(None) => {
+                if names.send(path).is_err() {
+                    return;
+                }
+            }
+            Ok(Some(entries)) => entries.into_iter().rev().for_each(|entry| waiting.push_front(entry)),
+            Err(error) => {
+                if outcomes.send(Err((path, error.to_string()))).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The regular files and folders in a folder; `None` for a file.
+fn list(path: &Path) -> std::io::Result<Option<Vec<PathBuf>>> {
+    if !std::fs::metadata(path)?.is_dir() {
+        return Ok(None);
+    }
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() || kind.is_file() {
+            entries.push(entry.path());
+        }
+    }
+    entries.sort();
+    Ok(Some(entries))
 }

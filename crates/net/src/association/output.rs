@@ -14,7 +14,7 @@ pub(super) const MAX_FRAGMENT: usize = 128 * 1024 - 12;
 
 /// The write buffer. It is made at the first use, so that an association that only waits costs nothing.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(crate) struct Output {
     bytes: Vec<u8>,
     start: usize,
     end: usize,

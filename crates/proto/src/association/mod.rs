@@ -1,56 +1,79 @@
 //! The association of PS3.8 9.2: state machine, negotiation, and messages as fragments. Sans-I/O.
 //!
 //! [`Association`] is a value: bytes and time go in by `handle_*`, the user's primitives by verbs, and what is
-//! to be done comes out by `poll_*`.
+//! to be done comes out by `poll_*`. The owner, after anything that it put in: sends what `poll_transmit`
+//! gives, looks at every event of `poll_event`, closes the transport when `wants_close` says so, and comes back
+//! at `poll_timeout`.
+//!
+//! An association tells its end once: one of [`Event::Released`], [`Event::Rejected`], [`Event::Aborted`],
+//! [`Event::PeerMisbehaved`], [`Event::ConnectionClosed`] and [`Event::TimedOut`] is the last event. An end
+//! that the owner makes itself, by `reject` or `abort`, needs no telling.
+//!
+//! In the order to read them: [`negotiation`], `state` (the tables of the standard), [`fragments`], `timer`.
 
+pub mod fragments;
 pub mod negotiation;
+mod state;
+mod timer;
 
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-pub use crate::pdu::ContextId;
-use crate::pdu::{Abort, AbortReason, AssociateRj, AssociateRq};
+use crate::Uid;
+use crate::pdu::{
+    Abort, AbortReason, AbortSource, AssociateAc, AssociateRj, AssociateRq, DataTf, DecodeError,
+    HEADER_LENGTH, Header, PduType, ReleaseRp, ReleaseRq, Rule, UserInformation, data_tf,
+};
+pub use crate::pdu::{ContextId, FragmentKind, Position};
 use negotiation::{Acceptance, Negotiated, Proposal};
+use state::{Action, Event as Evt, Side, State};
+use timer::Artim;
+
+/// Implementation class UID, PS3.7 D.3.3.2.1: a random one under the UUID root (PS3.5 B.2), ours for good.
+pub const IMPLEMENTATION_CLASS_UID: Uid = Uid::from_static("2.25.227100133706374391062731060969045727756");
+
+/// Implementation version name, PS3.7 D.3.3.2.3: at most 16 characters.
+pub const IMPLEMENTATION_VERSION_NAME: &str = concat!("DICOMET_", env!("CARGO_PKG_VERSION"));
+const _: () = assert!(IMPLEMENTATION_VERSION_NAME.len() <= 16);
+
+/// The longest P-DATA-TF that we take unless told otherwise. Large, so that a peer needs few of them and few
+/// system calls for an instance; not larger, because each association holds up to one of them in memory.
+pub const MAX_PDU_LENGTH: u32 = 256 * 1024;
+
+/// The longest A-ASSOCIATE PDU that we take, as DCMTK: a request with 128 contexts of twenty transfer syntaxes
+/// has some 80 KiB, and one with a user identity as long as its item may be has 64 KiB more.
+pub const MAX_ASSOCIATE_LENGTH: u32 = 1024 * 1024;
+
+/// ARTIM: time for a whole A-ASSOCIATE-RQ to come in, and for the peer to close after a rejection, a release or
+/// an abort. 30 s is what DCMTK and others use; a slow line needs a few of them.
+pub const ARTIM: Duration = Duration::from_secs(30);
+
+/// The most bytes that we put into one fragment, whatever the peer takes: more does not make it faster, and a
+/// response would have to wait behind it.
+pub const MAX_FRAGMENT_LENGTH: usize = 256 * 1024;
+
+/// The lowest maximum length of a peer that we talk to: one item header and two bytes of fragment (PS3.8 E.1
+/// wants an even number). With less, no message would ever end.
+pub const MIN_PEER_PDU_LENGTH: u32 = data_tf::VALUE_HEADER_LENGTH as u32 + 2;
 
 /// Bounds that hold for every association.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The longest P-DATA-TF that we take, its six header bytes not counted: what we say in item 51H.
+    /// The longest P-DATA-TF that we take, its six header bytes not counted: what we say in item 51H. There is
+    /// no unlimited here: 0 is taken as [`MAX_PDU_LENGTH`].
     pub max_pdu_length: u32,
     /// The longest A-ASSOCIATE PDU that we take.
     pub max_associate_length: u32,
     /// ARTIM, PS3.8 9.1.5.
-    pub artim: std::time::Duration,
+    pub artim: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            max_pdu_length: 256 * 1024,
-            // As DCMTK: a request with 128 contexts of twenty transfer syntaxes has some 80 KiB.
-            max_associate_length: 1024 * 1024,
-            artim: std::time::Duration::from_secs(30),
-        }
+        Limits { max_pdu_length: MAX_PDU_LENGTH, max_associate_length: MAX_ASSOCIATE_LENGTH, artim: ARTIM }
     }
-}
-
-/// Whether a fragment belongs to a command or to a data set: bit 0 of the message control header (PS3.8 E.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FragmentKind {
-    /// Bit 0 set.
-    Command,
-    /// Bit 0 clear.
-    DataSet,
-}
-
-/// Whether a fragment is the last of its command or data set: bit 1 of the message control header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Position {
-    /// Bit 1 clear: more follow.
-    More,
-    /// Bit 1 set.
-    Last,
 }
 
 /// One presentation data value: a fragment with its context (PS3.8 9.3.5.1).
@@ -107,40 +130,253 @@ pub struct NotInThisState {
 /// One association, without its transport.
 #[derive(Debug)]
 pub struct Association {
-    _private: (),
+    state: State,
+    side: Side,
+    framing: Framing,
+    limits: Limits,
+    artim: Artim,
+    /// Requestor: what was proposed, until it is answered.
+    proposal: Option<Box<Proposal>>,
+    /// Accepted presentation contexts: the bit at [`ContextId::index`].
+    accepted: u128,
+    max_fragment_length: usize,
+    transmit: BytesMut,
+    events: VecDeque<Queued>,
+}
+
+/// Whether the input still falls into PDUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// It begins with a PDU header.
+    Whole,
+    /// A PDU was refused by its header: what follows cannot be told apart and is thrown away.
+    Lost,
+}
+
+/// What waits for [`Association::poll_event`].
+#[derive(Debug)]
+enum Queued {
+    Event(Event),
+    /// The values of a P-DATA-TF, sliced only when they are asked for: a PDU of tiny ones takes no more memory
+    /// than another.
+    Data(DataTf),
 }
 
 impl Association {
     /// Begins as requestor: the transport is open (Evt1, Evt2 together), and an A-ASSOCIATE-RQ waits to be sent.
-    pub fn requestor(proposal: Proposal, limits: Limits, now: Instant) -> Association {
-        let _ = (proposal, limits, now);
-        todo!()
+    pub fn requestor(proposal: Proposal, limits: Limits, _now: Instant) -> Association {
+        let mut association = Association::new(Side::Requestor, limits);
+        association.step(Evt::Evt1);
+        association.step(Evt::Evt2);
+        let mut associate_rq = negotiation::associate_rq(&proposal);
+        association.introduce(&mut associate_rq.user_information);
+        associate_rq.encode(&mut association.transmit);
+        association.proposal = Some(Box::new(proposal));
+        association
     }
 
     /// Begins as acceptor: the transport is open (Evt5), ARTIM runs until the A-ASSOCIATE-RQ is in whole.
     pub fn acceptor(limits: Limits, now: Instant) -> Association {
-        let _ = (limits, now);
-        todo!()
+        let mut association = Association::new(Side::Acceptor, limits);
+        association.step(Evt::Evt5);
+        association.artim.start(now);
+        association
+    }
+
+    fn new(side: Side, mut limits: Limits) -> Association {
+        if limits.max_pdu_length == 0 {
+            limits.max_pdu_length = MAX_PDU_LENGTH;
+        }
+        Association {
+            state: State::Sta1,
+            side,
+            framing: Framing::Whole,
+            artim: Artim::new(limits.artim),
+            limits,
+            proposal: None,
+            accepted: 0,
+            max_fragment_length: 0,
+            transmit: BytesMut::new(),
+            events: VecDeque::new(),
+        }
     }
 
     /// Takes whole PDUs off the front of `input` and leaves the rest. Call it again with more.
     ///
-    /// P-DATA is handed out as slices of `input`. Stops early while an A-ASSOCIATE-RQ waits for its answer.
+    /// P-DATA is handed out as slices of `input`. Returns early once an A-ASSOCIATE-RQ is in: answer it, then
+    /// call this again. What is put in before the answer is judged by the standard: A-ABORT is one, anything
+    /// else is a breach.
     pub fn handle_input(&mut self, input: &mut BytesMut, now: Instant) {
-        let _ = (input, now);
-        todo!()
+        while self.state != State::Sta1 && self.framing == Framing::Whole {
+            let Some(header) = Header::peek(input) else { return };
+            match self.handle_pdu(header, input, now) {
+                Taken::Whole if self.state != State::Sta3 => {}
+                Taken::Whole | Taken::TooFew => return,
+                Taken::Refused => self.framing = Framing::Lost,
+            }
+        }
+        input.clear();
+    }
+
+    /// One PDU: refused by its header where it has no business here, else taken when it is whole.
+    fn handle_pdu(&mut self, header: Header, input: &mut BytesMut, now: Instant) -> Taken {
+        let Some(pdu_type) = header.pdu_type else {
+            self.breach(Evt::Evt19, AbortReason::UnrecognizedPdu, "sent a PDU of unknown type", now);
+            return Taken::Refused;
+        };
+        let event = received(pdu_type);
+        if let Some(Action::Aa1 | Action::Aa7 | Action::Aa8) = state::action(self.state, event) {
+            self.breach(event, AbortReason::UnexpectedPdu, unexpected(pdu_type), now);
+            return Taken::Refused;
+        }
+        if header.length > self.longest(pdu_type) {
+            self.breach(Evt::Evt19, AbortReason::InvalidPduParameterValue, too_long(pdu_type), now);
+            return Taken::Refused;
+        }
+        let end = HEADER_LENGTH + header.length as usize;
+        if input.len() < end {
+            return Taken::TooFew;
+        }
+        let mut content = input.split_to(end).freeze();
+        let content = content.split_off(HEADER_LENGTH);
+        if let Err(error) = self.receive(pdu_type, content, now) {
+            self.breach(Evt::Evt19, error.abort_reason(), error.what(), now);
+        }
+        Taken::Whole
+    }
+
+    /// The longest content of a PDU that we take.
+    fn longest(&self, pdu_type: PduType) -> u32 {
+        match pdu_type {
+            PduType::AssociateRq | PduType::AssociateAc => self.limits.max_associate_length,
+            PduType::DataTf => self.limits.max_pdu_length,
+            PduType::AssociateRj | PduType::ReleaseRq | PduType::ReleaseRp | PduType::Abort => 4,
+        }
+    }
+
+    /// A whole PDU that the state has an action for: reads it, then makes the step.
+    fn receive(&mut self, pdu_type: PduType, content: Bytes, now: Instant) -> Result<(), DecodeError> {
+        if self.state == State::Sta13 && pdu_type != PduType::Abort {
+            self.step(received(pdu_type)); // AA-6
+            return Ok(());
+        }
+        match pdu_type {
+            PduType::AssociateRq => self.receive_associate_rq(&content, now)?,
+            PduType::AssociateAc => {
+                let associate_ac = AssociateAc::decode(&content)?;
+                self.receive_associate_ac(&associate_ac, now);
+            }
+            PduType::AssociateRj => {
+                let associate_rj = AssociateRj::decode(&content)?;
+                self.step(Evt::Evt4); // AE-4
+                self.tell(Event::Rejected(associate_rj));
+            }
+            PduType::DataTf => self.receive_data_tf(DataTf::decode(content)?, now),
+            PduType::ReleaseRq => {
+                ReleaseRq::decode(&content)?;
+                self.receive_release_rq();
+            }
+            PduType::ReleaseRp => {
+                ReleaseRp::decode(&content)?;
+                self.receive_release_rp();
+            }
+            PduType::Abort => {
+                let abort = Abort::decode(&content)?;
+                let told_before = self.state == State::Sta13;
+                self.step(Evt::Evt16); // AA-2 or AA-3
+                self.artim.stop();
+                if !told_before {
+                    self.tell(Event::Aborted(abort));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn receive_associate_rq(&mut self, content: &[u8], now: Instant) -> Result<(), DecodeError> {
+        let associate_rq = match AssociateRq::decode(content) {
+            Ok(associate_rq) => associate_rq,
+            // A well-formed request for the impossible: the table's AA-1 gives no reason, and this has one.
+            Err(error) if error.rule == Rule::TooMany => {
+                self.step(Evt::Evt6);
+                self.abort_for(error.abort_reason(), error.what(), now);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.step(Evt::Evt6); // AE-6
+        self.artim.stop();
+        if is_too_small(associate_rq.user_information.maximum_length) {
+            self.abort_for(AbortReason::InvalidPduParameterValue, TOO_SMALL, now);
+        } else {
+            self.tell(Event::AssociateRequested(Box::new(associate_rq)));
+        }
+        Ok(())
+    }
+
+    fn receive_associate_ac(&mut self, associate_ac: &AssociateAc, now: Instant) {
+        let Some(proposal) = self.proposal.take() else { return };
+        let concluded = if is_too_small(associate_ac.user_information.maximum_length) {
+            Err(TOO_SMALL)
+        } else {
+            negotiation::conclude(&proposal, associate_ac).map_err(negotiation::InvalidAnswer::what)
+        };
+        match concluded {
+            Ok(negotiated) => {
+                self.step(Evt::Evt3); // AE-3
+                self.establish(negotiated);
+            }
+            Err(what) => self.breach(Evt::Evt19, AbortReason::InvalidPduParameterValue, what, now),
+        }
+    }
+
+    fn receive_data_tf(&mut self, values: DataTf, now: Instant) {
+        if values.context_ids().all(|id| ContextId::new(id).is_some_and(|id| self.is_accepted(id))) {
+            self.step(Evt::Evt10); // DT-2 or AR-6
+            self.events.push_back(Queued::Data(values));
+        } else {
+            let what = "sent data on a presentation context that was not accepted";
+            self.breach(Evt::Evt19, AbortReason::InvalidPduParameterValue, what, now);
+        }
+    }
+
+    fn receive_release_rq(&mut self) {
+        match (self.step(Evt::Evt12), self.side) {
+            // In a collision the requestor answers first; the acceptor may answer, and is asked to, when the
+            // answer to its own request has come (AR-10).
+            (Some(Action::Ar2), _) | (Some(Action::Ar8), Side::Requestor) => {
+                self.tell(Event::ReleaseRequested);
+            }
+            _ => {}
+        }
+    }
+
+    fn receive_release_rp(&mut self) {
+        match self.step(Evt::Evt13) {
+            Some(Action::Ar3) => self.tell(Event::Released),
+            Some(Action::Ar10) => self.tell(Event::ReleaseRequested),
+            _ => {}
+        }
     }
 
     /// The transport has ended (Evt17).
-    pub fn handle_closed(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+    pub fn handle_closed(&mut self, _now: Instant) {
+        if let Some(Action::Aa4 | Action::Aa5) = self.step(Evt::Evt17) {
+            self.tell(Event::ConnectionClosed);
+        }
+        self.artim.stop();
     }
 
     /// Time has passed: to be called at or after [`Association::poll_timeout`] (Evt18).
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        if !self.artim.take_expired(now) {
+            return;
+        }
+        let awaited_request = self.state == State::Sta2;
+        self.step(Evt::Evt18); // AA-2
+        if awaited_request {
+            self.tell(Event::TimedOut);
+        }
     }
 
     /// A-ASSOCIATE response primitive, accept (Evt7). [`Event::Established`] follows at once.
@@ -148,8 +384,12 @@ impl Association {
     /// # Errors
     /// [`NotInThisState`] unless an A-ASSOCIATE-RQ waits for its answer.
     pub fn accept(&mut self, acceptance: Acceptance) -> Result<(), NotInThisState> {
-        let _ = acceptance;
-        todo!()
+        self.request(Evt::Evt7, "A-ASSOCIATE response (accept)")?; // AE-7
+        let Acceptance { mut associate_ac, negotiated } = acceptance;
+        self.introduce(&mut associate_ac.user_information);
+        associate_ac.encode(&mut self.transmit);
+        self.establish(negotiated);
+        Ok(())
     }
 
     /// A-ASSOCIATE response primitive, reject (Evt8).
@@ -157,8 +397,10 @@ impl Association {
     /// # Errors
     /// [`NotInThisState`] unless an A-ASSOCIATE-RQ waits for its answer.
     pub fn reject(&mut self, rejection: AssociateRj, now: Instant) -> Result<(), NotInThisState> {
-        let _ = (rejection, now);
-        todo!()
+        self.request(Evt::Evt8, "A-ASSOCIATE response (reject)")?; // AE-8
+        rejection.encode(&mut self.transmit);
+        self.artim.start(now);
+        Ok(())
     }
 
     /// P-DATA request primitive (Evt9): checks the state and gives the twelve bytes (PDU header and one PDV
@@ -166,8 +408,8 @@ impl Association {
     /// after all that [`Association::poll_transmit`] gave.
     ///
     /// # Errors
-    /// [`NotInThisState`] when no data may be sent. Panics never; `length` must not exceed
-    /// [`Association::max_fragment_length`], and is checked.
+    /// [`NotInThisState`] when no data may be sent, on that context or of that length
+    /// ([`Association::max_fragment_length`]).
     pub fn data_header(
         &mut self,
         context_id: ContextId,
@@ -175,14 +417,43 @@ impl Association {
         position: Position,
         length: usize,
     ) -> Result<[u8; 12], NotInThisState> {
-        let _ = (context_id, kind, position, length);
-        todo!()
+        if length > self.max_fragment_length {
+            return Err(NotInThisState { primitive: "P-DATA request of more than the peer takes" });
+        }
+        self.request_data(context_id)?;
+        Ok(fragments::header(context_id, kind, position, length))
+    }
+
+    /// P-DATA request primitives (Evt9) for a whole message in memory: appends its P-DATA-TFs to `output`, just
+    /// one where command and data set fit together. Goes out after all that [`Association::poll_transmit`] gave.
+    ///
+    /// # Errors
+    /// [`NotInThisState`] when no data may be sent, or not on that context.
+    pub fn write_message(
+        &mut self,
+        context_id: ContextId,
+        command: &[u8],
+        data_set: Option<&[u8]>,
+        output: &mut BytesMut,
+    ) -> Result<(), NotInThisState> {
+        self.request_data(context_id)?;
+        fragments::write_message(output, context_id, command, data_set, self.max_fragment_length);
+        Ok(())
+    }
+
+    fn request_data(&mut self, context_id: ContextId) -> Result<(), NotInThisState> {
+        if !self.is_accepted(context_id) {
+            return Err(NotInThisState {
+                primitive: "P-DATA request on a presentation context that was not accepted",
+            });
+        }
+        self.request(Evt::Evt9, "P-DATA request") // DT-1 or AR-7
     }
 
     /// The most bytes of one fragment that the peer takes in a P-DATA-TF with one PDV, and no more than is
-    /// useful (256 KiB) when it takes more; even.
+    /// useful ([`MAX_FRAGMENT_LENGTH`]) when it takes more; even. 0 before the association stands.
     pub fn max_fragment_length(&self) -> usize {
-        todo!()
+        self.max_fragment_length
     }
 
     /// A-RELEASE request primitive (Evt11).
@@ -190,54 +461,208 @@ impl Association {
     /// # Errors
     /// [`NotInThisState`] unless established.
     pub fn release(&mut self) -> Result<(), NotInThisState> {
-        todo!()
+        self.request(Evt::Evt11, "A-RELEASE request")?; // AR-1
+        ReleaseRq.encode(&mut self.transmit);
+        Ok(())
     }
 
-    /// A-RELEASE response primitive (Evt14).
+    /// A-RELEASE response primitive (Evt14). [`Event::Released`] follows: at once, or, where both sides had
+    /// asked and we are the requestor, when the peer has answered as well.
     ///
     /// # Errors
-    /// [`NotInThisState`] unless the peer asked for release.
+    /// [`NotInThisState`] unless the peer asked for release ([`Association::release_is_requested`]).
     pub fn release_response(&mut self, now: Instant) -> Result<(), NotInThisState> {
-        let _ = now;
-        todo!()
+        let response = state::action(self.state, Evt::Evt14);
+        self.request(Evt::Evt14, "A-RELEASE response")?; // AR-4 or AR-9
+        ReleaseRp.encode(&mut self.transmit);
+        if response == Some(Action::Ar4) {
+            self.artim.start(now);
+            self.tell(Event::Released);
+        }
+        Ok(())
     }
 
-    /// A-ABORT request primitive (Evt15); nothing when there is nothing to abort.
+    /// A-ABORT request primitive (Evt15); nothing when there is nothing to abort. Events that nobody has asked
+    /// for yet are dropped.
     pub fn abort(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        self.send_abort(AbortSource::ServiceUser, now);
     }
 
     /// As [`Association::abort`], for a peer that broke the rules above the PDU layer: source 2 with a reason,
     /// and [`Event::PeerMisbehaved`].
     pub fn abort_for(&mut self, reason: AbortReason, what: &'static str, now: Instant) {
-        let _ = (reason, what, now);
-        todo!()
+        if self.send_abort(AbortSource::ServiceProvider(reason), now) {
+            self.tell(Event::PeerMisbehaved { reason, what });
+        }
+    }
+
+    fn send_abort(&mut self, source: AbortSource, now: Instant) -> bool {
+        let aborted = self.step(Evt::Evt15) == Some(Action::Aa1);
+        if aborted {
+            self.events.clear();
+            Abort { source }.encode(&mut self.transmit);
+            self.artim.start(now);
+        }
+        aborted
     }
 
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        loop {
+            match self.events.front_mut()? {
+                Queued::Event(_) => match self.events.pop_front()? {
+                    Queued::Event(event) => return Some(event),
+                    Queued::Data(_) => {}
+                },
+                Queued::Data(values) => {
+                    let value = values.next();
+                    if values.is_empty() {
+                        self.events.pop_front();
+                    }
+                    // Only values on accepted contexts are in the queue.
+                    let Some((value, context_id)) =
+                        value.and_then(|value| ContextId::new(value.context_id).map(|id| (value, id)))
+                    else {
+                        continue;
+                    };
+                    return Some(Event::Data(Fragment {
+                        context_id,
+                        kind: value.kind,
+                        position: value.position,
+                        data: value.data,
+                    }));
+                }
+            }
+        }
     }
 
     /// Appends what is to be sent before any further data.
     pub fn poll_transmit(&mut self, output: &mut BytesMut) {
-        let _ = output;
-        todo!()
+        output.extend_from_slice(&self.transmit);
+        self.transmit.clear();
     }
 
     /// When [`Association::handle_timeout`] is due, if ARTIM runs.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        self.artim.deadline()
     }
 
     /// Whether the transport is to be closed once all output is sent.
     pub fn wants_close(&self) -> bool {
-        todo!()
+        self.state == State::Sta1
     }
 
     /// Whether the peer asked for release and waits for our answer (Sta8, Sta9, Sta12).
     pub fn release_is_requested(&self) -> bool {
-        todo!()
+        state::action(self.state, Evt::Evt14).is_some()
+    }
+
+    /// Makes the step of PS3.8 Table 9-10; `None`, and no step, when the event cannot happen in this state.
+    fn step(&mut self, event: Evt) -> Option<Action> {
+        let action = state::action(self.state, event)?;
+        self.state = action.next_state(self.side);
+        Some(action)
+    }
+
+    /// The step of a local primitive.
+    fn request(&mut self, event: Evt, primitive: &'static str) -> Result<(), NotInThisState> {
+        self.step(event).map(drop).ok_or(NotInThisState { primitive })
+    }
+
+    /// The peer sent what it may not send: AA-1, AA-8 or AA-7.
+    fn breach(&mut self, event: Evt, reason: AbortReason, what: &'static str, now: Instant) {
+        let source = match self.step(event) {
+            Some(Action::Aa1) => AbortSource::ServiceUser,
+            Some(Action::Aa8) => AbortSource::ServiceProvider(reason),
+            Some(Action::Aa7) => {
+                Abort { source: AbortSource::ServiceProvider(reason) }.encode(&mut self.transmit);
+                return;
+            }
+            _ => return,
+        };
+        Abort { source }.encode(&mut self.transmit);
+        self.artim.start(now);
+        self.tell(Event::PeerMisbehaved { reason, what });
+    }
+
+    fn establish(&mut self, negotiated: Negotiated) {
+        self.accepted = negotiated.contexts.iter().fold(0, |bits, context| bits | 1 << context.id.index());
+        self.max_fragment_length = fragment_length(negotiated.peer_max_pdu_length);
+        self.tell(Event::Established(Box::new(negotiated)));
+    }
+
+    fn is_accepted(&self, id: ContextId) -> bool {
+        self.accepted & (1 << id.index()) != 0
+    }
+
+    /// Says who we are and what we take.
+    fn introduce(&self, user_information: &mut UserInformation) {
+        user_information.maximum_length = Some(self.limits.max_pdu_length);
+        user_information.implementation_class_uid = Some(IMPLEMENTATION_CLASS_UID);
+        user_information.implementation_version_name = Some(IMPLEMENTATION_VERSION_NAME.to_owned());
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.events.push_back(Queued::Event(event));
     }
 }
+
+/// What became of a PDU.
+enum Taken {
+    /// It was taken off the input.
+    Whole,
+    /// It is not all there.
+    TooFew,
+    /// It was refused by its header; nothing was taken.
+    Refused,
+}
+
+const TOO_SMALL: &str = "stated a maximum length in which no fragment fits";
+
+fn is_too_small(maximum_length: Option<u32>) -> bool {
+    maximum_length.is_some_and(|length| length != 0 && length < MIN_PEER_PDU_LENGTH)
+}
+
+/// The longest fragment for a peer's maximum length; an even number, as PS3.8 E.1 wants it.
+fn fragment_length(peer_max_pdu_length: Option<u32>) -> usize {
+    let most = peer_max_pdu_length.map_or(MAX_FRAGMENT_LENGTH, |length| {
+        (length as usize).saturating_sub(data_tf::VALUE_HEADER_LENGTH).min(MAX_FRAGMENT_LENGTH)
+    });
+    most & !1
+}
+
+/// The event that a received PDU is.
+fn received(pdu_type: PduType) -> Evt {
+    match pdu_type {
+        PduType::AssociateRq => Evt::Evt6,
+        PduType::AssociateAc => Evt::Evt3,
+        PduType::AssociateRj => Evt::Evt4,
+        PduType::DataTf => Evt::Evt10,
+        PduType::ReleaseRq => Evt::Evt12,
+        PduType::ReleaseRp => Evt::Evt13,
+        PduType::Abort => Evt::Evt16,
+    }
+}
+
+fn unexpected(pdu_type: PduType) -> &'static str {
+    match pdu_type {
+        PduType::AssociateRq => "sent an A-ASSOCIATE-RQ where none may be sent",
+        PduType::AssociateAc => "sent an A-ASSOCIATE-AC where none may be sent",
+        PduType::AssociateRj => "sent an A-ASSOCIATE-RJ where none may be sent",
+        PduType::DataTf => "sent a P-DATA-TF where none may be sent",
+        PduType::ReleaseRq => "sent an A-RELEASE-RQ where none may be sent",
+        PduType::ReleaseRp => "sent an A-RELEASE-RP where none may be sent",
+        PduType::Abort => "sent an A-ABORT where none may be sent",
+    }
+}
+
+fn too_long(pdu_type: PduType) -> &'static str {
+    match pdu_type {
+        PduType::AssociateRq | PduType::AssociateAc => "sent an A-ASSOCIATE PDU that is too long",
+        PduType::DataTf => "sent a P-DATA-TF that is longer than our maximum length",
+        _ => "sent a PDU that is longer than its fields",
+    }
+}
+
+#[cfg(test)]
+mod tests;

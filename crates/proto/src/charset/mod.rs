@@ -157,4 +157,5 @@ pub struct NotEncodable {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -1,5 +1,9 @@
 //! A-ABORT, PS3.8 9.3.8.
 
+use bytes::{BufMut, BytesMut};
+
+use super::{DecodeError, Item, PduType, four_bytes, write};
+
 /// A-ABORT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abort {
@@ -35,6 +39,61 @@ pub enum AbortReason {
     InvalidPduParameterValue,
     /// A value of no meaning there.
     Other(u8),
+}
+
+impl Abort {
+    /// Reads the bytes after the PDU header. Values of no meaning are kept as numbers.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when they are not four.
+    pub fn decode(content: &[u8]) -> Result<Abort, DecodeError> {
+        let [_, _, source, reason] = four_bytes(Item::Abort, content)?;
+        let source = match source {
+            0 => AbortSource::ServiceUser,
+            2 => AbortSource::ServiceProvider(AbortReason::from_byte(reason)),
+            other => AbortSource::Other(other),
+        };
+        Ok(Abort { source })
+    }
+
+    /// Writes the PDU to the end of `output`.
+    pub fn encode(self, output: &mut BytesMut) {
+        let (source, reason) = match self.source {
+            // Byte 10 is not significant then, and is sent as 0.
+            AbortSource::ServiceUser => (0, 0),
+            AbortSource::ServiceProvider(reason) => (2, reason.to_byte()),
+            AbortSource::Other(source) => (source, 0),
+        };
+        write::pdu(output, PduType::Abort, |output| output.put_slice(&[0, 0, source, reason]));
+    }
+}
+
+impl AbortReason {
+    /// The reason of byte 10.
+    pub const fn from_byte(reason: u8) -> AbortReason {
+        match reason {
+            0 => AbortReason::NotSpecified,
+            1 => AbortReason::UnrecognizedPdu,
+            2 => AbortReason::UnexpectedPdu,
+            4 => AbortReason::UnrecognizedPduParameter,
+            5 => AbortReason::UnexpectedPduParameter,
+            6 => AbortReason::InvalidPduParameterValue,
+            other => AbortReason::Other(other),
+        }
+    }
+
+    /// The number in byte 10.
+    pub const fn to_byte(self) -> u8 {
+        match self {
+            AbortReason::NotSpecified => 0,
+            AbortReason::UnrecognizedPdu => 1,
+            AbortReason::UnexpectedPdu => 2,
+            AbortReason::UnrecognizedPduParameter => 4,
+            AbortReason::UnexpectedPduParameter => 5,
+            AbortReason::InvalidPduParameterValue => 6,
+            AbortReason::Other(reason) => reason,
+        }
+    }
 }
 
 impl std::fmt::Display for Abort {

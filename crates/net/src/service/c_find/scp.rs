@@ -1,31 +1,97 @@
 //! C-FIND as SCP: PS3.4 C.4.1.3, PS3.7 9.1.2.
 
-use dicomet_proto::association::negotiation::Context;
-use dicomet_proto::dataset::DataSet;
-use dicomet_proto::message::{CFindRq, Refusal, Status};
+use std::time::Duration;
 
+use dicomet_proto::association::negotiation::Context;
+use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::message::{CFindRq, CFindRsp, Command, DataSetType, Refusal, Status};
+use tokio::time::Instant;
+
+use crate::association::Data;
 use crate::{Association, Error};
+
+/// Matches that follow one another faster than this leave in one system call.
+const COALESCE_FOR: Duration = Duration::from_millis(2);
+
+/// With so many bytes in the write buffer it is worth a system call.
+const COALESCE_UP_TO: usize = 32 * 1024;
 
 /// The answering of one C-FIND-RQ.
 pub struct Answer<'a> {
     association: &'a mut Association,
+    context: Context,
+    request: CFindRq,
+    cancelled: bool,
+    /// When matches were written last; `None` before the first, which leaves at once.
+    written: Option<Instant>,
+}
+
+impl std::fmt::Debug for Answer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("request", &self.request).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Answer<'a> {
     /// Begins.
     pub fn new(association: &'a mut Association, context: &Context, request: &CFindRq) -> Answer<'a> {
-        let _ = (context, request);
-        Answer { association }
+        Answer {
+            association,
+            context: context.clone(),
+            request: request.clone(),
+            cancelled: false,
+            written: None,
+        }
     }
 
     /// Sends one match with Pending (`PENDING` or `PENDING_UNSUPPORTED_KEYS`), unless the peer has cancelled.
     /// Answers whether to go on.
     ///
+    /// The first match leaves at once, those that follow quickly leave together. Who has to search for long
+    /// between two matches calls [`Answer::flush`] before.
+    ///
     /// # Errors
     /// [`Error`].
     pub async fn pending(&mut self, identifier: &DataSet, status: Status) -> Result<bool, Error> {
-        let _ = (&self.association, identifier, status);
-        todo!()
+        if self.is_cancelled()? {
+            return Ok(false);
+        }
+        let bytes = match identifier.encode(&self.context.transfer_syntax) {
+            Ok(bytes) => bytes,
+            // Only deflated contexts come here, or none that we accept: a fault of ours.
+            Err(error) => {
+                let error = std::io::Error::new(std::io::ErrorKind::Unsupported, error);
+                return Err(self.association.failed_to_read(error));
+            }
+        };
+        let response = self.response(status, DataSetType::Present, None, Vec::new());
+        self.association.send(self.context.id, &response, Data::Bytes(&bytes)).await?;
+        let now = Instant::now();
+        let waited = self.written.is_none_or(|written| now.duration_since(written) >= COALESCE_FOR);
+        if waited || self.association.unsent() >= COALESCE_UP_TO {
+            self.association.flush_now();
+            self.written = Some(now);
+        }
+        Ok(true)
+    }
+
+    /// Whether the peer has sent C-CANCEL for this operation. To be asked now and then during a long search.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn is_cancelled(&mut self) -> Result<bool, Error> {
+        if !self.cancelled {
+            self.cancelled = self.association.cancel_requested(self.request.message_id)?;
+        }
+        Ok(self.cancelled)
+    }
+
+    /// Waits until the matches sent so far have left.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.association.flush().await
     }
 
     /// Sends the one final response: cancelled when the peer has cancelled before, otherwise success or the
@@ -33,8 +99,36 @@ impl<'a> Answer<'a> {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn finish(self, outcome: Result<(), Refusal>) -> Result<(), Error> {
-        let _ = outcome;
-        todo!()
+    pub async fn finish(mut self, outcome: Result<(), Refusal>) -> Result<(), Error> {
+        let response = if self.is_cancelled()? {
+            self.response(Status::CANCEL, DataSetType::Null, None, Vec::new())
+        } else {
+            match outcome {
+                Ok(()) => self.response(Status::SUCCESS, DataSetType::Null, None, Vec::new()),
+                Err(refusal) => {
+                    let comment = Some(refusal.comment().to_owned()).filter(|comment| !comment.is_empty());
+                    self.response(refusal.status, DataSetType::Null, comment, refusal.offending_elements)
+                }
+            }
+        };
+        self.association.send(self.context.id, &response, Data::None).await?;
+        self.association.flush().await
+    }
+
+    fn response(
+        &self,
+        status: Status,
+        identifier: DataSetType,
+        error_comment: Option<String>,
+        offending_elements: Vec<Tag>,
+    ) -> Command {
+        Command::CFindRsp(CFindRsp {
+            message_id: self.request.message_id,
+            affected_sop_class_uid: Some(self.request.affected_sop_class_uid.clone()),
+            status,
+            identifier,
+            error_comment,
+            offending_elements,
+        })
     }
 }

@@ -1,20 +1,35 @@
 //! C-FIND as SCU: PS3.4 C.4.1, PS3.7 9.1.2.
 
+use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::DataSet;
-use dicomet_proto::message::Status;
+use dicomet_proto::message::{
+    CCancelRq, CFindRq, CFindRsp, Command, DataSetType, MessageId, Priority, Status,
+};
 use dicomet_proto::query::Query;
 
+use crate::association::Data;
+use crate::service::MAX_IDENTIFIER_LENGTH;
 use crate::{Association, Error};
 
-/// A C-FIND that goes on: take the matches one by one.
-#[allow(dead_code)]
+/// A C-FIND that goes on: take the matches one by one, to the end, or call [`Find::finish`]; whoever drops it
+/// before leaves answers on the association that fit no request.
 pub struct Find<'a> {
     association: &'a mut Association,
+    context: Context,
+    message_id: MessageId,
+    cancelled: bool,
+    unsupported_keys: bool,
+    end: Option<FindEnd>,
+}
+
+impl std::fmt::Debug for Find<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Find").field("message_id", &self.message_id).field("end", &self.end).finish_non_exhaustive()
+    }
 }
 
 /// How a C-FIND ended.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(dead_code)]
 pub struct FindEnd {
     /// The final status.
     pub status: Status,
@@ -30,8 +45,25 @@ impl<'a> Find<'a> {
     /// # Errors
     /// [`Error::NoPresentationContext`] when the peer did not accept the model.
     pub async fn start(association: &'a mut Association, query: &Query) -> Result<Find<'a>, Error> {
-        let _ = (association, query);
-        todo!()
+        let context = crate::service::context_for(association, &query.find_sop_class())?;
+        let identifier = query.identifier().encode(&context.transfer_syntax).map_err(|error| {
+            Error::Source(std::io::Error::new(std::io::ErrorKind::Unsupported, error))
+        })?;
+        let message_id = association.next_message_id();
+        let request = CFindRq {
+            message_id,
+            affected_sop_class_uid: context.abstract_syntax.clone(),
+            priority: Priority::Medium,
+        };
+        association.send(context.id, &Command::CFindRq(request), Data::Bytes(&identifier)).await?;
+        Ok(Find {
+            association,
+            context,
+            message_id,
+            cancelled: false,
+            unsupported_keys: false,
+            end: None,
+        })
     }
 
     /// The next match; `None` when the peer has sent its final response.
@@ -39,8 +71,23 @@ impl<'a> Find<'a> {
     /// # Errors
     /// [`Error`].
     pub async fn next(&mut self) -> Result<Option<DataSet>, Error> {
-        let _ = &self.association;
-        todo!()
+        while let Some(response) = self.next_pending().await? {
+            // A match without identifier says nothing; some peers send it all the same.
+            if response.identifier == DataSetType::Null {
+                continue;
+            }
+            let Some(bytes) = self.association.receive_data_whole(MAX_IDENTIFIER_LENGTH).await? else {
+                return Err(self.association.misbehaved("sent a C-FIND identifier of more than 4 MiB"));
+            };
+            return match DataSet::parse(&bytes, &self.context.transfer_syntax) {
+                Ok(identifier) => Ok(Some(identifier)),
+                Err(error) => {
+                    tracing::debug!(%error, "an identifier cannot be read");
+                    Err(self.association.misbehaved("sent a C-FIND identifier that cannot be read"))
+                }
+            };
+        }
+        Ok(None)
     }
 
     /// Sends C-CANCEL-RQ; the matches that still come are to be taken with [`Find::next`], or passed over by
@@ -49,14 +96,61 @@ impl<'a> Find<'a> {
     /// # Errors
     /// [`Error`].
     pub async fn cancel(&mut self) -> Result<(), Error> {
-        todo!()
+        if self.end.is_some() || self.cancelled {
+            return Ok(());
+        }
+        self.cancelled = true;
+        let cancel = Command::CCancelRq(CCancelRq { message_id: self.message_id });
+        self.association.send(self.context.id, &cancel, Data::None).await?;
+        self.association.flush().await
     }
 
-    /// Passes over what still comes and tells how it ended.
+    /// Passes over what still comes and tells how it ended. A peer that was asked to cancel and goes on for
+    /// longer than the progress timeout is aborted.
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn finish(self) -> Result<FindEnd, Error> {
-        todo!()
+    pub async fn finish(mut self) -> Result<FindEnd, Error> {
+        if self.cancelled {
+            let grace = self.association.timeouts().progress;
+            match tokio::time::timeout(grace, self.pass_over()).await {
+                Ok(result) => result?,
+                Err(_) => return Err(self.association.timed_out("stop after C-CANCEL", grace)),
+            }
+        } else {
+            self.pass_over().await?;
+        }
+        // `next_pending` answers `None` only with the end in place.
+        self.end.ok_or(Error::ConnectionClosed)
+    }
+
+    async fn pass_over(&mut self) -> Result<(), Error> {
+        while self.next_pending().await?.is_some() {}
+        Ok(())
+    }
+
+    /// The next Pending response, its identifier not yet taken; `None` at the end. Everything that is not
+    /// Pending ends it, whatever the status: an unknown one must not keep us waiting.
+    async fn next_pending(&mut self) -> Result<Option<CFindRsp>, Error> {
+        if self.end.is_some() {
+            return Ok(None);
+        }
+        let response = match crate::service::receive_message(self.association).await?.command {
+            Command::CFindRsp(response) if response.message_id == self.message_id => response,
+            Command::CFindRsp(_) => {
+                return Err(self.association.misbehaved("answered a C-FIND that we did not send"));
+            }
+            _ => return Err(self.association.misbehaved("answered C-FIND with something else")),
+        };
+        if response.status.is_pending() {
+            self.unsupported_keys |= response.status == Status::PENDING_UNSUPPORTED_KEYS;
+            return Ok(Some(response));
+        }
+        self.end = Some(FindEnd {
+            status: response.status,
+            error_comment: response.error_comment,
+            unsupported_keys: self.unsupported_keys,
+        });
+        Ok(None)
     }
 }

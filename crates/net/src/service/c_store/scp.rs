@@ -2,8 +2,9 @@
 //! round and stores with us.
 
 use dicomet_proto::association::negotiation::Context;
-use dicomet_proto::message::{CStoreRq, Refusal};
+use dicomet_proto::message::{CStoreRq, CStoreRsp, Command, Refusal, Status};
 
+use crate::association::Data;
 use crate::{Association, Error};
 
 /// Answers a C-STORE-RQ with success, or with the refusal (which may be a warning).
@@ -16,6 +17,20 @@ pub async fn answer(
     request: &CStoreRq,
     outcome: Result<(), Refusal>,
 ) -> Result<(), Error> {
-    let _ = (association, context, request, outcome);
-    todo!()
+    let (status, error_comment, offending_elements) = match outcome {
+        Ok(()) => (Status::SUCCESS, None, Vec::new()),
+        Err(refusal) => {
+            let comment = Some(refusal.comment().to_owned()).filter(|comment| !comment.is_empty());
+            (refusal.status, comment, refusal.offending_elements)
+        }
+    };
+    let response = CStoreRsp {
+        message_id: request.message_id,
+        affected_sop_class_uid: Some(request.affected_sop_class_uid.clone()),
+        affected_sop_instance_uid: Some(request.affected_sop_instance_uid.clone()),
+        status,
+        error_comment,
+        offending_elements,
+    };
+    association.send(context.id, &Command::CStoreRsp(response), Data::None).await
 }

@@ -1,0 +1,519 @@
+//! The loop that C-GET and C-MOVE share, as transcripts: our acceptor at one end of a pipe, a requestor that does
+//! as the test says at the other.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use dicomet_net::accept::Incoming;
+use dicomet_net::association::{Data, Message, Received, Source, Timeouts};
+use dicomet_net::service::sub_operations::{self, Destination, Instance, Instances, Operation, Pace, Report};
+use dicomet_net::service::{Request, c_get, next_request};
+use dicomet_net::{Association, Error, connect};
+use dicomet_proto::association::ContextId;
+use dicomet_proto::association::negotiation::{Proposal, Support};
+use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::message::{
+    CCancelRq, CEchoRq, CGetRq, CGetRsp, CStoreRq, CStoreRsp, Command, Counters, DataSetType, MessageId, Priority,
+    Status,
+};
+use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
+use dicomet_proto::{AeTitle, Uid};
+
+const GET: ContextId = ContextId::new(1).unwrap();
+const VERIFICATION: ContextId = ContextId::new(5).unwrap();
+const GET_ID: MessageId = MessageId(77);
+
+// The acceptor's side.
+
+/// Takes what is proposed, grants what is asked.
+struct Willing;
+
+impl Support for Willing {
+    fn transfer_syntax(&self, _: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
+        proposed.first().cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)
+    }
+
+    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
+        asked.clone()
+    }
+
+    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
+        None
+    }
+
+    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
+        asked
+    }
+}
+
+struct Memory {
+    data: Vec<u8>,
+    sent: usize,
+}
+
+impl Source for Memory {
+    fn remaining(&self) -> u64 {
+        (self.data.len() - self.sent) as u64
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(self.data.len() - self.sent);
+        buffer[..length].copy_from_slice(&self.data[self.sent..self.sent + length]);
+        self.sent += length;
+        Ok(length)
+    }
+}
+
+/// Instances in memory; those without data cannot be read.
+#[derive(Default)]
+struct Shelf {
+    instances: VecDeque<(Instance, Option<Vec<u8>>)>,
+    current: Option<Vec<u8>>,
+}
+
+impl Instances for Shelf {
+    type Source = Memory;
+
+    fn total(&self) -> u64 {
+        self.instances.len() as u64
+    }
+
+    async fn next(&mut self) -> Option<Instance> {
+        let (instance, data) = self.instances.pop_front()?;
+        self.current = data;
+        Some(instance)
+    }
+
+    async fn open(&mut self, _: &Uid) -> io::Result<Memory> {
+        let data = self.current.take().ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(Memory { data, sent: 0 })
+    }
+}
+
+fn ct(number: usize) -> Instance {
+    Instance {
+        sop_class: uids::CT_IMAGE_STORAGE,
+        sop_instance: Uid::new(format!("1.2.{number}")).unwrap(),
+        transfer_syntax: uids::EXPLICIT_VR_LITTLE_ENDIAN,
+    }
+}
+
+fn cts(count: usize) -> Shelf {
+    let instances = (1..=count).map(|number| (ct(number), Some(vec![number as u8; 1000]))).collect();
+    Shelf { instances, current: None }
+}
+
+/// Answers the one C-GET that comes, and gives the association back.
+async fn serve(
+    mut association: Association,
+    shelf: Shelf,
+    pace: Pace,
+) -> (Association, Result<Report, Error>) {
+    let Some(Request::Get(context, request, _)) = next_request(&mut association).await.unwrap() else {
+        panic!("expected a C-GET-RQ");
+    };
+    let report = c_get::scp::answer(&mut association, &context, &request, Ok(shelf), &pace).await;
+    (association, report.map(|report| report.unwrap()))
+}
+
+fn every_pending() -> Pace {
+    Pace { pending_interval: Duration::ZERO, ..Pace::default() }
+}
+
+// The requestor's side.
+
+/// GET on 1, CT Image Storage on 3, Verification on 5.
+fn proposal(window: Option<u16>, scp: bool) -> Proposal {
+    let syntaxes = || vec![uids::EXPLICIT_VR_LITTLE_ENDIAN];
+    Proposal {
+        calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
+        called_ae_title: AeTitle::new("ACCEPTOR").unwrap(),
+        contexts: vec![
+            (uids::STUDY_ROOT_GET, syntaxes()),
+            (uids::CT_IMAGE_STORAGE, syntaxes()),
+            (uids::VERIFICATION, syntaxes()),
+        ],
+        role_selections: scp
+            .then(|| RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: false, scp: true })
+            .into_iter()
+            .collect(),
+        async_operations_window: window.map(|performed| AsyncOperationsWindow { invoked: 1, performed }),
+        extended_negotiations: Vec::new(),
+        user_identity: None,
+    }
+}
+
+async fn associate(proposal: Proposal) -> (Requestor, Association) {
+    let (ours, theirs) = tokio::io::duplex(1 << 20);
+    let timeouts = Timeouts::default();
+    let acceptor = async {
+        let incoming = Incoming::new(Box::new(theirs), None, Timeouts::default());
+        incoming.request().await.unwrap().accept(&Willing).await.unwrap()
+    };
+    let (requestor, acceptor) = tokio::join!(connect::request(Box::new(ours), proposal, &timeouts), acceptor);
+    (Requestor { association: requestor.unwrap() }, acceptor)
+}
+
+/// A requestor, step by step.
+struct Requestor {
+    association: Association,
+}
+
+impl Requestor {
+    async fn get(&mut self) {
+        let mut identifier = DataSet::new();
+        identifier.set_text(Tag(0x0008, 0x0052), "STUDY");
+        identifier.set_text(Tag(0x0020, 0x000D), "1.2.3");
+        let identifier = identifier.encode(&uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        let request = Command::CGetRq(CGetRq {
+            message_id: GET_ID,
+            affected_sop_class_uid: uids::STUDY_ROOT_GET,
+            priority: Priority::Medium,
+        });
+        self.association.send(GET, &request, Data::Bytes(&identifier)).await.unwrap();
+        self.association.flush().await.unwrap();
+    }
+
+    async fn message(&mut self) -> Message {
+        match self.association.receive().await.unwrap() {
+            Received::Message(message) => message,
+            Received::ReleaseRequested => panic!("unexpected release"),
+        }
+    }
+
+    /// The next C-STORE-RQ with its data set; Pending responses are passed over.
+    async fn store_rq(&mut self) -> (Message, CStoreRq, Vec<u8>) {
+        loop {
+            let message = self.message().await;
+            match &message.command {
+                Command::CStoreRq(request) => {
+                    let request = request.clone();
+                    let data = self.association.receive_data_whole(1 << 20).await.unwrap().unwrap();
+                    return (message, request, data);
+                }
+                Command::CGetRsp(response) if response.status == Status::PENDING => {}
+                other => panic!("expected a C-STORE-RQ, got {other:?}"),
+            }
+        }
+    }
+
+    async fn store_rsp(&mut self, context_id: ContextId, request: &CStoreRq, status: Status) {
+        let response = Command::CStoreRsp(CStoreRsp {
+            message_id: request.message_id,
+            affected_sop_class_uid: Some(request.affected_sop_class_uid.clone()),
+            affected_sop_instance_uid: Some(request.affected_sop_instance_uid.clone()),
+            status,
+            error_comment: None,
+            offending_elements: Vec::new(),
+        });
+        self.association.send(context_id, &response, Data::None).await.unwrap();
+        self.association.flush().await.unwrap();
+    }
+
+    /// Takes one instance and answers with a status.
+    async fn take(&mut self, status: Status) -> String {
+        let (message, request, _) = self.store_rq().await;
+        self.store_rsp(message.context_id, &request, status).await;
+        request.affected_sop_instance_uid.to_string()
+    }
+
+    async fn cancel(&mut self, message_id: MessageId) {
+        let cancel = Command::CCancelRq(CCancelRq { message_id });
+        self.association.send(GET, &cancel, Data::None).await.unwrap();
+        self.association.flush().await.unwrap();
+    }
+
+    /// The final response with the list of what failed; Pending responses are passed over.
+    async fn finish(&mut self) -> (CGetRsp, Vec<String>) {
+        loop {
+            let Command::CGetRsp(response) = self.message().await.command else {
+                panic!("expected a C-GET-RSP");
+            };
+            if response.status == Status::PENDING {
+                continue;
+            }
+            let failed = if response.identifier == DataSetType::Present {
+                let data = self.association.receive_data_whole(1 << 20).await.unwrap().unwrap();
+                let list = DataSet::parse(&data, &uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+                list.texts(Tag(0x0008, 0x0058))
+            } else {
+                Vec::new()
+            };
+            return (response, failed);
+        }
+    }
+}
+
+fn counters(remaining: Option<u16>, completed: u16, failed: u16, warning: u16) -> Counters {
+    Counters { remaining, completed: Some(completed), failed: Some(failed), warning: Some(warning) }
+}
+
+// The transcripts.
+
+#[tokio::test]
+async fn every_instance_arrives_whole_and_success_says_how_many() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        for number in 1..=5 {
+            let (message, request, data) = requestor.store_rq().await;
+            assert_eq!(data, vec![number; 1000]);
+            requestor.store_rsp(message.context_id, &request, Status::SUCCESS).await;
+        }
+        requestor.finish().await
+    };
+    let ((response, failed), (_, report)) = tokio::join!(asking, serve(acceptor, cts(5), Pace::default()));
+    assert_eq!((response.status, response.message_id), (Status::SUCCESS, GET_ID));
+    assert_eq!(response.counters, counters(None, 5, 0, 0));
+    assert_eq!(failed, [""; 0]);
+    let report = report.unwrap();
+    assert_eq!((report.bytes, report.most_outstanding), (5000, 1));
+}
+
+#[tokio::test]
+async fn nothing_to_send_is_success_with_zeros() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        requestor.finish().await
+    };
+    let ((response, _), _) = tokio::join!(asking, serve(acceptor, cts(0), Pace::default()));
+    assert_eq!(response.status, Status::SUCCESS);
+    assert_eq!(response.counters, counters(None, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn pending_counts_down_and_has_no_identifier() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        let mut pending = Vec::new();
+        loop {
+            let message = requestor.message().await;
+            match message.command {
+                Command::CStoreRq(request) => {
+                    requestor.store_rsp(message.context_id, &request, Status::SUCCESS).await;
+                }
+                Command::CGetRsp(response) if response.status == Status::PENDING => {
+                    assert_eq!(response.identifier, DataSetType::Null);
+                    pending.push(response.counters);
+                }
+                _ => return pending,
+            }
+        }
+    };
+    let (pending, _) = tokio::join!(asking, serve(acceptor, cts(3), every_pending()));
+    assert_eq!(pending, [counters(Some(2), 1, 0, 0), counters(Some(1), 2, 0, 0)]);
+}
+
+#[tokio::test]
+async fn a_window_of_16_has_16_outstanding_and_takes_responses_in_any_order() {
+    let (mut requestor, acceptor) = associate(proposal(Some(16), true)).await;
+    let asking = async {
+        requestor.get().await;
+        let mut waiting = Vec::new();
+        for _ in 0..16 {
+            let (message, request, _) = requestor.store_rq().await;
+            waiting.push((message.context_id, request));
+        }
+        for (context_id, request) in waiting.into_iter().rev() {
+            requestor.store_rsp(context_id, &request, Status::SUCCESS).await;
+        }
+        for _ in 16..40 {
+            requestor.take(Status::SUCCESS).await;
+        }
+        requestor.finish().await
+    };
+    let ((response, _), (_, report)) = tokio::join!(asking, serve(acceptor, cts(40), Pace::default()));
+    assert_eq!(response.status, Status::SUCCESS);
+    assert_eq!(response.counters, counters(None, 40, 0, 0));
+    assert_eq!(report.unwrap().most_outstanding, 16);
+}
+
+#[tokio::test]
+async fn cancel_during_sub_operations_reports_what_was_sent_and_what_was_not() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        requestor.take(Status::SUCCESS).await;
+        requestor.take(Status::UNABLE_TO_PROCESS).await;
+        let (message, request, _) = requestor.store_rq().await;
+        requestor.cancel(MessageId(1234)).await; // of nothing: ignored
+        requestor.cancel(GET_ID).await;
+        requestor.store_rsp(message.context_id, &request, Status::SUCCESS).await;
+        requestor.finish().await
+    };
+    let ((response, failed), _) = tokio::join!(asking, serve(acceptor, cts(10), Pace::default()));
+    assert_eq!(response.status, Status::CANCEL);
+    assert_eq!(response.counters, counters(Some(7), 2, 1, 0));
+    assert_eq!(failed, ["1.2.2"]);
+}
+
+#[tokio::test]
+async fn refused_instances_are_counted_and_listed() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        for status in [0x0000, 0xA700, 0xB000, 0xC000] {
+            requestor.take(Status::new(status)).await;
+        }
+        requestor.finish().await
+    };
+    let ((response, failed), _) = tokio::join!(asking, serve(acceptor, cts(4), Pace::default()));
+    assert_eq!(response.status, Status::WARNING);
+    assert_eq!(response.counters, counters(None, 1, 2, 1));
+    assert_eq!(failed, ["1.2.2", "1.2.4"]);
+}
+
+#[tokio::test]
+async fn when_all_fail_the_final_status_is_a_failure() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        for _ in 0..3 {
+            requestor.take(Status::OUT_OF_RESOURCES).await;
+        }
+        requestor.finish().await
+    };
+    let ((response, failed), _) = tokio::join!(asking, serve(acceptor, cts(3), Pace::default()));
+    assert_eq!(response.status, Status::UNABLE_TO_PERFORM_SUB_OPERATIONS);
+    assert_eq!(response.counters, counters(None, 0, 3, 0));
+    assert_eq!(failed, ["1.2.1", "1.2.2", "1.2.3"]);
+}
+
+#[tokio::test]
+async fn an_instance_without_context_or_in_another_syntax_or_unreadable_fails_alone() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let mut shelf = cts(5);
+    shelf.instances[0].0.sop_class = uids::MR_IMAGE_STORAGE;
+    shelf.instances[2].0.transfer_syntax = uids::IMPLICIT_VR_LITTLE_ENDIAN;
+    shelf.instances[3].1 = None;
+    let asking = async {
+        requestor.get().await;
+        assert_eq!(requestor.take(Status::SUCCESS).await, "1.2.2");
+        assert_eq!(requestor.take(Status::SUCCESS).await, "1.2.5");
+        requestor.finish().await
+    };
+    let ((response, failed), (_, report)) = tokio::join!(asking, serve(acceptor, shelf, Pace::default()));
+    assert_eq!(response.status, Status::WARNING);
+    assert_eq!(response.counters, counters(None, 2, 3, 0));
+    assert_eq!(failed, ["1.2.1", "1.2.3", "1.2.4"]);
+    let report = report.unwrap();
+    assert_eq!((report.without_context, report.unreadable), (2, 1));
+}
+
+#[tokio::test]
+async fn without_the_scp_role_nothing_is_sent() {
+    let (mut requestor, acceptor) = associate(proposal(None, false)).await;
+    let asking = async {
+        requestor.get().await;
+        requestor.finish().await
+    };
+    let ((response, failed), _) = tokio::join!(asking, serve(acceptor, cts(2), Pace::default()));
+    assert_eq!(response.status, Status::UNABLE_TO_PERFORM_SUB_OPERATIONS);
+    assert_eq!(response.counters, counters(None, 0, 2, 0));
+    assert_eq!(failed, ["1.2.1", "1.2.2"]);
+}
+
+#[tokio::test]
+async fn a_peer_that_aborts_ends_it() {
+    let (mut requestor, acceptor) = associate(proposal(Some(4), true)).await;
+    let asking = async {
+        requestor.get().await;
+        requestor.store_rq().await;
+        requestor.association.abort().await;
+    };
+    let ((), (_, report)) = tokio::join!(asking, serve(acceptor, cts(100), Pace::default()));
+    assert!(matches!(report, Err(Error::Aborted(_) | Error::ConnectionClosed | Error::Transport(_))), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_releases_in_the_middle_ends_it() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        requestor.store_rq().await;
+        let _ = requestor.association.release().await;
+    };
+    let serving = async {
+        let (association, report) = serve(acceptor, cts(100), Pace::default()).await;
+        association.abort().await;
+        report
+    };
+    let ((), report) = tokio::join!(asking, serving);
+    assert!(matches!(report, Err(Error::ReleasedByPeer)), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_a_sub_operation_is_not_waited_for_for_ever() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let pace = Pace { response: Duration::from_millis(30), ..Pace::default() };
+    let asking = async {
+        requestor.get().await;
+        requestor.store_rq().await;
+    };
+    let ((), (_, report)) = tokio::join!(asking, serve(acceptor, cts(3), pace));
+    assert!(matches!(report, Err(Error::TimedOut { .. })), "{report:?}");
+}
+
+#[tokio::test]
+async fn an_echo_meanwhile_is_answered_and_another_get_is_refused() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        let (message, request, _) = requestor.store_rq().await;
+        let echo =
+            CEchoRq { message_id: MessageId(78), affected_sop_class_uid: uids::VERIFICATION };
+        requestor.association.send(VERIFICATION, &Command::CEchoRq(echo), Data::None).await.unwrap();
+        let Command::CEchoRsp(response) = requestor.message().await.command else {
+            panic!("expected a C-ECHO-RSP");
+        };
+        assert_eq!(response.status, Status::SUCCESS);
+        let again = CGetRq {
+            message_id: MessageId(79),
+            affected_sop_class_uid: uids::STUDY_ROOT_GET,
+            priority: Priority::Medium,
+        };
+        requestor.association.send(GET, &Command::CGetRq(again), Data::Bytes(&[])).await.unwrap();
+        let (refused, _) = requestor.finish().await;
+        assert_eq!(refused.message_id, MessageId(79));
+        assert_eq!(refused.status, Status::UNABLE_TO_PERFORM_SUB_OPERATIONS);
+        requestor.store_rsp(message.context_id, &request, Status::SUCCESS).await;
+        requestor.finish().await
+    };
+    let ((response, _), _) = tokio::join!(asking, serve(acceptor, cts(1), Pace::default()));
+    assert_eq!((response.status, response.message_id), (Status::SUCCESS, GET_ID));
+}
+
+#[tokio::test]
+async fn a_destination_that_is_lost_fails_the_rest_and_the_requestor_hears_of_it() {
+    let (mut requestor, mut acceptor) = associate(proposal(None, true)).await;
+    // The destination is an acceptor to us: here the two ends of a second pipe.
+    let (mut ours, mut theirs) = associate(proposal(None, false)).await;
+    let asking = async {
+        requestor.get().await;
+        requestor.finish().await
+    };
+    let receiving = async {
+        let Received::Message(message) = theirs.receive().await.unwrap() else { panic!("expected a message") };
+        let Command::CStoreRq(_) = message.command else { panic!("expected a C-STORE-RQ") };
+        theirs.abort().await;
+    };
+    let serving = async {
+        let Some(Request::Get(context, request, _)) = next_request(&mut acceptor).await.unwrap() else {
+            panic!("expected a C-GET-RQ");
+        };
+        let operation = Operation::get(&context, &request);
+        let destination = Destination::Other(&mut ours.association);
+        sub_operations::perform(&mut acceptor, destination, operation, cts(3), &Pace::default()).await
+    };
+    let ((response, failed), (), report) = tokio::join!(asking, receiving, serving);
+    assert_eq!(response.status, Status::UNABLE_TO_PERFORM_SUB_OPERATIONS);
+    assert_eq!(response.counters, counters(None, 0, 3, 0));
+    assert_eq!(failed, ["1.2.1", "1.2.2", "1.2.3"]);
+    report.unwrap();
+}

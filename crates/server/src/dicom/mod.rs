@@ -1,0 +1,199 @@
+//! The services over an association, one a file, and the association itself: admission, the next request, the end.
+
+mod echo;
+mod find;
+mod identifier;
+mod reencode;
+mod retrieve;
+mod store;
+mod support;
+
+use std::time::Instant;
+
+use dicomet_net::accept::{Incoming, Requested};
+use dicomet_net::service::{Request, next_request};
+use dicomet_net::{Association, Error};
+use dicomet_proto::AeTitle;
+use dicomet_proto::pdu::{AssociateRj, AssociateRq, RejectReason, RejectResult};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tracing::Instrument;
+
+use crate::Server;
+use crate::settings::CalledAeTitles;
+use support::ArchiveSupport;
+
+/// Whether there is room for an association.
+pub(crate) enum Admission {
+    /// There is, as long as this is held.
+    Place(OwnedSemaphorePermit),
+    /// There is not, and the peer is to be told.
+    Full(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
+}
+
+/// From the connection to its end.
+pub(crate) async fn associate(
+    server: Server,
+    incoming: Incoming,
+    admission: Admission,
+    stopped: watch::Receiver<bool>,
+) {
+    let peer = incoming.peer_address().map(|address| address.to_string()).unwrap_or_default();
+    let span = tracing::info_span!(
+        "association",
+        peer,
+        calling = tracing::field::Empty,
+        called = tracing::field::Empty
+    );
+    async move {
+        let began = Instant::now();
+        let mut operations = Operations::default();
+        match talk(&server, incoming, &admission, stopped, &mut operations).await {
+            Ok(()) => operations.log(began, "released"),
+            Err(Error::Rejected(rejection)) => tracing::info!(%rejection, "association rejected"),
+            Err(error) => operations.log(began, &error.to_string()),
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+/// What was done on an association, for its line in the log.
+#[derive(Debug, Default)]
+struct Operations {
+    echo: u64,
+    store: u64,
+    find: u64,
+    get: u64,
+    stored_bytes: u64,
+    sent_bytes: u64,
+}
+
+impl Operations {
+    fn log(&self, began: Instant, end: &str) {
+        tracing::info!(
+            seconds = began.elapsed().as_secs_f64(),
+            echo = self.echo,
+            store = self.store,
+            find = self.find,
+            get = self.get,
+            stored_bytes = self.stored_bytes,
+            sent_bytes = self.sent_bytes,
+            end,
+            "association ended"
+        );
+    }
+}
+
+async fn talk(
+    server: &Server,
+    incoming: Incoming,
+    admission: &Admission,
+    mut stopped: watch::Receiver<bool>,
+    operations: &mut Operations,
+) -> Result<(), Error> {
+    let Some(mut association) = admit(server, incoming.request().await?, admission).await? else {
+        return Ok(());
+    };
+    loop {
+        let request = tokio::select! {
+            biased;
+            request = next_request(&mut association) => request?,
+            _ = stopped.wait_for(|stopped| *stopped) => {
+                association.abort().await;
+                return Ok(());
+            }
+        };
+        match request {
+            Some(request) => answer(server, &mut association, request, operations).await?,
+            None => return association.respond_release().await,
+        }
+    }
+}
+
+/// Accepts an association, or rejects it.
+async fn admit(
+    server: &Server,
+    requested: Requested,
+    admission: &Admission,
+) -> Result<Option<Association>, Error> {
+    let request = requested.associate_rq();
+    let span = tracing::Span::current();
+    let calling = AeTitle::from_bytes(&request.calling_ae_title);
+    let called = AeTitle::from_bytes(&request.called_ae_title);
+    if let (Ok(calling), Ok(called)) = (&calling, &called) {
+        span.record("calling", calling.as_str());
+        span.record("called", called.as_str());
+    }
+    if let Some(rejection) = rejection(server, request, called.ok(), admission) {
+        requested.reject(rejection).await;
+        return Err(Error::Rejected(rejection));
+    }
+    let support = ArchiveSupport::new(server, request);
+    let association = requested.accept(&support).await?;
+    let negotiated = association.negotiated();
+    tracing::debug!(
+        accepted = negotiated.contexts.len(),
+        refused = negotiated.refused_contexts.len(),
+        peer_max_pdu_length = negotiated.peer_max_pdu_length,
+        window = negotiated.async_operations_window.performed,
+        peer_implementation = negotiated.peer_implementation_version_name.as_deref(),
+        "association accepted"
+    );
+    Ok(Some(association))
+}
+
+/// Why an association is not welcome, if it is not. What is wrong with its form, `accept` finds.
+fn rejection(
+    server: &Server,
+    request: &AssociateRq,
+    called: Option<AeTitle>,
+    admission: &Admission,
+) -> Option<AssociateRj> {
+    if matches!(admission, Admission::Full(_)) {
+        return Some(AssociateRj {
+            result: RejectResult::Transient,
+            reason: RejectReason::LocalLimitExceeded,
+        });
+    }
+    let permanent = |reason| Some(AssociateRj { result: RejectResult::Permanent, reason });
+    let own = called.is_some_and(|called| called == server.settings.ae_title);
+    if server.settings.called == CalledAeTitles::Own && !own {
+        return permanent(RejectReason::CalledAeTitleNotRecognized);
+    }
+    if AeTitle::from_bytes(&request.calling_ae_title).is_err() {
+        return permanent(RejectReason::CallingAeTitleNotRecognized);
+    }
+    None
+}
+
+async fn answer(
+    server: &Server,
+    association: &mut Association,
+    request: Request,
+    operations: &mut Operations,
+) -> Result<(), Error> {
+    match request {
+        Request::Echo(context, request) => {
+            operations.echo += 1;
+            echo::answer(association, &context, &request).await
+        }
+        Request::Store(context, request) => {
+            operations.store += 1;
+            operations.stored_bytes += store::answer(server, association, &context, &request).await?;
+            Ok(())
+        }
+        Request::Find(context, request, identifier) => {
+            operations.find += 1;
+            find::answer(server, association, &context, &request, identifier).await
+        }
+        Request::Get(context, request, identifier) => {
+            operations.get += 1;
+            operations.sent_bytes +=
+                retrieve::answer_get(server, association, &context, &request, identifier).await?;
+            Ok(())
+        }
+        Request::Move(context, request, _) => {
+            retrieve::refuse_move(association, &context, &request).await
+        }
+    }
+}

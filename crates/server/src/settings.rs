@@ -1,0 +1,60 @@
+//! Who the archive is on the network, whom it lets in, and how much it takes on. Read once, handed down by value.
+
+use std::time::Duration;
+
+use dicomet_net::service::sub_operations::Pace;
+use dicomet_proto::AeTitle;
+
+/// The settings of a [`crate::Server`].
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Our AE title; the value of Retrieve AE Title (0008,0054) in answers.
+    pub ae_title: AeTitle,
+    /// By which called AE titles we let ourselves be called.
+    pub called: CalledAeTitles,
+    /// Associations at a time; the next is rejected as transient, local limit exceeded.
+    pub max_associations: usize,
+    /// The largest asynchronous operations window that is granted, in either direction.
+    pub max_window: u16,
+    /// What is stored.
+    pub sop_classes: SopClasses,
+    /// How retrieves keep time.
+    pub pace: Pace,
+    /// How long running operations may go on after a stop was asked for.
+    pub grace: Duration,
+}
+
+/// The called AE titles that are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalledAeTitles {
+    /// Whatever the peer calls us: half of the configurations out there have it wrong.
+    Any,
+    /// Our own alone.
+    Own,
+}
+
+/// The SOP classes that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SopClasses {
+    /// Those of PS3.6, and private ones.
+    Any,
+    /// Those of PS3.6 alone.
+    Standard,
+}
+
+impl Settings {
+    /// The defaults, under an AE title.
+    pub fn new(ae_title: AeTitle) -> Settings {
+        Settings {
+            ae_title,
+            called: CalledAeTitles::Any,
+            // A viewer opens five to ten; one association has some 600 KiB of buffers.
+            max_associations: 200,
+            // At 150 ms and 64 outstanding, objects of 500 KB fill a line of 1.7 Gbit/s.
+            max_window: 64,
+            sop_classes: SopClasses::Any,
+            pace: Pace::default(),
+            grace: Duration::from_secs(10),
+        }
+    }
+}

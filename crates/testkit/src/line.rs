@@ -1,0 +1,274 @@
+//! A line with a length: a TCP proxy that adds a round trip, limits the bandwidth, and can be cut.
+//!
+//! ```text
+//! requestor -> [ read | departs when the line is free | arrives half a round trip later | write ] -> acceptor
+//!           <- [ the same, on a line of its own: full duplex                                    ] <-
+//! ```
+//!
+//! Bytes stay in order. All connections share the bandwidth of a direction, as they would on one line. What is on
+//! its way is bounded, so that a receiver that stops reading stops the sender. A connection costs the round trip
+//! of TCP's handshake before its first byte arrives. What TCP itself does over distance (slow start, losses,
+//! Nagle's wait for acknowledgements) is not imitated.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// The most bytes of one read: half a millisecond of 1 Gbit/s.
+const CHUNK: usize = 64 * 1024;
+
+/// On its way at once in one direction of one connection, on top of what the line itself holds: as much as a
+/// well-tuned receive window.
+const WINDOW: usize = 4 * 1024 * 1024;
+
+/// The line's parameters.
+#[derive(Debug, Clone, Default)]
+pub struct Line {
+    /// The time there and back.
+    pub round_trip: Duration,
+    /// Bits per second in each direction, shared by all connections; `None` sets no limit.
+    pub bits_per_second: Option<u64>,
+    /// Cuts a connection once so many bytes have passed through it to the requestor.
+    pub cut_after_bytes: Option<u64>,
+    /// How many connections are cut; later ones are left whole.
+    pub cuts: usize,
+}
+
+/// A proxy that runs until it is dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Where to connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Line {
+    /// Listens on an address (port 0 takes a free one) and carries each connection to `acceptor`.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn open(self, listen: SocketAddr, acceptor: SocketAddr) -> io::Result<Proxy> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        let task = tokio::spawn(async move {
+            let there = Arc::new(Direction::new(&self));
+            let back = Arc::new(Direction::new(&self));
+            let mut cuts_left = self.cuts;
+            loop {
+                let Ok((requestor, _)) = listener.accept().await else { continue };
+                let cut_after_bytes = if cuts_left > 0 { self.cut_after_bytes } else { None };
+                cuts_left = cuts_left.saturating_sub(1);
+                let (there, back) = (Arc::clone(&there), Arc::clone(&back));
+                tokio::spawn(async move {
+                    // Either end may fail at any time; that is what the other end is to see.
+                    let _ = carry_both(requestor, acceptor, there, back, cut_after_bytes).await;
+                });
+            }
+        });
+        Ok(Proxy { address, task })
+    }
+}
+
+async fn carry_both(
+    requestor: TcpStream,
+    acceptor: SocketAddr,
+    there: Arc<Direction>,
+    back: Arc<Direction>,
+    cut_after_bytes: Option<u64>,
+) -> io::Result<()> {
+    let opened = Instant::now() + there.one_way * 2;
+    let acceptor = TcpStream::connect(acceptor).await?;
+    requestor.set_nodelay(true)?;
+    acceptor.set_nodelay(true)?;
+    let (requestor_reads, requestor_writes) = requestor.into_split();
+    let (acceptor_reads, acceptor_writes) = acceptor.into_split();
+    let to_acceptor = carry(requestor_reads, acceptor_writes, there, opened, None);
+    let to_requestor = carry(acceptor_reads, requestor_writes, back, opened, cut_after_bytes);
+    // The first error, a cut among them, ends both ways at once.
+    tokio::try_join!(to_acceptor, to_requestor).map(|_| ())
+}
+
+/// One direction of the line, shared by all connections.
+#[derive(Debug)]
+struct Direction {
+    one_way: Duration,
+    bits_per_second: Option<u64>,
+    busy_until: Mutex<Option<Instant>>,
+}
+
+impl Direction {
+    fn new(line: &Line) -> Direction {
+        Direction {
+            one_way: line.round_trip / 2,
+            bits_per_second: line.bits_per_second,
+            busy_until: Mutex::new(None),
+        }
+    }
+
+    /// Takes the line for so many bytes and says when the last of them arrives.
+    fn arrival(&self, bytes: usize, ready: Instant) -> Instant {
+        let mut busy_until = self.busy_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = busy_until.map_or(ready, |busy| busy.max(ready));
+        let takes = self.bits_per_second.map_or(Duration::ZERO, |rate| {
+            Duration::from_nanos(bytes as u64 * 8 * 1_000_000_000 / rate.max(1))
+        });
+        let departed = begins + takes;
+        *busy_until = Some(departed);
+        departed + self.one_way
+    }
+
+    /// Bytes that may be on their way at once: what the line holds, and a window.
+    fn capacity(&self) -> usize {
+        let holds = self.bits_per_second.map_or(0, |rate| {
+            u64::try_from(u128::from(rate) / 8 * self.one_way.as_nanos() / 1_000_000_000).unwrap_or(0)
+        });
+        WINDOW + usize::try_from(holds).unwrap_or(0)
+    }
+}
+
+/// Carries bytes one way until they end, then passes the end on.
+async fn carry<R, W>(
+    mut reader: R,
+    mut writer: W,
+    direction: Arc<Direction>,
+    opened: Instant,
+    cut_after_bytes: Option<u64>,
+) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let room = Arc::new(Semaphore::new(direction.capacity()));
+    let (on_its_way, mut arriving) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let reading = async {
+        loop {
+            let mut chunk = vec![0; CHUNK];
+            let length = reader.read(&mut chunk).await?;
+            if length == 0 {
+                drop(on_its_way);
+                return Ok(());
+            }
+            chunk.truncate(length);
+            if let Ok(permit) = room.acquire_many(u32::try_from(length).unwrap_or(u32::MAX)).await {
+                permit.forget();
+            }
+            let arrives = direction.arrival(length, Instant::now().max(opened));
+            if on_its_way.send((arrives, chunk)).is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let writing = async {
+        let mut passed = 0;
+        while let Some((arrives, chunk)) = arriving.recv().await {
+            if arrives > Instant::now() {
+                sleep_until(arrives).await;
+            }
+            let left = cut_after_bytes.map_or(chunk.len() as u64, |cut| cut - passed);
+            let length = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            writer.write_all(&chunk[..length]).await?;
+            passed += length as u64;
+            if cut_after_bytes == Some(passed) {
+                return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+            }
+            room.add_permits(chunk.len());
+        }
+        writer.shutdown().await
+    };
+    tokio::try_join!(reading, writing).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(round_trip_ms: u64, bits_per_second: Option<u64>) -> Line {
+        Line { round_trip: Duration::from_millis(round_trip_ms), bits_per_second, ..Line::default() }
+    }
+
+    /// Carries `length` bytes over a line and answers how long the last of them took, in the test's own time.
+    async fn time_for(line: &Line, length: usize) -> Duration {
+        let (mut near, near_end) = tokio::io::duplex(CHUNK);
+        let (far_end, mut far) = tokio::io::duplex(CHUNK);
+        let begun = Instant::now();
+        let direction = Arc::new(Direction::new(line));
+        let carrying = carry(near_end, far_end, direction, begun, line.cut_after_bytes);
+        let sent: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+        let sending = async {
+            near.write_all(&sent).await.unwrap();
+            near.shutdown().await.unwrap();
+            drop(near);
+        };
+        let receiving = async {
+            let mut received = Vec::new();
+            far.read_to_end(&mut received).await.unwrap();
+            received
+        };
+        let (carried, (), received) = tokio::join!(carrying, sending, receiving);
+        carried.unwrap();
+        assert!(received == sent, "the bytes arrive as they were sent, in order");
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_takes_half_a_round_trip_one_way() {
+        let took = time_for(&line(50, None), 1).await;
+        assert!((25..=27).contains(&took.as_millis()), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bandwidth_bounds_the_rate_and_distance_does_not() {
+        // 10 MB at 80 Mbit/s take a second, whatever the distance.
+        for round_trip_ms in [0, 50, 150] {
+            let took = time_for(&line(round_trip_ms, Some(80_000_000)), 10_000_000).await;
+            let expected = 1000 + u128::from(round_trip_ms / 2);
+            assert!((expected..=expected + 3).contains(&took.as_millis()), "{round_trip_ms} ms: {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_connections_share_one_line() {
+        let direction = Direction::new(&line(0, Some(8_000_000)));
+        let now = Instant::now();
+        assert_eq!(direction.arrival(500_000, now) - now, Duration::from_millis(500));
+        assert_eq!(direction.arrival(500_000, now) - now, Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_cut_connection_ends_after_so_many_bytes_and_the_next_is_whole() {
+        let acceptor = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = acceptor.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut peer, _)) = acceptor.accept().await {
+                let _ = peer.write_all(&[7; 1000]).await;
+            }
+        });
+        let cut = Line { cut_after_bytes: Some(300), cuts: 1, ..Line::default() };
+        let proxy = cut.open(([127, 0, 0, 1], 0).into(), to).await.unwrap();
+        for expected in [300, 1000] {
+            let mut requestor = TcpStream::connect(proxy.address()).await.unwrap();
+            let mut received = Vec::new();
+            // The end may come as a reset: what arrived before it counts.
+            let _ = requestor.read_to_end(&mut received).await;
+            assert_eq!(received.len(), expected);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! DCMTK: its tools, and `dcmqrscp` and `storescp` as peers. All run with `TCP_NODELAY=1`, without which
+//! every object costs them two delayed acknowledgements of 40 ms.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dicomet_testkit::peer::free_port;
+use tempfile::TempDir;
+
+use crate::files::dicom_files;
+use crate::process::{Ended, Process, run};
+
+/// One of DCMTK's tools with these arguments, not yet started.
+pub fn tool(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env("TCP_NODELAY", "1");
+    command
+}
+
+/// `storescu`: sends files and folders. Only contexts of what is sent are proposed, as the files have them.
+pub fn storescu(called: &str, port: u16, paths: &[PathBuf]) -> Ended {
+    let mut command = tool("storescu");
+    command.args(["-R", "-aec", called, "+sd", "+r", "127.0.0.1", &port.to_string()]);
+    run(command.args(paths))
+}
+
+/// `getscu --bit-preserving`: a whole study, into this folder.
+pub fn getscu(called: &str, port: u16, study_instance_uid: &str, output: &Path) -> Ended {
+    let mut command = tool("getscu");
+    command.args(["-S", "+B", "-aet", "GETSCU", "-aec", called, "-od"]).arg(output);
+    command.args(["-k", "QueryRetrieveLevel=STUDY", "-k", &format!("StudyInstanceUID={study_instance_uid}")]);
+    run(command.args(["127.0.0.1", &port.to_string()]))
+}
+
+/// A running `dcmqrscp`.
+#[derive(Debug)]
+pub struct Dcmqrscp {
+    process: Process,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Dcmqrscp {
+    /// The AE title of its one archive.
+    pub const AE_TITLE: &str = "QRSCP";
+
+    /// Starts it with these files registered as they are, without a network, by `dcmqridx`.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn with_files(files: &Path) -> Dcmqrscp {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let storage = folder.path().join("storage");
+        std::fs::create_dir(&storage).expect("it is our folder");
+        let mut copies = Vec::new();
+        for (number, file) in dicom_files(files).into_iter().enumerate() {
+            let copy = storage.join(format!("{number:06}.dcm"));
+            std::fs::copy(&file, &copy).expect("files can be copied");
+            copies.push(copy);
+        }
+        for copies in copies.chunks(200) {
+            run(tool("dcmqridx").arg(&storage).args(copies)).expect_success();
+        }
+        Dcmqrscp::in_folder(folder)
+    }
+
+    fn in_folder(folder: TempDir) -> Dcmqrscp {
+        // The port was free a moment ago; should somebody have taken it meanwhile, another one is.
+        for _ in 0..3 {
+            let port = free_port();
+            let config = folder.path().join("dcmqrscp.cfg");
+            std::fs::write(&config, configuration(port, &folder.path().join("storage"))).expect("our folder");
+            // One process, so that a killed one leaves no children with associations behind.
+            let mut process = Process::start(tool("dcmqrscp").arg("--single-process").arg("-c").arg(&config));
+            if process.wait_for_port(port) {
+                return Dcmqrscp { process, port, folder };
+            }
+        }
+        panic!("dcmqrscp does not come up");
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// As `AET@host:port`.
+    pub fn node(&self) -> String {
+        format!("{}@127.0.0.1:{}", Dcmqrscp::AE_TITLE, self.port)
+    }
+
+    /// Kills it and starts it again over the same files.
+    pub fn kill_and_start_again(self) -> Dcmqrscp {
+        self.process.kill();
+        Dcmqrscp::in_folder(self.folder)
+    }
+}
+
+fn configuration(port: u16, storage: &Path) -> String {
+    let (storage, title) = (storage.display(), Dcmqrscp::AE_TITLE);
+    format!(
+        "NetworkTCPPort  = {port}\nMaxPDUSize      = 131072\nMaxAssociations = 16\n\
+         HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n\
+         AETable BEGIN\n{title} {storage} RW (2000, 4096mb) ANY\nAETable END\n"
+    )
+}
+
+/// A running `storescp`: verification and storage, no query, no retrieve.
+#[derive(Debug)]
+pub struct Storescp {
+    _process: Process,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Storescp {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start() -> Storescp {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for _ in 0..3 {
+            let port = free_port();
+            let mut command = tool("storescp");
+            command.args(["+B", "+xa", "-pm", "-od"]).arg(folder.path()).arg(port.to_string());
+            let mut process = Process::start(&mut command);
+            if process.wait_for_port(port) {
+                return Storescp { _process: process, port, folder };
+            }
+        }
+        panic!("storescp does not come up");
+    }
+
+    /// As `AET@host:port`.
+    pub fn node(&self) -> String {
+        format!("STORESCP@127.0.0.1:{}", self.port)
+    }
+
+    /// Where it puts what it gets.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}

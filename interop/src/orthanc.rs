@@ -1,0 +1,124 @@
+//! Orthanc, filled over its HTTP interface (so that any SOP class and any file goes in as it is).
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dicomet_testkit::peer::free_port;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::files::dicom_files;
+use crate::process::Process;
+
+/// A running Orthanc.
+#[derive(Debug)]
+pub struct Orthanc {
+    _process: Process,
+    port: u16,
+    http_port: u16,
+    _folder: TempDir,
+}
+
+impl Orthanc {
+    /// Its AE title.
+    pub const AE_TITLE: &str = "ORTHANC";
+
+    /// Starts an empty one that knows nobody but `DICOMET` and `GETSCU`, and lets only those find and get.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start() -> Orthanc {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for _ in 0..3 {
+            let (port, http_port) = (free_port(), free_port());
+            let config = folder.path().join("orthanc.json");
+            let text = configuration(port, http_port, folder.path()).to_string();
+            std::fs::write(&config, text).expect("it is our folder");
+            let mut process = Process::start(Command::new(program()).arg(&config).env("TCP_NODELAY", "1"));
+            if process.wait_for_port(http_port) && process.wait_for_port(port) {
+                return Orthanc { _process: process, port, http_port, _folder: folder };
+            }
+        }
+        panic!("Orthanc does not come up");
+    }
+
+    /// Starts one with these files in it.
+    ///
+    /// # Panics
+    /// When it does not come up or refuses a file.
+    pub fn with_files(files: &Path) -> Orthanc {
+        let orthanc = Orthanc::start();
+        for file in dicom_files(files) {
+            let status = orthanc.upload(&file);
+            assert_eq!(status, 200, "Orthanc does not take {}", file.display());
+        }
+        orthanc
+    }
+
+    /// Uploads a file as it is, and returns the HTTP status.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn upload(&self, file: &Path) -> u16 {
+        let bytes = std::fs::read(file).expect("the file can be read");
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http_port)).expect("Orthanc listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        let head = format!(
+            "POST /instances HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/dicom\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            bytes.len()
+        );
+        stream.write_all(&[head.as_bytes(), &bytes].concat()).expect("Orthanc reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("Orthanc answers");
+        let answer = String::from_utf8_lossy(&answer);
+        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an HTTP status")
+    }
+
+    /// Its port for DICOM.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// As `AET@host:port`.
+    pub fn node(&self) -> String {
+        format!("{}@127.0.0.1:{}", Orthanc::AE_TITLE, self.port)
+    }
+}
+
+/// Debian puts it where only administrators look.
+fn program() -> PathBuf {
+    let debian = PathBuf::from("/usr/sbin/Orthanc");
+    if debian.is_file() { debian } else { PathBuf::from("Orthanc") }
+}
+
+fn configuration(port: u16, http_port: u16, folder: &Path) -> serde_json::Value {
+    let known = |title: &str| {
+        json!({ "AET": title, "Host": "127.0.0.1", "Port": 11112, "AllowFind": true, "AllowGet": true,
+                "AllowMove": true, "AllowStore": true })
+    };
+    json!({
+        "Name": "interop",
+        "StorageDirectory": folder.join("storage"),
+        "IndexDirectory": folder.join("storage"),
+        "TemporaryDirectory": folder,
+        "Plugins": [],
+        "DicomServerEnabled": true,
+        "DicomAet": Orthanc::AE_TITLE,
+        "DicomCheckCalledAet": true,
+        "DicomPort": port,
+        "HttpServerEnabled": true,
+        "HttpPort": http_port,
+        "RemoteAccessAllowed": false,
+        "AuthenticationEnabled": false,
+        "DicomModalities": { "dicomet": known("DICOMET"), "getscu": known("GETSCU") },
+        "UnknownSopClassAccepted": true,
+        "MaximumPduLength": 131_072,
+        "OverwriteInstances": false,
+        // Answers to C-FIND are written in this one.
+        "DefaultEncoding": "Utf8",
+        "StableAge": 1,
+    })
+}

@@ -1,0 +1,193 @@
+//! `dicomet get` from DCMTK's dcmqrscp, from Orthanc, and from our own archive: complete, and byte for byte
+//! what the peer holds.
+
+#![allow(clippy::unwrap_used)]
+
+use dicomet_interop::dcmtk::{Dcmqrscp, getscu};
+use dicomet_interop::dicomet::{Serve, get, get_with, import};
+use dicomet_interop::files::{assert_identical, files, instances};
+use dicomet_interop::orthanc::Orthanc;
+use dicomet_testkit::instance::transfer_syntax::*;
+use dicomet_testkit::study::Plan;
+use tempfile::tempdir;
+
+/// 24 MR-sized slices in three series of one study.
+fn slices() -> Plan {
+    Plan { series: 3, instances: 8, size_bytes: 132 * 1024, ..Plan::default() }
+}
+
+const STUDY: &str = "StudyInstanceUID=2.999.1.1";
+
+#[test]
+fn a_study_comes_from_dcmqrscp_complete_and_as_getscu_gets_it() {
+    let (originals, ours, theirs) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    slices().write_to(originals.path()).unwrap();
+    let qrscp = Dcmqrscp::with_files(originals.path());
+
+    let (ended, report) = get(&qrscp.node(), &[STUDY], ours.path());
+    ended.expect_success();
+    assert!(report.is_complete());
+    assert_eq!((report.count("expected"), report.count("retrieved"), report.count("missing")), (24, 24, 0));
+
+    getscu(Dcmqrscp::AE_TITLE, qrscp.port(), "2.999.1.1", theirs.path()).expect_success();
+    let ours = instances(ours.path());
+    assert_identical(&ours, &instances(theirs.path()));
+    assert_identical(&ours, &instances(originals.path()));
+}
+
+#[test]
+fn a_study_comes_from_orthanc_complete_and_as_getscu_gets_it() {
+    let (originals, ours, theirs) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    slices().write_to(originals.path()).unwrap();
+    let orthanc = Orthanc::with_files(originals.path());
+
+    let (ended, report) = get(&orthanc.node(), &[STUDY], ours.path());
+    ended.expect_success();
+    assert!(report.is_complete());
+    assert_eq!((report.count("expected"), report.count("retrieved"), report.count("missing")), (24, 24, 0));
+
+    getscu(Orthanc::AE_TITLE, orthanc.port(), "2.999.1.1", theirs.path()).expect_success();
+    let ours = instances(ours.path());
+    assert_identical(&ours, &instances(theirs.path()));
+    assert_identical(&ours, &instances(originals.path()));
+}
+
+/// Instances of one SOP class in several transfer syntaxes: one presentation context could carry only one of
+/// them. The compressed pixels are placeholders that nobody could decompress.
+fn mixed_transfer_syntaxes(syntaxes: &[&str]) -> Plan {
+    let transfer_syntaxes = syntaxes.iter().map(|uid| (*uid).to_owned()).collect();
+    Plan { instances: 12, transfer_syntaxes, ..Plan::default() }
+}
+
+#[test]
+fn objects_of_one_class_in_several_transfer_syntaxes_come_from_dcmqrscp_as_they_are() {
+    let (originals, ours) = (tempdir().unwrap(), tempdir().unwrap());
+    let syntaxes =
+        [EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, JPEG_LOSSLESS_SV1, JPEG_2000_LOSSLESS, RLE_LOSSLESS];
+    mixed_transfer_syntaxes(&syntaxes).write_to(originals.path()).unwrap();
+    let qrscp = Dcmqrscp::with_files(originals.path());
+
+    get(&qrscp.node(), &[STUDY], ours.path()).0.expect_success();
+    assert_identical(&instances(ours.path()), &instances(originals.path()));
+}
+
+#[test]
+fn objects_of_one_class_in_several_transfer_syntaxes_come_from_our_archive_as_they_are() {
+    let (originals, data, ours) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let syntaxes = [
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_BIG_ENDIAN,
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+        JPEG_BASELINE,
+        JPEG_2000_LOSSLESS,
+    ];
+    mixed_transfer_syntaxes(&syntaxes).write_to(originals.path()).unwrap();
+    import(data.path(), originals.path());
+    let archive = Serve::start(data.path());
+
+    get(&archive.node(), &[STUDY], ours.path()).0.expect_success();
+    assert_identical(&instances(ours.path()), &instances(originals.path()));
+}
+
+/// One study with 200 SOP classes, 40 of them private.
+fn many_sop_classes() -> Plan {
+    Plan { instances: 200, sop_classes: 200, ..Plan::default() }
+}
+
+#[test]
+fn a_study_of_200_sop_classes_comes_from_our_archive_complete() {
+    let (originals, data, ours) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    many_sop_classes().write_to(originals.path()).unwrap();
+    import(data.path(), originals.path());
+    let archive = Serve::start(data.path());
+
+    let (ended, report) = get(&archive.node(), &[STUDY], ours.path());
+    ended.expect_success();
+    assert_eq!((report.count("expected"), report.count("retrieved")), (200, 200));
+    assert_identical(&instances(ours.path()), &instances(originals.path()));
+}
+
+#[test]
+fn a_study_of_200_sop_classes_comes_from_orthanc_complete() {
+    let (originals, ours) = (tempdir().unwrap(), tempdir().unwrap());
+    many_sop_classes().write_to(originals.path()).unwrap();
+    let orthanc = Orthanc::with_files(originals.path());
+
+    let (ended, report) = get(&orthanc.node(), &[STUDY], ours.path());
+    ended.expect_success();
+    assert_eq!((report.count("expected"), report.count("retrieved")), (200, 200));
+}
+
+/// dcmqrscp accepts the storage classes that DCMTK 3.6.7 knows, and no private ones.
+#[test]
+fn of_200_sop_classes_dcmqrscp_gives_those_it_knows_and_the_others_are_named() {
+    let (originals, ours) = (tempdir().unwrap(), tempdir().unwrap());
+    let written = many_sop_classes().write_to(originals.path()).unwrap();
+    let qrscp = Dcmqrscp::with_files(originals.path());
+
+    let (ended, report) = get(&qrscp.node(), &[STUDY], ours.path());
+    let ended = ended.expect_code(3);
+    assert!(!report.is_complete());
+    assert_eq!(report.count("expected"), 200);
+    let ours = instances(ours.path());
+    assert_eq!(report.count("retrieved"), ours.len() as u64);
+    assert!(ours.len() >= 100, "only {} of 200 came", ours.len());
+    for one in written.iter().filter(|one| !ours.contains_key(&one.sop_instance_uid)) {
+        let uid = &one.sop_instance_uid;
+        assert!(ended.stdout.contains(uid) || ended.stderr.contains(uid), "{uid} is missing without a word");
+    }
+}
+
+#[test]
+fn a_second_run_asks_only_for_what_is_missing() {
+    let (originals, ours) = (tempdir().unwrap(), tempdir().unwrap());
+    slices().write_to(originals.path()).unwrap();
+    let orthanc = Orthanc::with_files(originals.path());
+    get(&orthanc.node(), &[STUDY], ours.path()).0.expect_success();
+    for file in
+        files(ours.path()).iter().filter(|file| file.extension().is_some_and(|it| it == "dcm")).take(5)
+    {
+        std::fs::remove_file(file).unwrap();
+    }
+
+    let (ended, report) = get(&orthanc.node(), &[STUDY], ours.path());
+    ended.expect_success();
+    assert_eq!((report.count("expected"), report.count("present"), report.count("retrieved")), (24, 19, 5));
+    assert_identical(&instances(ours.path()), &instances(originals.path()));
+
+    let (ended, report) = get(&orthanc.node(), &[STUDY], ours.path());
+    ended.expect_success();
+    assert_eq!((report.count("present"), report.count("retrieved")), (24, 0));
+}
+
+#[test]
+fn several_studies_of_a_wildcard_name_come_and_no_other() {
+    let (originals, ours) = (tempdir().unwrap(), tempdir().unwrap());
+    let written = Plan { studies: 12, ..Plan::default() }.write_to(originals.path()).unwrap();
+    let orthanc = Orthanc::with_files(originals.path());
+
+    // Studies 0 and 6 are Bowen's; 5 and 11 are Bower's.
+    let (ended, report) = get(&orthanc.node(), &["PatientName=Bowen*"], ours.path());
+    ended.expect_success();
+    assert_eq!((report.count("studies"), report.count("retrieved")), (2, 6));
+    let came: Vec<_> = instances(ours.path()).into_keys().collect();
+    let bowen = |uid: &str| uid == "2.999.1.1" || uid == "2.999.1.7";
+    let asked = written.into_iter().filter(|one| bowen(&one.study_instance_uid));
+    let mut asked: Vec<_> = asked.map(|one| one.sop_instance_uid).collect();
+    asked.sort();
+    assert_eq!(came, asked);
+}
+
+#[test]
+fn several_associations_bring_the_same_study() {
+    let (originals, data, ours) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    slices().write_to(originals.path()).unwrap();
+    import(data.path(), originals.path());
+    let archive = Serve::start(data.path());
+
+    let (ended, report) = get_with(&archive.node(), &[STUDY], ours.path(), &["--associations", "4"]);
+    ended.expect_success();
+    assert_eq!(report.count("retrieved"), 24);
+    assert_identical(&instances(ours.path()), &instances(originals.path()));
+}
