@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use dicomet_proto::association::{Association as Core, Limits};
 use dicomet_proto::association::negotiation::{self, Support};
+use dicomet_proto::association::{Association as Core, Limits};
 use dicomet_proto::pdu::{AssociateRj, AssociateRq};
 
 use crate::association::{Goal, Item, Patience, Pump, Timeouts, Transport, now};

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use dicomet_proto::association::{ContextId, Limits};
 use dicomet_proto::dataset::dictionary::uids;
-use dicomet_proto::message::{
-    CCancelRq, CEchoRq, CStoreRq, CStoreRsp, Command, MessageId, Priority, Status,
-};
+use dicomet_proto::message::{CCancelRq, CEchoRq, CStoreRq, CStoreRsp, Command, MessageId, Priority, Status};
 use dicomet_proto::{Uid, pdu::AbortSource};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -17,8 +17,8 @@ use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, Tag, dictionary::uids};
 use dicomet_proto::message::{
-    CFindRsp, CGetRq, CGetRsp, CMoveRq, CMoveRsp, CStoreRsp, Command, Counters, DataSetType, MessageId, Refusal,
-    Status, StatusKind, SubOperations,
+    CFindRsp, CGetRq, CGetRsp, CMoveRq, CMoveRsp, CStoreRsp, Command, Counters, DataSetType, MessageId,
+    Refusal, Status, StatusKind, SubOperations,
 };
 use tokio::time::Instant;
 
@@ -151,8 +151,7 @@ impl Operation {
     /// # Errors
     /// [`Error`].
     pub async fn refuse(&self, association: &mut Association, refusal: &Refusal) -> Result<(), Error> {
-        let response =
-            self.response(refusal.status, Counters::default(), DataSetType::Null, Some(refusal));
+        let response = self.response(refusal.status, Counters::default(), DataSetType::Null, Some(refusal));
         association.send(self.context.id, &response, Data::None).await?;
         association.flush().await
     }
@@ -402,13 +401,13 @@ impl<I: Instances> Performance<'_, I> {
         let fitting = || {
             let of_class =
                 negotiated.contexts.iter().filter(|context| context.abstract_syntax == instance.sop_class);
-            of_class.filter(|context| if we_requested { context.requestor_is_scu } else { context.requestor_is_scp })
+            of_class.filter(
+                |context| if we_requested { context.requestor_is_scu } else { context.requestor_is_scp },
+            )
         };
         fitting()
             .find(|context| context.transfer_syntax == instance.transfer_syntax)
-            .or_else(|| {
-                fitting().find(|context| self.instances.converts(instance, &context.transfer_syntax))
-            })
+            .or_else(|| fitting().find(|context| self.instances.converts(instance, &context.transfer_syntax)))
             .cloned()
     }
 
@@ -447,8 +446,7 @@ impl<I: Instances> Performance<'_, I> {
     /// Nothing was answered for too long: the end of a C-GET, since nothing else can be said on an association
     /// whose peer owes a response; of a C-MOVE, the end of its destination.
     fn miss_deadline(&mut self) -> Result<(), Error> {
-        let error =
-            Error::TimedOut { action: "answer a C-STORE sub-operation", after: self.pace.response };
+        let error = Error::TimedOut { action: "answer a C-STORE sub-operation", after: self.pace.response };
         if self.line == Line::Same {
             return Err(error);
         }

@@ -1,10 +1,10 @@
 //! The identifier of a query or retrieve request, checked against its information model: PS3.4 C.4.1.1.3,
 //! C.4.3.1.3, C.6.
 
+use dicomet_proto::Uid;
 use dicomet_proto::dataset::{DataSet, DataSetError, Tag, dictionary::uids};
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::query::{Level, Model, Query};
-use dicomet_proto::Uid;
 
 const QUERY_RETRIEVE_LEVEL: Tag = Tag(0x0008, 0x0052);
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
@@ -87,7 +87,9 @@ fn query(sop_class: &Uid, identifier: Result<DataSet, DataSetError>) -> Result<Q
 fn model(sop_class: &Uid) -> Option<Model> {
     match sop_class.as_str() {
         "1.2.840.10008.5.1.4.1.2.3.1" | "1.2.840.10008.5.1.4.1.2.3.3" => Some(Model::PatientStudyOnly),
-        _ if *sop_class == uids::STUDY_ROOT_FIND || *sop_class == uids::STUDY_ROOT_GET => Some(Model::StudyRoot),
+        _ if *sop_class == uids::STUDY_ROOT_FIND || *sop_class == uids::STUDY_ROOT_GET => {
+            Some(Model::StudyRoot)
+        }
         _ if *sop_class == uids::PATIENT_ROOT_FIND || *sop_class == uids::PATIENT_ROOT_GET => {
             Some(Model::PatientRoot)
         }

@@ -192,8 +192,6 @@ async fn answer(
                 retrieve::answer_get(server, association, &context, &request, identifier).await?;
             Ok(())
         }
-        Request::Move(context, request, _) => {
-            retrieve::refuse_move(association, &context, &request).await
-        }
+        Request::Move(context, request, _) => retrieve::refuse_move(association, &context, &request).await,
     }
 }

@@ -31,8 +31,7 @@ pub(super) async fn answer_get(
     if let Err(refusal) = &outcome {
         tracing::info!(message_id = request.message_id.0, status = %refusal.status, comment = refusal.comment(), "C-GET refused");
     }
-    let report =
-        c_get::scp::answer(association, context, request, outcome, &server.settings.pace).await?;
+    let report = c_get::scp::answer(association, context, request, outcome, &server.settings.pace).await?;
     let Some(report) = report else {
         return Ok(0);
     };
@@ -72,11 +71,9 @@ async fn plan(
     let archive = server.archive.clone();
     let planned = tokio::task::spawn_blocking(move || archive.plan(&query)).await;
     match planned {
-        Ok(Ok(instances)) => Ok(Stored {
-            archive: server.archive.clone(),
-            instances: instances.into_iter(),
-            current: None,
-        }),
+        Ok(Ok(instances)) => {
+            Ok(Stored { archive: server.archive.clone(), instances: instances.into_iter(), current: None })
+        }
         Ok(Err(error)) => {
             tracing::error!(%error, "the index did not answer");
             Err(Refusal::new(Status::UNABLE_TO_COUNT_MATCHES, error.refusal().comment()))

@@ -78,11 +78,7 @@ impl ArchiveSupport {
 }
 
 impl Support for ArchiveSupport {
-    fn transfer_syntax(
-        &self,
-        abstract_syntax: &Uid,
-        proposed: &[Uid],
-    ) -> Result<Uid, ContextResultReason> {
+    fn transfer_syntax(&self, abstract_syntax: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
         let chosen = match self.service(abstract_syntax) {
             None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
             Some(Service::Storage | Service::Verification) => proposed.first(),
