@@ -3,10 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use dicomet_interop::dcmtk::{Dcmqrscp, getscu};
+use dicomet_interop::dcmtk::{Dcmqrscp, getscu, storescu};
 use dicomet_interop::dicomet::{Serve, get, get_with, import};
 use dicomet_interop::files::{assert_identical, files, instances};
 use dicomet_interop::orthanc::Orthanc;
+use dicomet_interop::pynetdicom::Qrscp;
 use dicomet_testkit::instance::transfer_syntax::*;
 use dicomet_testkit::study::Plan;
 use tempfile::tempdir;
@@ -50,6 +51,21 @@ fn a_study_comes_from_orthanc_complete_and_as_getscu_gets_it() {
     let ours = instances(ours.path());
     assert_identical(&ours, &instances(theirs.path()));
     assert_identical(&ours, &instances(originals.path()));
+}
+
+#[test]
+fn a_study_comes_from_pynetdicoms_qrscp_complete_and_as_getscu_gets_it() {
+    let (originals, ours, theirs) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    slices().write_to(originals.path()).unwrap();
+    let qrscp = Qrscp::start();
+    storescu(Qrscp::AE_TITLE, qrscp.port(), &[originals.path().to_owned()]).expect_success();
+
+    let (ended, report) = get(&qrscp.node(), &[STUDY], ours.path());
+    ended.expect_success();
+    assert_eq!((report.count("expected"), report.count("retrieved"), report.count("missing")), (24, 24, 0));
+
+    getscu(Qrscp::AE_TITLE, qrscp.port(), "2.999.1.1", theirs.path()).expect_success();
+    assert_identical(&instances(ours.path()), &instances(theirs.path()));
 }
 
 /// Instances of one SOP class in several transfer syntaxes: one presentation context could carry only one of
