@@ -17,7 +17,8 @@ pub struct Range {
 impl Range {
     /// Whether a moment lies within, by its form of [`normalise`].
     pub fn contains(&self, moment: &str) -> bool {
-        self.from.as_deref().is_none_or(|from| from <= moment) && self.to.as_deref().is_none_or(|to| moment <= to)
+        self.from.as_deref().is_none_or(|from| from <= moment)
+            && self.to.as_deref().is_none_or(|to| moment <= to)
     }
 }
 
@@ -74,11 +75,7 @@ type Moments = (String, String);
 
 /// Tries the one hyphen, or each of them, that can divide the range. A hyphen that is the sign of an offset
 /// from UTC divides nothing.
-fn split_range(
-    text: &str,
-    read: fn(&str) -> Option<Moments>,
-    is_offset: fn(&str) -> bool,
-) -> Option<Range> {
+fn split_range(text: &str, read: fn(&str) -> Option<Moments>, is_offset: fn(&str) -> bool) -> Option<Range> {
     let single = |text| read(text).map(|(from, to)| Range { from: Some(from), to: Some(to) });
     let hyphens: Vec<usize> = text.match_indices('-').map(|(at, _)| at).collect();
     // More than a range with two offsets can have.
@@ -177,7 +174,11 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
 
 /// Whether `-1200` and the like: a hyphen with the digits of an offset west of Greenwich.
 fn is_offset(text: &str) -> bool {
-    text.len() == 5 && text.starts_with('-') && is_digits(&text[1..]) && number(text, 1) <= 12 && number(text, 3) < 60
+    text.len() == 5
+        && text.starts_with('-')
+        && is_digits(&text[1..])
+        && number(text, 1) <= 12
+        && number(text, 3) < 60
 }
 
 /// Takes the offset away; without one, days that no month has stay as they are and still compare in order.
@@ -257,9 +258,19 @@ mod tests {
         ] {
             assert_eq!(range(VR::DA, text), bounds(from, to), "{text}");
         }
-        for text in
-            ["", "-", "2024", "202401", "20241301", "20240132", "2024-01-31", "2024013a", "20240101--20240131", "*", "２０２４０１３１"]
-        {
+        for text in [
+            "",
+            "-",
+            "2024",
+            "202401",
+            "20241301",
+            "20240132",
+            "2024-01-31",
+            "2024013a",
+            "20240101--20240131",
+            "*",
+            "２０２４０１３１",
+        ] {
             assert_eq!(parse_range(VR::DA, text), Err(InvalidRange::Date), "{text}");
         }
     }
