@@ -60,7 +60,10 @@ impl Server {
         })
         .await;
         if ended.is_err() {
-            tracing::warn!(associations = associations.len(), "operations did not end in time and are cut off");
+            tracing::warn!(
+                associations = associations.len(),
+                "operations did not end in time and are cut off"
+            );
             associations.shutdown().await;
         }
     }

@@ -42,10 +42,10 @@ pub(super) struct Summary {
 pub async fn run(args: ImportArgs) -> Result<ExitCode, CommandError> {
     let began = Instant::now();
     let archive = open_archive(args.data.clone()).await?;
-    let progress = ProgressBar::new_spinner()
-        .with_style(ProgressStyle::with_template("{spinner} {pos} files, {per_sec}, {elapsed}").unwrap_or_else(
-            |_| ProgressStyle::default_spinner(),
-        ));
+    let progress = ProgressBar::new_spinner().with_style(
+        ProgressStyle::with_template("{spinner} {pos} files, {per_sec}, {elapsed}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
     progress.enable_steady_tick(Duration::from_millis(100));
     let paths = args.paths.clone();
     let shown = progress.clone();

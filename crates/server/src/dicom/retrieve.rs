@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Instant;
 
-use dicomet_archive::{Archive, Blob};
+use dicomet_archive::{Archive, Blob, Relation};
 use dicomet_net::association::Source;
 use dicomet_net::service::c_get;
 use dicomet_net::service::sub_operations::{Instance, Instances, Operation};
@@ -31,8 +31,7 @@ pub(super) async fn answer_get(
     if let Err(refusal) = &outcome {
         tracing::info!(message_id = request.message_id.0, status = %refusal.status, comment = refusal.comment(), "C-GET refused");
     }
-    let report =
-        c_get::scp::answer(association, context, request, outcome, &server.settings.pace).await?;
+    let report = c_get::scp::answer(association, context, request, outcome, &server.settings.pace).await?;
     let Some(report) = report else {
         return Ok(0);
     };
@@ -68,23 +67,19 @@ async fn plan(
     context: &Context,
     identifier: Result<DataSet, DataSetError>,
 ) -> Result<Stored, Refusal> {
-    let query = identifier::retrieve_query(&context.abstract_syntax, identifier)?;
+    let query = identifier::query(&context.abstract_syntax, identifier)?;
     let archive = server.archive.clone();
-    let planned = tokio::task::spawn_blocking(move || archive.plan(&query)).await;
+    let planned = tokio::task::spawn_blocking(move || {
+        // Each UID of a retrieve names one thing: the levels above may be left out.
+        archive.plan_related(&query, Relation::Relational)
+    })
+    .await;
     match planned {
-        Ok(Ok(instances)) => Ok(Stored {
-            archive: server.archive.clone(),
-            instances: instances.into_iter(),
-            current: None,
-        }),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the index did not answer");
-            Err(Refusal::new(Status::UNABLE_TO_COUNT_MATCHES, error.refusal().comment()))
+        Ok(Ok(instances)) => {
+            Ok(Stored { archive: server.archive.clone(), instances: instances.into_iter(), current: None })
         }
-        Err(error) => {
-            tracing::error!(%error, "planning failed by a fault of ours");
-            Err(Refusal::new(Status::UNABLE_TO_PROCESS, "the archive failed; see its log"))
-        }
+        Ok(Err(error)) => Err(super::refusal(&error)),
+        Err(error) => Err(super::fault(&error, Status::UNABLE_TO_COUNT_MATCHES)),
     }
 }
 
@@ -105,9 +100,9 @@ impl Instances for Stored {
     async fn next(&mut self) -> Option<Instance> {
         let stored = self.instances.next()?;
         let instance = Instance {
-            sop_class: stored.sop_class.clone(),
+            sop_class: Uid::clone(&stored.sop_class),
             sop_instance: stored.sop_instance.clone(),
-            transfer_syntax: stored.transfer_syntax.clone(),
+            transfer_syntax: Uid::clone(&stored.transfer_syntax),
         };
         self.current = Some(stored);
         Some(instance)
@@ -122,7 +117,7 @@ impl Instances for Stored {
         let stored = self.current.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let blob = self.archive.open_instance(stored).map_err(io::Error::other)?;
         let length = blob.length();
-        if *transfer_syntax == stored.transfer_syntax {
+        if *transfer_syntax == *stored.transfer_syntax {
             return Ok(BlobSource::AsStored { blob, remaining: length });
         }
         let (file, offset) = blob.into_file();
