@@ -166,6 +166,7 @@ pub(crate) struct Scanner {
     /// Where the data set ends, when that is known beforehand.
     end: Option<u64>,
     elements: u64,
+    max_elements: u64,
     odd_lengths: u64,
     trailing_zeros: u64,
 }
@@ -197,6 +198,7 @@ impl Scanner {
             last: None,
             end: None,
             elements: 0,
+            max_elements: MAX_ELEMENTS,
             odd_lengths: 0,
             trailing_zeros: 0,
         })
@@ -388,7 +390,7 @@ impl Scanner {
         sink: &mut impl Sink,
     ) -> Result<&'a [u8], ScanError> {
         self.elements += 1;
-        if self.elements > MAX_ELEMENTS {
+        if self.elements > self.max_elements {
             return Err(ScanError::Limit("too many elements"));
         }
         let limit = self.frames.last().map_or(self.end, |frame| frame.limit);
