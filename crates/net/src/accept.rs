@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use dicomet_proto::association::negotiation::{self, Acceptance, Support};
 use dicomet_proto::association::{Association as Core, Limits};
-use dicomet_proto::association::negotiation::{self, Support};
 use dicomet_proto::pdu::{AssociateRj, AssociateRq};
 
 use crate::association::{Goal, Item, Patience, Pump, Timeouts, Transport, now};
@@ -96,8 +96,17 @@ impl Requested {
     ///
     /// # Errors
     /// [`Error::Rejected`] with our own rejection when it could not be accepted.
-    pub async fn accept(mut self, support: &dyn Support) -> Result<Association, Error> {
-        let acceptance = match negotiation::answer(&self.request, support) {
+    pub fn accept(
+        self,
+        support: &dyn Support,
+    ) -> impl Future<Output = Result<Association, Error>> + Send + use<> {
+        // Asked before anything waits: what is supported need not be shared between threads.
+        let answer = negotiation::answer(&self.request, support);
+        self.respond(answer)
+    }
+
+    async fn respond(mut self, answer: Result<Acceptance, AssociateRj>) -> Result<Association, Error> {
+        let acceptance = match answer {
             Ok(acceptance) => acceptance,
             Err(rejection) => {
                 self.reject(rejection).await;
@@ -106,7 +115,8 @@ impl Requested {
         };
         self.pump.core.accept(acceptance)?;
         self.pump.resume_input();
-        let patience = Patience::total(self.timeouts.association, "take our answer to its association request");
+        let patience =
+            Patience::total(self.timeouts.association, "take our answer to its association request");
         self.pump.drive(Goal::Sent, patience).await?;
         loop {
             self.pump.drive(Goal::Arrived, patience).await?;

@@ -408,7 +408,10 @@ impl Association {
         match (error, error.status()) {
             (
                 CommandError::MistypedArgument {
-                    command_field, message_id: Some(message_id), data_set_type, ..
+                    command_field,
+                    message_id: Some(message_id),
+                    data_set_type,
+                    ..
                 },
                 Some(status),
             ) if command_field & RESPONSE == 0 => {
@@ -417,7 +420,10 @@ impl Association {
                 let answer = Command::refusal(*command_field, *message_id, status).encode();
                 self.put_bytes(context_id, FragmentKind::Command, &answer, Position::Last)
             }
-            _ => Err(self.pump.misbehaved(AbortReason::InvalidPduParameterValue, error.to_string())),
+            _ => Err(self.pump.misbehaved(
+                AbortReason::InvalidPduParameterValue,
+                format!("sent a message that cannot be used: {error}"),
+            )),
         }
     }
 
@@ -476,8 +482,7 @@ impl Association {
     async fn send_packed(&mut self, context_id: ContextId, command: &[u8], data: &[u8]) -> Result<(), Error> {
         self.make_room(2 * HEADER + command.len() + data.len()).await?;
         let core = &mut self.pump.core;
-        let mut first =
-            core.data_header(context_id, FragmentKind::Command, Position::Last, command.len())?;
+        let mut first = core.data_header(context_id, FragmentKind::Command, Position::Last, command.len())?;
         let second = core.data_header(context_id, FragmentKind::DataSet, Position::Last, data.len())?;
         // Two PDV headers of six bytes behind one PDU header.
         let pdu_length = u32::try_from(12 + command.len() + data.len()).unwrap_or(u32::MAX);
@@ -506,8 +511,7 @@ impl Association {
                 return Err(self.pump.abort(Error::Source(error)));
             }
             let position = if remaining == 0 { Position::Last } else { Position::More };
-            let header =
-                self.pump.core.data_header(context_id, FragmentKind::DataSet, position, length)?;
+            let header = self.pump.core.data_header(context_id, FragmentKind::DataSet, position, length)?;
             slot[..HEADER].copy_from_slice(&header);
             self.pump.output.commit(HEADER + length);
             if remaining == 0 {

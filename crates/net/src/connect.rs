@@ -62,7 +62,9 @@ async fn connect_tcp(node: &Node, limit: Duration) -> io::Result<TcpStream> {
     let host = (node.host.as_str(), node.port);
     let addresses = timeout(limit, tokio::net::lookup_host(host))
         .await
-        .map_err(|_| in_words(io::ErrorKind::TimedOut, "the name of the host could not be looked up in time"))?
+        .map_err(|_| {
+            in_words(io::ErrorKind::TimedOut, "the name of the host could not be looked up in time")
+        })?
         .map_err(|_| in_words(io::ErrorKind::NotFound, "host not found"))?;
     let mut failure = in_words(io::ErrorKind::NotFound, "host not found");
     for address in addresses {

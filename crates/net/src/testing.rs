@@ -4,9 +4,7 @@ use bytes::Bytes;
 use dicomet_proto::association::Limits;
 use dicomet_proto::association::negotiation::{Proposal, Support};
 use dicomet_proto::dataset::dictionary::uids;
-use dicomet_proto::pdu::{
-    AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection,
-};
+use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
 use dicomet_proto::{AeTitle, Uid};
 use tokio::io::DuplexStream;
 

@@ -17,8 +17,8 @@ use dicomet_proto::association::negotiation::{Proposal, Support};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{
-    CCancelRq, CEchoRq, CGetRq, CGetRsp, CStoreRq, CStoreRsp, Command, Counters, DataSetType, MessageId, Priority,
-    Status,
+    CCancelRq, CEchoRq, CGetRq, CGetRsp, CStoreRq, CStoreRsp, Command, Counters, DataSetType, MessageId,
+    Priority, Status,
 };
 use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
 use dicomet_proto::{AeTitle, Uid};
@@ -428,7 +428,10 @@ async fn a_peer_that_aborts_ends_it() {
         requestor.association.abort().await;
     };
     let ((), (_, report)) = tokio::join!(asking, serve(acceptor, cts(100), Pace::default()));
-    assert!(matches!(report, Err(Error::Aborted(_) | Error::ConnectionClosed | Error::Transport(_))), "{report:?}");
+    assert!(
+        matches!(report, Err(Error::Aborted(_) | Error::ConnectionClosed | Error::Transport(_))),
+        "{report:?}"
+    );
 }
 
 #[tokio::test]
@@ -466,8 +469,7 @@ async fn an_echo_meanwhile_is_answered_and_another_get_is_refused() {
     let asking = async {
         requestor.get().await;
         let (message, request, _) = requestor.store_rq().await;
-        let echo =
-            CEchoRq { message_id: MessageId(78), affected_sop_class_uid: uids::VERIFICATION };
+        let echo = CEchoRq { message_id: MessageId(78), affected_sop_class_uid: uids::VERIFICATION };
         requestor.association.send(VERIFICATION, &Command::CEchoRq(echo), Data::None).await.unwrap();
         let Command::CEchoRsp(response) = requestor.message().await.command else {
             panic!("expected a C-ECHO-RSP");
@@ -499,7 +501,9 @@ async fn a_destination_that_is_lost_fails_the_rest_and_the_requestor_hears_of_it
         requestor.finish().await
     };
     let receiving = async {
-        let Received::Message(message) = theirs.receive().await.unwrap() else { panic!("expected a message") };
+        let Received::Message(message) = theirs.receive().await.unwrap() else {
+            panic!("expected a message")
+        };
         let Command::CStoreRq(_) = message.command else { panic!("expected a C-STORE-RQ") };
         theirs.abort().await;
     };

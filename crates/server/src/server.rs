@@ -14,13 +14,13 @@ use crate::dicom::{self, Admission};
 /// An archive on the network.
 #[derive(Clone)]
 pub struct Server {
-    pub(crate) archive: Arc<Archive>,
+    pub(crate) archive: Archive,
     pub(crate) settings: Arc<Settings>,
 }
 
 impl Server {
     /// Puts an archive on the network, as soon as [`Server::serve`] runs.
-    pub fn new(archive: Arc<Archive>, settings: Settings) -> Server {
+    pub fn new(archive: Archive, settings: Settings) -> Server {
         Server { archive, settings: Arc::new(settings) }
     }
 
@@ -60,7 +60,10 @@ impl Server {
         })
         .await;
         if ended.is_err() {
-            tracing::warn!(associations = associations.len(), "operations did not end in time and are cut off");
+            tracing::warn!(
+                associations = associations.len(),
+                "operations did not end in time and are cut off"
+            );
             associations.shutdown().await;
         }
     }

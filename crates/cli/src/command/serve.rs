@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use dicomet_archive::Archive;
 use dicomet_net::association::Timeouts;
@@ -63,12 +62,7 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
     if args.check_called {
         settings.called = CalledAeTitles::Own;
     }
-    eprintln!(
-        "listening on {} as {}, data in {}",
-        listener.local_address(),
-        args.aet,
-        args.data.display()
-    );
+    eprintln!("listening on {} as {}, data in {}", listener.local_address(), args.aet, args.data.display());
     let shutdown = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -80,16 +74,19 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
 }
 
 /// Opens the archive in a folder, or makes one there.
-pub(super) async fn open_archive(folder: PathBuf) -> Result<Arc<Archive>, CommandError> {
+pub(super) async fn open_archive(folder: PathBuf) -> Result<Archive, CommandError> {
     let shown = folder.display().to_string();
     let opened =
-        tokio::task::spawn_blocking(move || Archive::open(&folder, dicomet_archive::Settings::default())).await;
+        tokio::task::spawn_blocking(move || Archive::open(&folder, dicomet_archive::Settings::default()))
+            .await;
     match opened {
-        Ok(Ok(archive)) => Ok(Arc::new(archive)),
+        Ok(Ok(archive)) => Ok(archive),
         Ok(Err(error)) => {
             let failure = CommandError::new(format!("cannot open the archive in {shown}: {error}"));
             Err(match error {
-                dicomet_archive::Error::InUse(_) => failure.hint("stop the other dicomet that serves it first"),
+                dicomet_archive::Error::InUse(_) => {
+                    failure.hint("stop the other dicomet that serves it first")
+                }
                 dicomet_archive::Error::NotAnArchive(_) => {
                     failure.hint("give an empty or new folder with --data")
                 }

@@ -58,7 +58,9 @@ pub async fn next_request(association: &mut Association) -> Result<Option<Reques
             Received::ReleaseRequested => return Ok(None),
         };
         let Some(context) = association.context(message.context_id).cloned() else {
-            return Err(association.misbehaved("sent a message on a presentation context that was not accepted"));
+            return Err(
+                association.misbehaved("sent a message on a presentation context that was not accepted")
+            );
         };
         if let Some(refusal) = sop_class_refusal(&message.command, &context) {
             respond_refusal(association, context.id, &message.command, &refusal).await?;
@@ -83,7 +85,10 @@ pub async fn next_request(association: &mut Association) -> Result<Option<Reques
             Command::CCancelRq(_) => {}
             command if is_response(&command) => {
                 stray_responses += 1;
-                tracing::debug!(context_id = context.id.get(), "passing over a response that nobody waits for");
+                tracing::debug!(
+                    context_id = context.id.get(),
+                    "passing over a response that nobody waits for"
+                );
                 if stray_responses > MAX_STRAY_RESPONSES {
                     return Err(association.misbehaved("keeps sending responses that nobody waits for"));
                 }
@@ -193,9 +198,9 @@ async fn receive_identifier(
     let identifier = association.receive_data_whole(MAX_IDENTIFIER_LENGTH).await?;
     Ok(match identifier {
         Some(bytes) => DataSet::parse(&bytes, &context.transfer_syntax),
-        None => {
-            Err(DataSetError::Malformed(format!("the identifier is longer than {MAX_IDENTIFIER_LENGTH} bytes")))
-        }
+        None => Err(DataSetError::Malformed(format!(
+            "the identifier is longer than {MAX_IDENTIFIER_LENGTH} bytes"
+        ))),
     })
 }
 

@@ -1,33 +1,33 @@
 //! What to look for: PS3.4 C.2 (query/retrieve) and K (worklist), as values.
+//!
+//! A [`Query`] is made of keys as a person writes them ([`Query::key`]) and turned into an identifier, or read
+//! from a peer's identifier ([`Query::from_identifier`]) and taken apart into typed [`MatchingKey`]s. The
+//! modules: [`level`] and [`model`] are the tables of the standard, `key` the grammar for people, [`matching`]
+//! what each key asks by its VR, with [`pattern`], [`range`] and [`person_name`] as its tools.
+
+pub mod identifier;
+mod key;
+pub mod level;
+pub mod matching;
+pub mod model;
+pub mod pattern;
+pub mod person_name;
+pub mod range;
+
+pub use identifier::Hierarchy;
+pub use level::Level;
+pub use matching::{Matching, MatchingKey};
+pub use model::{Model, Operation};
+pub use pattern::Pattern;
+pub use person_name::{NameKey, NormalisedName, normalise_person_name};
+pub use range::Range;
 
 use crate::Uid;
-use crate::dataset::DataSet;
+use crate::charset::CharacterSets;
+use crate::dataset::{DataSet, Tag};
 
-/// Query/Retrieve Level (0008,0052).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// `PATIENT`.
-    Patient,
-    /// `STUDY`.
-    Study,
-    /// `SERIES`.
-    Series,
-    /// `IMAGE`: composite object instances.
-    Image,
-}
-
-/// The information models of PS3.4 C.6 and K.6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Model {
-    /// Patient Root.
-    PatientRoot,
-    /// Study Root.
-    StudyRoot,
-    /// Patient/Study Only (retired).
-    PatientStudyOnly,
-    /// Modality Worklist.
-    Worklist,
-}
+pub(crate) const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
+pub(crate) const QUERY_RETRIEVE_LEVEL: Tag = Tag(0x0008, 0x0052);
 
 /// A query: model, level and keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +36,8 @@ pub struct Query {
     pub model: Model,
     /// The level; `Study` has no meaning for a worklist.
     pub level: Level,
-    /// The keys, as the data set that goes over the wire, (0008,0052) and (0008,0005) left out.
+    /// The keys, as the data set that goes over the wire, (0008,0052) left out. (0008,0005), where there is
+    /// one, says in which character sets to write, and is no key.
     pub keys: DataSet,
 }
 
@@ -70,20 +71,78 @@ impl Query {
     /// Adds a key as a person writes it: `Keyword=value`, `gggg,eeee=value`, `Sequence[0].Keyword=value`, split
     /// at the first `=`; without `=` the value is asked for.
     ///
+    /// `QueryRetrieveLevel=SERIES` sets the level.
+    ///
     /// # Errors
     /// [`KeyError`] names the key and what is wrong with it.
-    pub fn key(self, key: &str) -> Result<Query, KeyError> {
-        let _ = key;
-        todo!()
+    pub fn key(mut self, key: &str) -> Result<Query, KeyError> {
+        let key = key::parse(key)?;
+        match key.level()? {
+            Some(level) => self.level = level,
+            None => key.insert(&mut self.keys)?,
+        }
+        Ok(self)
     }
 
     /// The SOP class of C-FIND in this model.
     pub fn find_sop_class(&self) -> Uid {
-        todo!()
+        self.model.find_sop_class()
     }
 
-    /// The identifier of a C-FIND-RQ or retrieve request: the keys, (0008,0052), and (0008,0005) where needed.
+    /// The SOP class of C-GET in this model; a worklist has none.
+    pub fn get_sop_class(&self) -> Option<Uid> {
+        self.model.get_sop_class()
+    }
+
+    /// The SOP class of C-MOVE in this model; a worklist has none.
+    pub fn move_sop_class(&self) -> Option<Uid> {
+        self.model.move_sop_class()
+    }
+
+    /// The identifier of a C-FIND-RQ: the keys, (0008,0052), and (0008,0005).
+    ///
+    /// (0008,0005) names the character sets of the values where these need one: those it named before if they
+    /// fit, else ISO_IR 192. Otherwise it is empty, which asks the peer for its own.
     pub fn identifier(&self) -> DataSet {
-        todo!()
+        let mut identifier = self.keys.clone();
+        self.set_level(&mut identifier);
+        match self.character_sets().defined_terms() {
+            [] => identifier.set_empty(SPECIFIC_CHARACTER_SET),
+            terms => identifier.set_text(SPECIFIC_CHARACTER_SET, &terms.join("\\")),
+        }
+        identifier
+    }
+
+    /// The identifier of a C-GET-RQ or C-MOVE-RQ: (0008,0052) and the unique keys, which are all that may be in
+    /// it (PS3.4 C.4.2.1.4 and C.4.3.1.3).
+    pub fn retrieve_identifier(&self) -> DataSet {
+        let mut identifier = DataSet::new();
+        for level in Level::ALL {
+            if self.keys.text(level.unique_key()).is_some() {
+                identifier.copy(level.unique_key(), &self.keys);
+            }
+        }
+        self.set_level(&mut identifier);
+        if identifier.texts(Level::Patient.unique_key()).iter().any(|value| !value.is_ascii()) {
+            identifier.set_text(SPECIFIC_CHARACTER_SET, &self.character_sets().defined_terms().join("\\"));
+        }
+        identifier
+    }
+
+    fn set_level(&self, identifier: &mut DataSet) {
+        if self.model != Model::Worklist {
+            identifier.set_text(QUERY_RETRIEVE_LEVEL, self.level.as_str());
+        }
+    }
+
+    /// The smallest character sets that hold the keys.
+    fn character_sets(&self) -> CharacterSets {
+        let mut texts = Vec::new();
+        identifier::collect_texts(&self.keys, &mut texts);
+        self.keys.character_sets().fitting(texts.iter().map(|(text, kind)| (text.as_str(), *kind)))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

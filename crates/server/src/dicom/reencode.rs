@@ -234,7 +234,11 @@ impl Walk<'_> {
         let vr = match tag {
             Tag(_, 0x0000) => VR::UL,
             Tag(group, element) if group % 2 == 1 => {
-                if (0x10..=0xFF).contains(&element) { VR::LO } else { VR::UN }
+                if (0x10..=0xFF).contains(&element) {
+                    VR::LO
+                } else {
+                    VR::UN
+                }
             }
             tag => vr_of(tag),
         };
@@ -403,7 +407,9 @@ mod tests {
 
     fn implicit(pixels: usize) -> Vec<u8> {
         let mut bytes = b"\x08\0\x18\0\x04\0\0\x001.2\0".to_vec();
-        bytes.extend(b"\x08\0\x15\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x50\x11\x04\0\0\x001.3\0");
+        bytes.extend(
+            b"\x08\0\x15\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x50\x11\x04\0\0\x001.3\0",
+        );
         bytes.extend(b"\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0");
         bytes.extend(b"\x28\0\x03\x01\x02\0\0\0\x01\0\x28\0\x06\x01\x02\0\0\0\xFE\xFF");
         bytes.extend(b"\xE0\x7F\x10\0");

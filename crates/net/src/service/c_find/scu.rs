@@ -24,7 +24,10 @@ pub struct Find<'a> {
 
 impl std::fmt::Debug for Find<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Find").field("message_id", &self.message_id).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("Find")
+            .field("message_id", &self.message_id)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
     }
 }
 
@@ -46,9 +49,10 @@ impl<'a> Find<'a> {
     /// [`Error::NoPresentationContext`] when the peer did not accept the model.
     pub async fn start(association: &'a mut Association, query: &Query) -> Result<Find<'a>, Error> {
         let context = crate::service::context_for(association, &query.find_sop_class())?;
-        let identifier = query.identifier().encode(&context.transfer_syntax).map_err(|error| {
-            Error::Source(std::io::Error::new(std::io::ErrorKind::Unsupported, error))
-        })?;
+        let identifier = query
+            .identifier()
+            .encode(&context.transfer_syntax)
+            .map_err(|error| Error::Source(std::io::Error::new(std::io::ErrorKind::Unsupported, error)))?;
         let message_id = association.next_message_id();
         let request = CFindRq {
             message_id,
@@ -56,14 +60,7 @@ impl<'a> Find<'a> {
             priority: Priority::Medium,
         };
         association.send(context.id, &Command::CFindRq(request), Data::Bytes(&identifier)).await?;
-        Ok(Find {
-            association,
-            context,
-            message_id,
-            cancelled: false,
-            unsupported_keys: false,
-            end: None,
-        })
+        Ok(Find { association, context, message_id, cancelled: false, unsupported_keys: false, end: None })
     }
 
     /// The next match; `None` when the peer has sent its final response.

@@ -1,1 +1,194 @@
-//! C-GET as SCU.
+//! C-GET as SCU: PS3.4 C.4.3, PS3.7 9.1.3. The peer turns round and stores with us on the same association, so what
+//! comes in is its C-STORE-RQs, which wait for an answer each, and its own C-GET-RSPs.
+
+use dicomet_proto::Uid;
+use dicomet_proto::association::ContextId;
+use dicomet_proto::association::negotiation::Context;
+use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::message::{
+    CCancelRq, CGetRq, CGetRsp, CStoreRq, Command, DataSetType, MessageId, Priority, Refusal, Status,
+};
+
+use crate::association::{Data, Message, Received};
+use crate::service::{MAX_IDENTIFIER_LENGTH, c_store};
+use crate::{Association, Error};
+
+/// Failed SOP Instance UID List (0008,0058).
+const FAILED_SOP_INSTANCE_UID_LIST: Tag = Tag(0x0008, 0x0058);
+
+/// A C-GET that goes on: take its events one by one.
+pub struct Get<'a> {
+    association: &'a mut Association,
+    context: Context,
+    message_id: MessageId,
+    /// A response whose identifier is still being read, so that [`Get::next`] can be dropped at any await.
+    reading: Option<(CGetRsp, Vec<u8>)>,
+    is_ended: bool,
+}
+
+/// What comes in during a C-GET.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GetEvent {
+    /// The peer stores an instance: take its data set with [`Get::data`], then answer with [`Get::answer`].
+    Store(Context, CStoreRq),
+    /// How far the peer is, or, when the status is not pending, how it ended.
+    Response(Response),
+}
+
+/// A C-GET-RSP with what its identifier says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Response {
+    /// The response.
+    pub command: CGetRsp,
+    /// Failed SOP Instance UID List (0008,0058).
+    pub failed: Vec<Uid>,
+}
+
+impl<'a> Get<'a> {
+    /// Sends the C-GET-RQ, on the context of the model.
+    ///
+    /// # Errors
+    /// [`Error::NoPresentationContext`] when the peer did not accept the model.
+    pub async fn start(
+        association: &'a mut Association,
+        sop_class: &Uid,
+        identifier: &DataSet,
+    ) -> Result<Get<'a>, Error> {
+        let accepted =
+            association.negotiated().contexts.iter().find(|context| context.abstract_syntax == *sop_class);
+        let context = accepted.cloned().ok_or_else(|| Error::NoPresentationContext {
+            what: dicomet_proto::dataset::dictionary::uid_name(sop_class).unwrap_or("C-GET").to_owned(),
+        })?;
+        let data = identifier.encode(&context.transfer_syntax).map_err(|error| Error::PeerMisbehaved {
+            what: format!("it chose a transfer syntax for C-GET that was not proposed ({error})"),
+        })?;
+        let message_id = association.next_message_id();
+        let request = Command::CGetRq(CGetRq {
+            message_id,
+            affected_sop_class_uid: sop_class.clone(),
+            priority: Priority::Medium,
+        });
+        association.send(context.id, &request, Data::Bytes(&data)).await?;
+        Ok(Get { association, context, message_id, reading: None, is_ended: false })
+    }
+
+    /// The next event; `None` after the final response.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error`]; the association is then at its end.
+    pub async fn next(&mut self) -> Result<Option<GetEvent>, Error> {
+        while !self.is_ended {
+            if self.reading.is_some() {
+                return self.read_identifier().await.map(Some);
+            }
+            let message = match self.association.receive().await? {
+                Received::Message(message) => message,
+                Received::ReleaseRequested => return Err(Error::ReleasedByPeer),
+            };
+            if let Some(event) = self.handle(message).await? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn handle(&mut self, message: Message) -> Result<Option<GetEvent>, Error> {
+        match message.command {
+            Command::CStoreRq(request) => self.handle_store(message.context_id, request).await,
+            Command::CGetRsp(response) if response.message_id == self.message_id => {
+                self.is_ended = !response.status.is_pending() && response.identifier == DataSetType::Null;
+                if response.identifier == DataSetType::Present {
+                    self.reading = Some((response, Vec::new()));
+                    return Ok(None);
+                }
+                Ok(Some(GetEvent::Response(Response { command: response, failed: Vec::new() })))
+            }
+            // A response to something else, or a request that has no place here: nobody waits for it. Its data
+            // set is passed over by the next receive.
+            other => {
+                tracing::warn!("the peer sent a {} during a C-GET; ignored", name_of(&other));
+                Ok(None)
+            }
+        }
+    }
+
+    async fn handle_store(&mut self, id: ContextId, request: CStoreRq) -> Result<Option<GetEvent>, Error> {
+        // The association has checked that the context was accepted.
+        let Some(context) = self.association.context(id).cloned() else { return Ok(None) };
+        if context.abstract_syntax == request.affected_sop_class_uid {
+            return Ok(Some(GetEvent::Store(context, request)));
+        }
+        let refusal = Refusal::new(Status::SOP_CLASS_NOT_SUPPORTED, "SOP class is not that of the context");
+        self.answer(&context, &request, Err(refusal)).await?;
+        Ok(None)
+    }
+
+    async fn read_identifier(&mut self) -> Result<GetEvent, Error> {
+        while let Some(piece) = self.association.receive_data().await? {
+            // More than an identifier can have is passed over: the counters say enough.
+            if let Some((_, bytes)) = &mut self.reading
+                && bytes.len() + piece.len() <= MAX_IDENTIFIER_LENGTH
+            {
+                bytes.extend_from_slice(&piece);
+            }
+        }
+        let Some((command, bytes)) = self.reading.take() else { return Err(Error::ConnectionClosed) };
+        self.is_ended = !command.status.is_pending();
+        let identifier = DataSet::parse(&bytes, &self.context.transfer_syntax);
+        let failed =
+            identifier.map(|identifier| identifier.uids(FAILED_SOP_INSTANCE_UID_LIST)).unwrap_or_default();
+        Ok(GetEvent::Response(Response { command, failed }))
+    }
+
+    /// The next piece of the data set of the instance that is being stored; `None` at its end.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error`]; the association is then at its end.
+    pub async fn data(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        self.association.receive_data().await
+    }
+
+    /// Answers a C-STORE-RQ. What is left of its data set is passed over.
+    ///
+    /// # Errors
+    /// [`Error`]; the association is then at its end.
+    pub async fn answer(
+        &mut self,
+        context: &Context,
+        request: &CStoreRq,
+        outcome: Result<(), Refusal>,
+    ) -> Result<(), Error> {
+        c_store::scp::answer(self.association, context, request, outcome).await
+    }
+
+    /// Sends C-CANCEL-RQ. What the peer had begun still comes, and a final response.
+    ///
+    /// # Errors
+    /// [`Error`]; the association is then at its end.
+    pub async fn cancel(&mut self) -> Result<(), Error> {
+        let cancel = Command::CCancelRq(CCancelRq { message_id: self.message_id });
+        self.association.send(self.context.id, &cancel, Data::None).await?;
+        self.association.flush().await
+    }
+}
+
+fn name_of(command: &Command) -> &'static str {
+    match command {
+        Command::CEchoRq(_) => "C-ECHO-RQ",
+        Command::CEchoRsp(_) => "C-ECHO-RSP",
+        Command::CStoreRq(_) => "C-STORE-RQ",
+        Command::CStoreRsp(_) => "C-STORE-RSP",
+        Command::CFindRq(_) => "C-FIND-RQ",
+        Command::CFindRsp(_) => "C-FIND-RSP",
+        Command::CGetRq(_) => "C-GET-RQ",
+        Command::CGetRsp(_) => "C-GET-RSP of another operation",
+        Command::CMoveRq(_) => "C-MOVE-RQ",
+        Command::CMoveRsp(_) => "C-MOVE-RSP",
+        Command::CCancelRq(_) => "C-CANCEL-RQ",
+        Command::Unknown(_) => "command of no known service",
+    }
+}

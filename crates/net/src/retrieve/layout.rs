@@ -1,0 +1,245 @@
+//! Where an instance goes below the output folder: a template such as `{PatientID}/{StudyDate}/{SOPInstanceUID}.dcm`.
+//!
+//! What a peer says becomes at most one path component: separators, control characters, names that Windows keeps
+//! for devices, `.` and `..` never come through. Pure.
+
+use dicomet_proto::dataset::{Tag, dictionary};
+
+/// Study Instance UID.
+pub(super) const STUDY_INSTANCE_UID: Tag = Tag(0x0020, 0x000D);
+/// Series Instance UID.
+pub(super) const SERIES_INSTANCE_UID: Tag = Tag(0x0020, 0x000E);
+/// SOP Instance UID.
+pub(super) const SOP_INSTANCE_UID: Tag = Tag(0x0008, 0x0018);
+
+/// The longest name that common file systems take, in bytes.
+const MAX_NAME: usize = 255;
+
+/// A template for paths, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// By path component.
+    components: Vec<Vec<Piece>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    Value(Tag),
+}
+
+/// Why a text is no layout.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// A `{` without `}` or the other way round.
+    #[error("the layout '{0}' has a brace without its partner")]
+    Brace(String),
+    /// What stands between the braces is no attribute.
+    #[error("the layout names '{0}', which is neither a keyword of the DICOM dictionary nor a tag")]
+    Keyword(String),
+    /// It begins with `/` or has an empty component, `.` or `..`.
+    #[error("the layout '{0}' does not stay below the output folder: no component may be empty, '.' or '..'")]
+    Component(String),
+}
+
+impl Default for Layout {
+    /// `{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm`.
+    fn default() -> Layout {
+        Layout {
+            components: vec![
+                vec![Piece::Value(STUDY_INSTANCE_UID)],
+                vec![Piece::Value(SERIES_INSTANCE_UID)],
+                vec![Piece::Value(SOP_INSTANCE_UID), Piece::Literal(".dcm".to_owned())],
+            ],
+        }
+    }
+}
+
+impl std::str::FromStr for Layout {
+    type Err = LayoutError;
+
+    fn from_str(template: &str) -> Result<Layout, LayoutError> {
+        let components =
+            template.split('/').map(|component| pieces(component, template)).collect::<Result<_, _>>()?;
+        Ok(Layout { components })
+    }
+}
+
+fn pieces(component: &str, template: &str) -> Result<Vec<Piece>, LayoutError> {
+    if matches!(component, "" | "." | "..") || component.contains('\\') {
+        return Err(LayoutError::Component(template.to_owned()));
+    }
+    let brace = || LayoutError::Brace(template.to_owned());
+    let mut pieces = Vec::new();
+    let mut rest = component;
+    while let Some((literal, after)) = rest.split_once('{') {
+        let (keyword, after) = after.split_once('}').ok_or_else(brace)?;
+        if literal.contains('}') {
+            return Err(brace());
+        }
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal.to_owned()));
+        }
+        let tag = dictionary::tag_of(keyword).ok_or_else(|| LayoutError::Keyword(keyword.to_owned()))?;
+        pieces.push(Piece::Value(tag));
+        rest = after;
+    }
+    if rest.contains('}') {
+        return Err(brace());
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(rest.to_owned()));
+    }
+    Ok(pieces)
+}
+
+impl Layout {
+    /// The attributes it needs beyond the three UIDs, which the inventory knows.
+    pub fn further_tags(&self) -> impl Iterator<Item = Tag> + '_ {
+        self.tags().filter(|tag| ![STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID].contains(tag))
+    }
+
+    /// Whether the path follows from the three UIDs alone.
+    pub fn is_by_uids(&self) -> bool {
+        self.further_tags().next().is_none() && self.is_unique()
+    }
+
+    /// Whether two instances can never meet in one path.
+    pub fn is_unique(&self) -> bool {
+        self.tags().any(|tag| tag == SOP_INSTANCE_UID)
+    }
+
+    fn tags(&self) -> impl Iterator<Item = Tag> + '_ {
+        self.components.iter().flatten().filter_map(|piece| match piece {
+            Piece::Value(tag) => Some(*tag),
+            Piece::Literal(_) => None,
+        })
+    }
+
+    /// The path components of an instance, clean. A value that is not there is written `unknown`.
+    pub fn components(&self, value: impl Fn(Tag) -> Option<String>) -> Vec<String> {
+        let component = |pieces: &Vec<Piece>| {
+            let text: String = pieces
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Literal(text) => text.clone(),
+                    Piece::Value(tag) => value(*tag).unwrap_or_else(|| "unknown".to_owned()),
+                })
+                .collect();
+            clean(&text)
+        };
+        self.components.iter().map(component).collect()
+    }
+}
+
+/// Makes a text one path component on any system.
+fn clean(text: &str) -> String {
+    let text: String = text.chars().map(|c| if is_allowed(c) { c } else { '_' }).collect();
+    // Windows drops spaces and dots at the end; a dot in front hides a file, and `..` is made of them.
+    let text = text.trim_matches(|c: char| c == ' ' || c == '.');
+    let mut text = if text.is_empty() { "_".to_owned() } else { text.to_owned() };
+    let stem = text.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    let is_device = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
+        || ((stem.starts_with("COM") || stem.starts_with("LPT"))
+            && stem.len() == 4
+            && stem.ends_with(|c: char| c.is_ascii_digit()));
+    if is_device {
+        text.insert(0, '_');
+    }
+    shorten(text)
+}
+
+fn is_allowed(c: char) -> bool {
+    // The bidirectional controls make a name look like another one.
+    let is_bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !is_bidi && !matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
+}
+
+/// Cuts a name to [`MAX_NAME`] bytes; what follows a late dot, the extension, stays. Room is left for a number.
+fn shorten(name: String) -> String {
+    const NUMBER: usize = 8;
+    if name.len() + NUMBER <= MAX_NAME {
+        return name;
+    }
+    let extension = match name.rfind('.') {
+        Some(dot) if name.len() - dot <= 8 => &name[dot..],
+        _ => "",
+    };
+    let mut end = MAX_NAME - NUMBER - extension.len();
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{extension}", &name[..end])
+}
+
+/// The name with a number before its extension: for the second instance of a name.
+pub(super) fn numbered(name: &str, number: u32) -> String {
+    match name.rfind('.') {
+        Some(dot) if dot > 0 => format!("{}_{number}{}", &name[..dot], &name[dot..]),
+        _ => format!("{name}_{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(template: &str, value: &str) -> String {
+        template.parse::<Layout>().unwrap().components(|_| Some(value.to_owned())).join("/")
+    }
+
+    #[test]
+    fn the_default_layout_is_by_uids() {
+        let layout: Layout = "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm".parse().unwrap();
+        assert_eq!(layout, Layout::default());
+        assert!(layout.is_by_uids());
+        assert!(!"{PatientID}/{SOPInstanceUID}".parse::<Layout>().unwrap().is_by_uids());
+    }
+
+    #[test]
+    fn nothing_a_peer_says_leaves_its_component() {
+        for (value, name) in [
+            ("../../etc/passwd", "_.._etc_passwd"),
+            ("..", "_"),
+            ("", "_"),
+            ("a\\b", "a_b"),
+            ("C:\\x", "C__x"),
+            ("x\u{1b}[2J\r\n", "x_[2J__"),
+            ("evil\u{202e}gpj", "evil_gpj"),
+            ("NUL", "_NUL"),
+            ("com1.txt", "_com1.txt"),
+            ("name. ", "name"),
+            ("山田^太郎", "山田^太郎"),
+        ] {
+            assert_eq!(path("{PatientName}", value), name, "{value:?}");
+            assert_eq!(path("d/{PatientName}/x", value), format!("d/{name}/x"));
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_at_a_character_and_keep_their_extension() {
+        let name = path("{PatientName}.dcm", &"ä".repeat(300));
+        assert!(name.len() <= 247 && name.ends_with("ä.dcm"), "{}", name.len());
+    }
+
+    #[test]
+    fn refuses_templates_that_lead_out_or_name_nothing() {
+        for (template, what) in [
+            ("/abs/{SOPInstanceUID}", "below the output folder"),
+            ("../{SOPInstanceUID}", "below the output folder"),
+            ("a//b", "below the output folder"),
+            ("{PatientsName}", "neither a keyword"),
+            ("{PatientID", "brace"),
+            ("PatientID}", "brace"),
+        ] {
+            let error = template.parse::<Layout>().unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_second_of_a_name_gets_a_number() {
+        assert_eq!(numbered("IM.dcm", 2), "IM_2.dcm");
+        assert_eq!(numbered("IM", 3), "IM_3");
+    }
+}

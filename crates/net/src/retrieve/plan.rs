@@ -1,0 +1,368 @@
+//! The plan of a retrieve: which presentation contexts to propose, and what to ask for in them. Pure.
+//!
+//! A C-GET needs a presentation context for every SOP class in the study, and, since an acceptor picks one
+//! transfer syntax a context, one for every transfer syntax the instances may be stored in: otherwise the peer
+//! must convert, or fails them (dcmqrscp cannot decompress). An association holds 128 contexts, so a study of
+//! many classes takes several rounds. Studies whose classes fit together share a round.
+//!
+//! ```text
+//! ledger: what is missing -> rounds (contexts + studies or parts of them) -> requests (study, series, images)
+//! ```
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use dicomet_proto::Uid;
+use dicomet_proto::dataset::dictionary::{self, uids};
+use dicomet_proto::query::Level;
+
+use super::verify::{Ledger, MissingStudy};
+
+/// Presentation contexts for storage classes in one association: 128 but the one of C-GET itself.
+pub const STORAGE_CONTEXTS: usize = 127;
+
+/// How many transfer syntaxes each class of an association is to have at least, if there are so many: with fewer,
+/// compressed instances come converted or not at all; with more, a study of many classes takes more associations.
+const MIN_SYNTAXES: usize = 6;
+
+/// The most UIDs in one IMAGE level request: 64 characters each stay far below the 65,534 bytes that a UI element
+/// holds in Explicit VR, and a peer's SQL gets no endless list.
+const MAX_UIDS: usize = 256;
+
+/// One association's worth of work: what to propose and which parts of the inventory to ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Round {
+    /// SOP class and transfer syntax of each storage context, at most [`STORAGE_CONTEXTS`].
+    pub contexts: Vec<(Uid, Uid)>,
+    /// What to ask for.
+    pub parts: Vec<Part>,
+}
+
+/// A study, or what of it has certain SOP classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Place in the inventory.
+    pub study: usize,
+    /// Only instances of these classes; `None` is all that is missing.
+    pub classes: Option<BTreeSet<Uid>>,
+}
+
+/// How finely to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Granularity {
+    /// At the coarsest level that asks for just what is missing.
+    Coarse,
+    /// By series: one study that fails as a whole does not hide what could be had.
+    Series,
+    /// One instance at a time: one instance that fails does not take others with it.
+    Single,
+}
+
+impl Granularity {
+    /// The next finer one.
+    pub fn finer(self) -> Option<Granularity> {
+        match self {
+            Granularity::Coarse => Some(Granularity::Series),
+            Granularity::Series => Some(Granularity::Single),
+            Granularity::Single => None,
+        }
+    }
+}
+
+/// One C-GET-RQ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Study, Series or Image.
+    pub level: Level,
+    /// Place of the study in the inventory.
+    pub study: usize,
+    /// The series, for Series and Image.
+    pub series: Option<Uid>,
+    /// The instances, for Image.
+    pub instances: Vec<Uid>,
+}
+
+/// What was proposed before, by class: a class whose instances are still missing gets what it did not have yet.
+#[derive(Debug, Default)]
+pub struct Offered(HashMap<Uid, HashSet<Uid>>);
+
+impl Offered {
+    /// Remembers the contexts of a round.
+    pub fn add(&mut self, contexts: &[(Uid, Uid)]) {
+        for (class, syntax) in contexts {
+            self.0.entry(class.clone()).or_default().insert(syntax.clone());
+        }
+    }
+
+    /// The syntaxes of a class, those that were not offered yet first.
+    fn order(&self, class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
+        let mut syntaxes = syntaxes_of(class, narrowed);
+        if let Some(offered) = self.0.get(class) {
+            syntaxes.sort_by_key(|syntax| offered.contains(syntax));
+        }
+        syntaxes
+    }
+
+    /// Whether the class has syntaxes that were not offered yet.
+    fn is_exhausted(&self, class: &Uid, narrowed: Option<&[Uid]>) -> bool {
+        let offered = self.0.get(class);
+        syntaxes_of(class, narrowed)
+            .iter()
+            .all(|syntax| offered.is_some_and(|offered| offered.contains(syntax)))
+    }
+}
+
+/// The rounds that cover all that is missing, for one pass.
+///
+/// `narrowed` holds the transfer syntaxes that the user wants and no others.
+pub fn rounds(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Uid]>) -> Vec<Round> {
+    let mut drafts = Vec::new();
+    let mut shared = Draft::default();
+    for study in missing {
+        let classes = study.candidate_classes();
+        if cost(&classes, narrowed) > STORAGE_CONTEXTS {
+            drafts.extend(split(study, &classes, narrowed));
+            continue;
+        }
+        if shared.cost_with(&classes, narrowed) > STORAGE_CONTEXTS {
+            drafts.push(std::mem::take(&mut shared));
+        }
+        shared.add(Part { study: study.study, classes: None }, &classes);
+    }
+    drafts.push(shared);
+    drafts
+        .into_iter()
+        .filter(|draft| !draft.parts.is_empty())
+        .map(|draft| draft.finish(offered, narrowed))
+        .collect()
+}
+
+/// Whether some missing instance, whose class is known, could still be offered a transfer syntax that it was not
+/// offered before.
+pub fn has_more_to_offer(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Uid]>) -> bool {
+    let mut classes = missing.iter().flat_map(|study| study.classes.keys());
+    classes.any(|class| !offered.is_exhausted(class, narrowed))
+}
+
+/// The requests of a round, by what is missing now.
+///
+/// With several workers, a study is cut into so many requests that each has something to do.
+pub fn requests(ledger: &Ledger, round: &Round, granularity: Granularity, workers: usize) -> Vec<Request> {
+    let split_studies = workers > 1 && round.parts.len() < 2 * workers;
+    let granularity = if split_studies { granularity.max(Granularity::Series) } else { granularity };
+    let mut requests = Vec::new();
+    for part in &round.parts {
+        requests.extend(requests_of(ledger, part, granularity, workers));
+    }
+    requests
+}
+
+fn requests_of(ledger: &Ledger, part: &Part, granularity: Granularity, workers: usize) -> Vec<Request> {
+    let missing = ledger.missing_in(part.study, part.classes.as_ref());
+    let whole = missing.series.iter().all(|series| series.is_whole) && missing.is_whole;
+    let study_level = Request { level: Level::Study, study: part.study, series: None, instances: Vec::new() };
+    if missing.is_open && (granularity == Granularity::Coarse || missing.series.is_empty()) {
+        return vec![study_level];
+    }
+    if granularity == Granularity::Coarse && whole && !missing.series.is_empty() {
+        return vec![study_level];
+    }
+    let mut requests = Vec::new();
+    for series in missing.series {
+        let request = |level, instances: &[Uid]| Request {
+            level,
+            study: part.study,
+            series: Some(series.uid.clone()),
+            instances: instances.to_vec(),
+        };
+        let chunk = match granularity {
+            Granularity::Single => 1,
+            _ => chunk_size(series.instances.len(), workers),
+        };
+        if series.is_whole && granularity < Granularity::Single && series.instances.len() <= chunk {
+            requests.push(request(Level::Series, &[]));
+        } else {
+            requests
+                .extend(series.instances.chunks(chunk.min(MAX_UIDS)).map(|uids| request(Level::Image, uids)));
+        }
+    }
+    requests
+}
+
+/// With one worker a series stays whole; with more, each gets a few pieces, so that none ends long before the
+/// others.
+fn chunk_size(instances: usize, workers: usize) -> usize {
+    if workers <= 1 { usize::MAX } else { instances.div_ceil(2 * workers).max(8) }
+}
+
+/// A round in the making: parts, and their classes with the number of instances of each.
+#[derive(Debug, Default)]
+struct Draft {
+    parts: Vec<Part>,
+    classes: Vec<Uid>,
+}
+
+impl Draft {
+    fn add(&mut self, part: Part, classes: &[Uid]) {
+        self.parts.push(part);
+        for class in classes {
+            if !self.classes.contains(class) {
+                self.classes.push(class.clone());
+            }
+        }
+    }
+
+    fn cost_with(&self, classes: &[Uid], narrowed: Option<&[Uid]>) -> usize {
+        let new: Vec<Uid> = classes.iter().filter(|class| !self.classes.contains(class)).cloned().collect();
+        cost(&self.classes, narrowed) + cost(&new, narrowed)
+    }
+
+    /// Deals the contexts out: every class its likeliest syntax, then every class its second, as far as they go.
+    fn finish(self, offered: &Offered, narrowed: Option<&[Uid]>) -> Round {
+        let orders: Vec<Vec<Uid>> = self.classes.iter().map(|class| offered.order(class, narrowed)).collect();
+        let longest = orders.iter().map(Vec::len).max().unwrap_or(0);
+        let mut contexts = Vec::new();
+        for rank in 0..longest {
+            for (class, order) in self.classes.iter().zip(&orders) {
+                if let Some(syntax) = order.get(rank).filter(|_| contexts.len() < STORAGE_CONTEXTS) {
+                    contexts.push((class.clone(), syntax.clone()));
+                }
+            }
+        }
+        Round { contexts, parts: self.parts }
+    }
+}
+
+/// The contexts that the classes need at least.
+fn cost(classes: &[Uid], narrowed: Option<&[Uid]>) -> usize {
+    classes.iter().map(|class| syntaxes_of(class, narrowed).len().min(MIN_SYNTAXES)).sum()
+}
+
+/// A study of more classes than one association holds: one draft for as many classes as fit. Instances whose class
+/// is not known are asked for in each.
+fn split(study: &MissingStudy, classes: &[Uid], narrowed: Option<&[Uid]>) -> Vec<Draft> {
+    let mut groups: Vec<Vec<Uid>> = vec![Vec::new()];
+    let mut room = STORAGE_CONTEXTS;
+    for class in classes {
+        let needs = cost(std::slice::from_ref(class), narrowed);
+        if needs > room {
+            groups.push(Vec::new());
+            room = STORAGE_CONTEXTS;
+        }
+        room -= needs.min(room);
+        if let Some(group) = groups.last_mut() {
+            group.push(class.clone());
+        }
+    }
+    let all_known = study.unknown == 0 && !study.is_open;
+    groups
+        .into_iter()
+        .map(|group| {
+            let classes = all_known.then(|| group.iter().cloned().collect());
+            Draft { parts: vec![Part { study: study.study, classes }], classes: group }
+        })
+        .collect()
+}
+
+/// The transfer syntaxes in which instances of a class may be stored, the likely ones first.
+fn syntaxes_of(class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
+    if let Some(narrowed) = narrowed {
+        return narrowed.to_vec();
+    }
+    let first: &[&str] = match kind_of(class) {
+        Kind::Image => &IMAGE,
+        Kind::Video => &VIDEO,
+        Kind::Other => return OTHER.iter().map(|uid| Uid::from_static(uid)).collect(),
+    };
+    let mut syntaxes: Vec<Uid> = first.iter().map(|uid| Uid::from_static(uid)).collect();
+    for syntax in dictionary::transfer_syntaxes() {
+        if !syntaxes.contains(syntax) && !is_referenced(syntax) {
+            syntaxes.push(syntax.clone());
+        }
+    }
+    syntaxes
+}
+
+/// What of the pixel data stands elsewhere (JPIP) is no whole instance.
+fn is_referenced(syntax: &Uid) -> bool {
+    matches!(
+        syntax.as_str(),
+        "1.2.840.10008.1.2.4.94"
+            | "1.2.840.10008.1.2.4.95"
+            | "1.2.840.10008.1.2.4.204"
+            | "1.2.840.10008.1.2.4.205"
+    )
+}
+
+enum Kind {
+    Image,
+    Video,
+    Other,
+}
+
+/// What a class holds, by its name. An unknown class (a private one) may be an image.
+fn kind_of(class: &Uid) -> Kind {
+    let Some(name) = dictionary::uid_name(class) else { return Kind::Image };
+    const NO_PIXELS: [&str; 14] = [
+        " SR",
+        "Presentation State",
+        "Waveform",
+        "Encapsulated",
+        "Plan",
+        "Structure Set",
+        "Record",
+        "Key Object",
+        "Report",
+        "Raw Data",
+        "Fiducials",
+        "Measurements",
+        "Registration",
+        "Instruction",
+    ];
+    if name.contains("Video") {
+        Kind::Video
+    } else if NO_PIXELS.iter().any(|part| name.contains(part)) && !name.contains("Image") {
+        Kind::Other
+    } else {
+        Kind::Image
+    }
+}
+
+/// Native first, as most archives hold; then the lossless and lossy compressions by how often they are met.
+const IMAGE: [&str; 13] = [
+    "1.2.840.10008.1.2.1",    // Explicit VR Little Endian
+    "1.2.840.10008.1.2",      // Implicit VR Little Endian
+    "1.2.840.10008.1.2.4.70", // JPEG Lossless, first-order prediction
+    "1.2.840.10008.1.2.4.90", // JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.50", // JPEG Baseline
+    "1.2.840.10008.1.2.5",    // RLE Lossless
+    "1.2.840.10008.1.2.4.91", // JPEG 2000
+    "1.2.840.10008.1.2.4.80", // JPEG-LS lossless
+    "1.2.840.10008.1.2.4.57", // JPEG Lossless
+    "1.2.840.10008.1.2.4.51", // JPEG Extended
+    "1.2.840.10008.1.2.4.81", // JPEG-LS near-lossless
+    "1.2.840.10008.1.2.2",    // Explicit VR Big Endian
+    "1.2.840.10008.1.2.1.99", // Deflated Explicit VR Little Endian
+];
+
+/// MPEG first, then JPEG, then what an image may have.
+const VIDEO: [&str; 7] = [
+    "1.2.840.10008.1.2.4.102", // MPEG-4 AVC/H.264 High Profile
+    "1.2.840.10008.1.2.4.100", // MPEG2 Main Profile / Main Level
+    "1.2.840.10008.1.2.4.103", // MPEG-4 AVC/H.264 BD-compatible
+    "1.2.840.10008.1.2.4.101", // MPEG2 Main Profile / High Level
+    "1.2.840.10008.1.2.4.50",  // JPEG Baseline
+    "1.2.840.10008.1.2.1",     // Explicit VR Little Endian
+    "1.2.840.10008.1.2",       // Implicit VR Little Endian
+];
+
+/// Without pixel data there is nothing to compress but the data set itself.
+const OTHER: [&str; 4] =
+    ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"];
+
+/// The SOP class of C-GET in a model.
+pub fn get_sop_class(model: dicomet_proto::query::Model) -> Uid {
+    match model {
+        dicomet_proto::query::Model::PatientRoot => uids::PATIENT_ROOT_GET,
+        _ => uids::STUDY_ROOT_GET,
+    }
+}

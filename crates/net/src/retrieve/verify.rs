@@ -1,0 +1,392 @@
+//! The ledger of a retrieve: every instance that C-FIND named, and what became of it. Pure.
+//!
+//! Nothing is complete because a peer said so: an instance counts when it stands in the folder, and a study
+//! counts when all its instances do and the peer's own counts do not speak of more.
+
+use std::collections::{BTreeSet, HashMap};
+
+use dicomet_proto::Uid;
+use dicomet_proto::dataset::dictionary;
+
+use super::find::Inventory;
+use super::report::{Failure, Report};
+
+/// What became of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// Not here; nobody said why.
+    Missing,
+    /// Not here; the reason.
+    Failed(String),
+    /// Here from an earlier run.
+    Present,
+    /// Here by this run.
+    Retrieved,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    study: usize,
+    series: usize,
+    state: State,
+}
+
+/// Where an expected instance belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Study Instance UID.
+    pub study: Uid,
+    /// Series Instance UID.
+    pub series: Uid,
+    /// Whether it is here already.
+    pub is_here: bool,
+}
+
+/// What a study still lacks, for the planning of contexts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MissingStudy {
+    /// Place in the inventory.
+    pub study: usize,
+    /// The classes of the missing instances, as far as known, with how many there are of each.
+    pub classes: HashMap<Uid, usize>,
+    /// Missing instances whose class is not known.
+    pub unknown: usize,
+    /// The peer did not name the instances, or counts more than it named.
+    pub is_open: bool,
+    /// SOP Classes in Study (0008,0062).
+    pub sop_classes: Vec<Uid>,
+}
+
+impl MissingStudy {
+    /// The classes to prepare for, those with the most instances first; where the classes are not all known, SOP
+    /// Classes in Study, or else every storage class there is.
+    pub fn candidate_classes(&self) -> Vec<Uid> {
+        let mut classes: Vec<(&Uid, usize)> =
+            self.classes.iter().map(|(class, count)| (class, *count)).collect();
+        classes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let mut classes: Vec<Uid> = classes.into_iter().map(|(class, _)| class.clone()).collect();
+        if self.unknown > 0 || self.is_open {
+            let further = if self.sop_classes.is_empty() {
+                dictionary::storage_sop_classes()
+            } else {
+                &self.sop_classes
+            };
+            classes.extend(further.iter().filter(|class| !self.classes.contains_key(class)).cloned());
+        }
+        classes
+    }
+}
+
+/// What a study still lacks, for the making of requests.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MissingInstances {
+    /// All the study's instances are missing and all are wanted, so the study can be asked for.
+    pub is_whole: bool,
+    /// See [`MissingStudy::is_open`].
+    pub is_open: bool,
+    /// By series.
+    pub series: Vec<MissingSeries>,
+}
+
+/// What a series still lacks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MissingSeries {
+    /// Series Instance UID.
+    pub uid: Uid,
+    /// All its instances are missing and all are wanted.
+    pub is_whole: bool,
+    /// The missing instances.
+    pub instances: Vec<Uid>,
+}
+
+/// Every instance that C-FIND named, and what became of it.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    inventory: Inventory,
+    entries: HashMap<Uid, Entry>,
+    /// Per study: instances that C-FIND did not name but that came and belong to it.
+    unnamed: Vec<BTreeSet<Uid>>,
+    bytes: u64,
+}
+
+impl Ledger {
+    /// Begins with all missing.
+    pub fn new(inventory: Inventory) -> Ledger {
+        let mut entries = HashMap::new();
+        for (study_place, study) in inventory.studies.iter().enumerate() {
+            for (series_place, series) in study.series.iter().enumerate() {
+                for instance in &series.instances {
+                    // A UID that a peer names twice is one instance.
+                    entries.entry(instance.uid.clone()).or_insert(Entry {
+                        study: study_place,
+                        series: series_place,
+                        state: State::Missing,
+                    });
+                }
+            }
+        }
+        let unnamed = vec![BTreeSet::new(); inventory.studies.len()];
+        Ledger { inventory, entries, unnamed, bytes: 0 }
+    }
+
+    /// What C-FIND told.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// The instances C-FIND named, with their places.
+    pub fn expected(&self) -> impl Iterator<Item = (&Uid, &Uid, &Uid)> {
+        self.entries.iter().map(|(uid, entry)| {
+            let study = &self.inventory.studies[entry.study];
+            (&study.uid, &study.series[entry.series].uid, uid)
+        })
+    }
+
+    /// Where an instance belongs; `None` when C-FIND did not name it.
+    pub fn place(&self, instance: &Uid) -> Option<Place> {
+        let entry = self.entries.get(instance)?;
+        let study = &self.inventory.studies[entry.study];
+        Some(Place {
+            study: study.uid.clone(),
+            series: study.series[entry.series].uid.clone(),
+            is_here: entry.state == State::Present || entry.state == State::Retrieved,
+        })
+    }
+
+    /// Whether an instance that C-FIND did not name belongs to what was asked for: to a study that is wanted
+    /// whole, or to a series that is.
+    pub fn belongs(&self, study: &Uid, series: &Uid) -> bool {
+        let Some(study) = self.inventory.studies.iter().find(|wanted| wanted.uid == *study) else {
+            return false;
+        };
+        let of_series = study.series.iter().find(|wanted| wanted.uid == *series);
+        match of_series {
+            Some(series) => series.is_whole,
+            None => study.is_whole,
+        }
+    }
+
+    /// Notes an instance that was in the folder before.
+    pub fn present(&mut self, instance: &Uid) {
+        if let Some(entry) = self.entries.get_mut(instance) {
+            entry.state = State::Present;
+        }
+    }
+
+    /// Notes an instance that has arrived and stands under its name.
+    pub fn retrieved(&mut self, study: &Uid, instance: &Uid, bytes: u64) {
+        self.bytes += bytes;
+        if let Some(entry) = self.entries.get_mut(instance) {
+            entry.state = State::Retrieved;
+        } else if let Some(place) = self.inventory.studies.iter().position(|known| known.uid == *study) {
+            self.unnamed[place].insert(instance.clone());
+        }
+    }
+
+    /// Notes why an instance is not here; the last reason counts.
+    pub fn failed(&mut self, instance: &Uid, reason: impl Into<String>) {
+        if let Some(entry) = self.entries.get_mut(instance)
+            && matches!(entry.state, State::Missing | State::Failed(_))
+        {
+            entry.state = State::Failed(reason.into());
+        }
+    }
+
+    /// Notes a reason for those of a request that are not here and have none yet.
+    pub fn failed_unless_known(
+        &mut self,
+        study: usize,
+        series: Option<&Uid>,
+        instances: &[Uid],
+        reason: &str,
+    ) {
+        let studies = &self.inventory.studies;
+        let mut note = |entry: &mut Entry| {
+            let in_series =
+                series.is_none_or(|series| studies[entry.study].series[entry.series].uid == *series);
+            if entry.study == study && in_series && entry.state == State::Missing {
+                entry.state = State::Failed(reason.to_owned());
+            }
+        };
+        if instances.is_empty() {
+            self.entries.values_mut().for_each(&mut note);
+        } else {
+            for instance in instances {
+                if let Some(entry) = self.entries.get_mut(instance) {
+                    note(entry);
+                }
+            }
+        }
+    }
+
+    /// The SOP class of an instance, where C-FIND told it.
+    pub fn sop_class(&self, instance: &Uid) -> Option<&Uid> {
+        let entry = self.entries.get(instance)?;
+        let series = &self.inventory.studies[entry.study].series[entry.series];
+        series.instances.iter().find(|known| known.uid == *instance)?.sop_class.as_ref()
+    }
+
+    /// How many instances have arrived, expected or not.
+    pub fn arrived(&self) -> u64 {
+        self.count(|state| *state == State::Retrieved) + self.unnamed_count()
+    }
+
+    fn count(&self, of: impl Fn(&State) -> bool) -> u64 {
+        self.entries.values().filter(|entry| of(&entry.state)).count() as u64
+    }
+
+    fn unnamed_count(&self) -> u64 {
+        self.unnamed.iter().map(|uids| uids.len() as u64).sum()
+    }
+
+    fn is_missing(&self, instance: &Uid, study: usize) -> bool {
+        self.entries.get(instance).is_some_and(|entry| {
+            entry.study == study && matches!(entry.state, State::Missing | State::Failed(_))
+        })
+    }
+
+    /// How many instances of a study the peer counts beyond those it named. A study whose instances were neither
+    /// named nor counted has as many as came, and one more that nobody can tell.
+    fn gap(&self, place: usize) -> u64 {
+        let study = &self.inventory.studies[place];
+        let named: u64 = study.series.iter().map(|series| series.instances.len() as u64).sum();
+        match study.counted {
+            Some(counted) if study.is_whole => counted.saturating_sub(named),
+            _ if study.is_named => 0,
+            _ => self.unnamed[place].len() as u64 + 1,
+        }
+    }
+
+    /// What of the gap was filled by instances that came unnamed.
+    fn filled(&self, place: usize) -> u64 {
+        self.gap(place).min(self.unnamed[place].len() as u64)
+    }
+
+    fn shortfall(&self, place: usize) -> u64 {
+        self.gap(place) - self.filled(place)
+    }
+
+    /// The studies that lack something, with what is needed to plan contexts for them.
+    pub fn missing(&self) -> Vec<MissingStudy> {
+        let mut studies = Vec::new();
+        for (place, study) in self.inventory.studies.iter().enumerate() {
+            let mut missing = MissingStudy {
+                study: place,
+                is_open: self.shortfall(place) > 0,
+                sop_classes: study.sop_classes.clone(),
+                ..MissingStudy::default()
+            };
+            for instance in study.series.iter().flat_map(|series| &series.instances) {
+                if self.is_missing(&instance.uid, place) {
+                    match &instance.sop_class {
+                        Some(class) => *missing.classes.entry(class.clone()).or_default() += 1,
+                        None => missing.unknown += 1,
+                    }
+                }
+            }
+            if missing.is_open || missing.unknown > 0 || !missing.classes.is_empty() {
+                studies.push(missing);
+            }
+        }
+        studies
+    }
+
+    /// What a study lacks now, of certain classes or of all.
+    pub fn missing_in(&self, place: usize, classes: Option<&BTreeSet<Uid>>) -> MissingInstances {
+        let study = &self.inventory.studies[place];
+        let wanted = |class: &Option<Uid>| match (classes, class) {
+            (Some(classes), Some(class)) => classes.contains(class),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        let mut missing = MissingInstances {
+            is_whole: study.is_whole,
+            is_open: self.shortfall(place) > 0 && classes.is_none(),
+            series: Vec::new(),
+        };
+        for series in &study.series {
+            let instances: Vec<Uid> = series
+                .instances
+                .iter()
+                .filter(|instance| wanted(&instance.sop_class) && self.is_missing(&instance.uid, place))
+                .map(|instance| instance.uid.clone())
+                .collect();
+            let is_whole = series.is_whole && instances.len() == series.instances.len();
+            missing.is_whole &= is_whole;
+            if !instances.is_empty() {
+                missing.series.push(MissingSeries { uid: series.uid.clone(), is_whole, instances });
+            }
+        }
+        missing
+    }
+
+    /// The report, but for what the ledger does not know: time, method, associations.
+    pub fn report(&self) -> Report {
+        let places = || 0..self.inventory.studies.len();
+        let gap: u64 = places().map(|place| self.gap(place)).sum();
+        let filled: u64 = places().map(|place| self.filled(place)).sum();
+        let failed = self.count(|state| matches!(state, State::Failed(_)));
+        let missing = self.count(|state| *state == State::Missing) + gap - filled;
+        let proved = self.inventory.studies.iter().all(|study| study.is_named);
+        let mut failures: Vec<Failure> =
+            self.entries.iter().filter_map(|(uid, entry)| self.failure(uid, entry)).collect();
+        failures.sort_by(|a, b| {
+            (&a.study, &a.series, &a.sop_instance).cmp(&(&b.study, &b.series, &b.sop_instance))
+        });
+        Report {
+            studies: self.inventory.studies.len() as u64,
+            expected: self.entries.len() as u64 + gap,
+            retrieved: self.count(|state| *state == State::Retrieved) + filled,
+            present: self.count(|state| *state == State::Present),
+            failed,
+            missing,
+            bytes: self.bytes,
+            complete: proved && !self.inventory.studies.is_empty() && failed + missing == 0,
+            unnamed: self.unnamed_count() - filled,
+            failures,
+            notes: self.notes(),
+            ..Report::default()
+        }
+    }
+
+    fn failure(&self, uid: &Uid, entry: &Entry) -> Option<Failure> {
+        let reason = match &entry.state {
+            State::Failed(reason) => reason.clone(),
+            State::Missing => "it was not asked for".to_owned(),
+            State::Present | State::Retrieved => return None,
+        };
+        let study = &self.inventory.studies[entry.study];
+        Some(Failure {
+            study: study.uid.clone(),
+            series: study.series[entry.series].uid.clone(),
+            sop_instance: uid.clone(),
+            reason,
+        })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (place, study) in self.inventory.studies.iter().enumerate() {
+            let came = self.unnamed[place].len();
+            match study.counted {
+                Some(counted) if !study.is_named => notes.push(format!(
+                    "study {}: the peer counts {counted} instances but does not name them; {came} came, and nothing \
+                     proves that they are the right ones",
+                    study.uid
+                )),
+                Some(counted) if self.shortfall(place) > 0 => notes.push(format!(
+                    "study {}: the peer counts {counted} instances, {} more than it names or sends",
+                    study.uid,
+                    self.shortfall(place)
+                )),
+                None if !study.is_named => notes.push(format!(
+                    "study {}: the peer neither names nor counts the instances; {came} came, and nothing proves that \
+                     they are all",
+                    study.uid
+                )),
+                _ => {}
+            }
+        }
+        notes
+    }
+}

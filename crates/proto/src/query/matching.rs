@@ -1,0 +1,212 @@
+//! What a key asks for, by the VR of its element and the look of its value: PS3.4 C.2.2.2.
+//!
+//! [`Query::matches`] holds a query against a data set, one key after the other: slow and plain, for what has no
+//! index, and as the measure of what has one.
+
+use super::pattern::Pattern;
+use super::person_name::{NameKey, normalise_person_name};
+use super::range::{Range, normalise, parse_range};
+use super::{QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET};
+use crate::Uid;
+use crate::dataset::{DataSet, Tag, VR, dictionary};
+use crate::message::{Refusal, Status};
+
+/// More sequences in sequences than any information model has.
+const MAX_DEPTH: usize = 16;
+
+/// A key and what it asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MatchingKey {
+    /// The element.
+    pub tag: Tag,
+    /// Its VR by the dictionary; as it came where the dictionary knows none.
+    pub vr: VR,
+    /// What it asks for.
+    pub matching: Matching,
+}
+
+/// The kinds of matching of PS3.4 C.2.2.2.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Matching {
+    /// No value, or nothing but `*`: everything matches, and the value is asked for.
+    Universal,
+    /// One value, without padding. IS and DS are compared as numbers, other VRs as they are written.
+    SingleValue(String),
+    /// One of these; what was no UID in the key is left out, so that an empty list matches nothing.
+    ListOfUid(Vec<Uid>),
+    /// A text with `*` or `?`, case counting.
+    Wildcard(Pattern),
+    /// A name, with or without wildcards; case and accents do not count.
+    PersonName(NameKey),
+    /// Dates and times; a single one is the range of its precision.
+    Range(Range),
+    /// Keys that one and the same item has to match.
+    Sequence(Vec<MatchingKey>),
+    /// The key has several values, and one of them has to match.
+    AnyOf(Vec<Matching>),
+    /// A value in an element whose VR is not for matching: everything matches, and FF01 says so.
+    Unsupported,
+}
+
+impl MatchingKey {
+    /// The keys of a data set, in the order of their tags. Left out: (0008,0052), (0008,0005), the offset from UTC,
+    /// group lengths and private creators, none of which is a key.
+    pub(super) fn of_data_set(keys: &DataSet) -> Result<Vec<MatchingKey>, Refusal> {
+        MatchingKey::of_item(keys, MAX_DEPTH)
+    }
+
+    fn of_item(keys: &DataSet, depth_left: usize) -> Result<Vec<MatchingKey>, Refusal> {
+        keys.tags().filter(|tag| is_key(*tag)).map(|tag| MatchingKey::of(keys, tag, depth_left)).collect()
+    }
+
+    fn of(keys: &DataSet, tag: Tag, depth_left: usize) -> Result<MatchingKey, Refusal> {
+        let refusal = |comment: &str| Refusal::new(Status::UNABLE_TO_PROCESS, comment).offending(tag);
+        let vr = match (dictionary::vr_of(tag), keys.vr(tag)) {
+            (VR::UN, Some(vr)) => vr,
+            (vr, _) => vr,
+        };
+        let matching = if let Some(items) = keys.items(tag) {
+            match items.as_slice() {
+                [] => Matching::Universal,
+                _ if depth_left == 0 => return Err(refusal("sequences are nested too deep")),
+                [item] => Matching::of_sequence(MatchingKey::of_item(item, depth_left - 1)?),
+                _ => return Err(refusal("a sequence key has more than one item")),
+            }
+        } else {
+            Matching::of_values(vr, &values(keys, tag, vr))
+                .ok_or_else(|| refusal("a date or time key is neither a value nor a range"))?
+        };
+        Ok(MatchingKey { tag, vr, matching })
+    }
+
+    /// Whether it asks only for the value.
+    pub fn is_universal(&self) -> bool {
+        self.matching == Matching::Universal
+    }
+
+    /// Whether a data set is what the key asks for. An element that is absent or empty matches only universally.
+    pub fn matches(&self, data_set: &DataSet) -> bool {
+        match &self.matching {
+            Matching::Sequence(keys) => {
+                let items = data_set.items(self.tag).unwrap_or_default();
+                items.iter().any(|item| keys.iter().all(|key| key.matches(item)))
+            }
+            Matching::Universal | Matching::Unsupported => true,
+            matching => {
+                values(data_set, self.tag, self.vr).iter().any(|value| matching.matches(self.vr, value))
+            }
+        }
+    }
+}
+
+impl Matching {
+    /// What the values of a key ask for; `None` for a date or time that is none.
+    pub fn of_values(vr: VR, values: &[String]) -> Option<Matching> {
+        let mut alternatives = Vec::new();
+        match values {
+            [] => return Some(Matching::Universal),
+            // Several clients send `*` for "anything", whatever the VR.
+            [single] if !single.is_empty() && single.bytes().all(|byte| byte == b'*') => {
+                return Some(Matching::Universal);
+            }
+            uids if vr == VR::UI => {
+                return Some(Matching::ListOfUid(
+                    uids.iter().filter_map(|uid| Uid::new(uid.as_str()).ok()).collect(),
+                ));
+            }
+            _ => {}
+        }
+        for value in values.iter().filter(|value| !value.is_empty()) {
+            match Matching::of_value(vr, value)? {
+                Matching::Universal => return Some(Matching::Universal),
+                matching => alternatives.push(matching),
+            }
+        }
+        Some(match alternatives.len() {
+            0 => Matching::Universal,
+            1 => alternatives.remove(0),
+            _ => Matching::AnyOf(alternatives),
+        })
+    }
+
+    fn of_value(vr: VR, value: &str) -> Option<Matching> {
+        Some(match vr {
+            VR::DA | VR::TM | VR::DT => Matching::Range(parse_range(vr, value).ok()?),
+            VR::PN => {
+                let key = NameKey::new(value);
+                if key.is_universal() { Matching::Universal } else { Matching::PersonName(key) }
+            }
+            VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV | VR::SQ => Matching::Unsupported,
+            _ if Pattern::has_wildcard(value) && has_wildcards(vr) => {
+                let pattern = Pattern::new(value);
+                if pattern.is_any() { Matching::Universal } else { Matching::Wildcard(pattern) }
+            }
+            _ => Matching::SingleValue(value.to_owned()),
+        })
+    }
+
+    /// Keys of an item that ask for values alone ask nothing of the sequence.
+    fn of_sequence(keys: Vec<MatchingKey>) -> Matching {
+        if keys.iter().all(MatchingKey::is_universal) {
+            Matching::Universal
+        } else {
+            Matching::Sequence(keys)
+        }
+    }
+
+    /// Whether one value of an element, without padding, is what is asked for. A sequence has no values.
+    pub fn matches(&self, vr: VR, value: &str) -> bool {
+        match self {
+            Matching::Universal | Matching::Unsupported => true,
+            Matching::SingleValue(key) => is_same(vr, key, value),
+            Matching::ListOfUid(uids) => uids.iter().any(|uid| uid.as_str() == value),
+            Matching::Wildcard(pattern) => pattern.matches(value),
+            Matching::PersonName(key) => key.matches(&normalise_person_name(value)),
+            Matching::Range(range) => normalise(vr, value).is_some_and(|moment| range.contains(&moment)),
+            Matching::AnyOf(alternatives) => alternatives.iter().any(|matching| matching.matches(vr, value)),
+            Matching::Sequence(_) => false,
+        }
+    }
+}
+
+impl Query {
+    /// Whether a data set is what the query asks for: each key against the element of the same tag.
+    ///
+    /// What an archive reckons, such as Modalities in Study, has to stand in the data set. A query whose keys
+    /// cannot be understood matches nothing.
+    pub fn matches(&self, data_set: &DataSet) -> bool {
+        self.matching_keys().is_ok_and(|keys| keys.iter().all(|key| key.matches(data_set)))
+    }
+}
+
+fn is_key(tag: Tag) -> bool {
+    const TIMEZONE_OFFSET_FROM_UTC: Tag = Tag(0x0008, 0x0201);
+    let Tag(group, element) = tag;
+    let is_private_creator = group % 2 == 1 && (0x0010..=0x00FF).contains(&element);
+    ![SPECIFIC_CHARACTER_SET, QUERY_RETRIEVE_LEVEL, TIMEZONE_OFFSET_FROM_UTC].contains(&tag)
+        && group > 0x0002
+        && element != 0
+        && !is_private_creator
+}
+
+/// PS3.4 C.2.2.2.4: these may have wildcards; PN is a matter of its own.
+fn has_wildcards(vr: VR) -> bool {
+    matches!(vr, VR::AE | VR::CS | VR::LO | VR::LT | VR::SH | VR::ST | VR::UC | VR::UR | VR::UT | VR::UN)
+}
+
+/// The values of an element without padding; a text of several lines is one value, whatever backslashes it has.
+fn values(data_set: &DataSet, tag: Tag, vr: VR) -> Vec<String> {
+    match vr {
+        VR::LT | VR::ST | VR::UT | VR::UR => data_set.text(tag).into_iter().collect(),
+        _ => data_set.texts(tag).iter().map(|value| value.trim_matches([' ', '\0']).to_owned()).collect(),
+    }
+}
+
+fn is_same(vr: VR, key: &str, value: &str) -> bool {
+    let as_numbers = match vr {
+        VR::IS => key.parse::<i64>().ok().zip(value.parse::<i64>().ok()).map(|(key, value)| key == value),
+        VR::DS => key.parse::<f64>().ok().zip(value.parse::<f64>().ok()).map(|(key, value)| key == value),
+        _ => None,
+    };
+    as_numbers.unwrap_or(key == value)
+}

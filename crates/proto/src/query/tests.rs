@@ -1,0 +1,368 @@
+//! Keys to identifiers, identifiers to matching, and what matches what.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::dataset::VR;
+use crate::dataset::dictionary::uids::EXPLICIT_VR_LITTLE_ENDIAN;
+
+const PATIENT_NAME: Tag = Tag(0x0010, 0x0010);
+const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
+const STUDY_DATE: Tag = Tag(0x0008, 0x0020);
+const STUDY_INSTANCE_UID: Tag = Tag(0x0020, 0x000D);
+const SERIES_INSTANCE_UID: Tag = Tag(0x0020, 0x000E);
+const MODALITY: Tag = Tag(0x0008, 0x0060);
+const INSTANCE_NUMBER: Tag = Tag(0x0020, 0x0013);
+const STEP_SEQUENCE: Tag = Tag(0x0040, 0x0100);
+const STEP_START_DATE: Tag = Tag(0x0040, 0x0002);
+
+fn query(keys: &[&str]) -> Query {
+    query_in(Model::StudyRoot, Level::Study, keys)
+}
+
+fn query_in(model: Model, level: Level, keys: &[&str]) -> Query {
+    keys.iter().try_fold(Query::new(model, level), |query, key| query.key(key)).unwrap()
+}
+
+fn error(key: &str) -> String {
+    Query::new(Model::StudyRoot, Level::Study).key(key).unwrap_err().to_string()
+}
+
+fn data_set(elements: &[(Tag, &str)]) -> DataSet {
+    let mut data_set = DataSet::new();
+    for (tag, text) in elements {
+        data_set.set_text(*tag, text);
+    }
+    data_set
+}
+
+#[test]
+fn every_way_to_write_a_tag_is_the_same_key() {
+    let by_keyword = query(&["PatientName=Bowen*"]);
+    for key in ["0010,0010=Bowen*", "(0010,0010)=Bowen*", "00100010=Bowen*", " PatientName =Bowen*"] {
+        assert_eq!(query(&[key]), by_keyword, "{key}");
+    }
+    assert_eq!(by_keyword.keys.text(PATIENT_NAME).as_deref(), Some("Bowen*"));
+}
+
+#[test]
+fn a_name_is_split_at_the_first_equals_sign_only() {
+    let query = query(&["PatientName=Yamada^Tarou=山田^太郎"]);
+    assert_eq!(query.keys.text(PATIENT_NAME).as_deref(), Some("Yamada^Tarou=山田^太郎"));
+}
+
+#[test]
+fn a_bare_key_and_an_empty_value_ask_for_the_value() {
+    for key in ["StudyDate", "StudyDate="] {
+        let query = query(&[key]);
+        assert!(query.keys.contains(STUDY_DATE));
+        assert_eq!(query.keys.text(STUDY_DATE), None);
+    }
+}
+
+#[test]
+fn a_backslash_makes_a_list() {
+    let query = query(&[r"StudyInstanceUID=1.2\1.3", r"ModalitiesInStudy=CT\MR"]);
+    assert_eq!(query.keys.uids(STUDY_INSTANCE_UID).len(), 2);
+    assert_eq!(query.keys.texts(Tag(0x0008, 0x0061)), ["CT", "MR"]);
+}
+
+#[test]
+fn keys_of_one_item_come_together_in_it() {
+    let worklist = query_in(
+        Model::Worklist,
+        Level::Study,
+        &[
+            "ScheduledProcedureStepSequence[0].Modality=CT",
+            "ScheduledProcedureStepSequence.ScheduledProcedureStepStartDate=20240131",
+            "0040,0100.ScheduledStationAETitle",
+            "ScheduledProcedureStepSequence",
+            "RequestedProcedureCodeSequence",
+        ],
+    );
+    let items = worklist.keys.items(STEP_SEQUENCE).unwrap();
+    assert_eq!(items.len(), 1);
+    assert_eq!(items[0].text(MODALITY).as_deref(), Some("CT"));
+    assert_eq!(items[0].text(STEP_START_DATE).as_deref(), Some("20240131"));
+    assert!(items[0].contains(Tag(0x0040, 0x0001)));
+    assert_eq!(worklist.keys.items(Tag(0x0032, 0x1064)).unwrap(), []);
+    assert_eq!(worklist.find_sop_class().as_str(), "1.2.840.10008.5.1.4.31");
+    assert!(!worklist.identifier().contains(QUERY_RETRIEVE_LEVEL));
+}
+
+#[test]
+fn numbers_of_binary_elements_are_numbers() {
+    assert_eq!(query(&["Rows=512"]).keys.integer(Tag(0x0028, 0x0010)), Some(512));
+    assert!(error("Rows=70000").contains("an integer from 0 to 65535"));
+}
+
+#[test]
+fn what_is_wrong_with_a_key_is_said_with_its_name() {
+    for (key, message) in [
+        ("PatientNam=x", "'PatientNam' is neither a keyword"),
+        ("=x", "'' is not a path"),
+        ("Seq[.Modality", "'Seq[.Modality' is not a path"),
+        ("ScheduledProcedureStepSequence[1].Modality", "is not a path"),
+        ("ScheduledProcedureStepSequence[0]", "is not a path"),
+        ("PatientName.Modality=CT", "'PatientName.Modality' is not a path"),
+        ("ScheduledProcedureStepSequence=x", "a sequence has keys in its item"),
+        ("StudyDate=2024-01-31", "'2024-01-31' is no value for StudyDate: a date is YYYYMMDD"),
+        ("StudyDate=2024*", "wildcards are not for this VR"),
+        ("StudyTime=25", "a time is HHMMSS"),
+        ("StudyInstanceUID=1.2.*", "wildcards are not for UIDs"),
+        ("StudyInstanceUID=1..2", "'1..2' is no value for StudyInstanceUID: the UID has an empty component"),
+        (r"StudyInstanceUID=1.2\", "the UID is empty"),
+        ("InstanceNumber=1a", "'1a' is no value for InstanceNumber: an integer"),
+        ("PatientAge=45", "an age is three digits"),
+        ("PatientWeight=heavy", "a decimal number"),
+        ("PixelData=x", "can be asked for but not matched"),
+        ("PatientName=a\x1b[31m", "it has a control character"),
+        ("QueryRetrieveLevel=WORLD", "PATIENT, STUDY, SERIES, IMAGE"),
+    ] {
+        let error = error(key);
+        assert!(error.contains(message), "{key}: {error}");
+    }
+    let deep = format!("{}Modality=CT", "ScheduledProcedureStepSequence.".repeat(1_000));
+    assert!(error(&deep).contains("is not a path"));
+}
+
+#[test]
+fn dates_times_and_ranges_are_kept_as_written() {
+    for key in ["StudyDate=20240101-", "StudyDate=2024.01.31", "StudyTime=-1030", "AcquisitionDateTime=2024-"]
+    {
+        let value = key.split_once('=').unwrap().1;
+        let query = query(&[key]);
+        let tag = query.keys.tags().next().unwrap();
+        assert_eq!(query.keys.text(tag).as_deref(), Some(value));
+    }
+}
+
+#[test]
+fn a_key_can_set_the_level() {
+    assert_eq!(query(&["QueryRetrieveLevel=SERIES"]).level, Level::Series);
+}
+
+#[test]
+fn an_identifier_names_the_character_set_that_its_values_need() {
+    let set = |keys: &[&str]| {
+        let identifier = query(keys).identifier();
+        assert_eq!(identifier.text(QUERY_RETRIEVE_LEVEL).as_deref(), Some("STUDY"));
+        assert!(identifier.contains(SPECIFIC_CHARACTER_SET));
+        identifier.text(SPECIFIC_CHARACTER_SET)
+    };
+    assert_eq!(set(&["PatientName=Bowen*"]), None);
+    assert_eq!(set(&["PatientName=Müller*"]).as_deref(), Some("ISO_IR 192"));
+    assert_eq!(
+        set(&["SpecificCharacterSet=ISO_IR 100", "PatientName=Müller*"]).as_deref(),
+        Some("ISO_IR 100")
+    );
+    assert_eq!(set(&["SpecificCharacterSet=ISO_IR 100", "PatientName=山田*"]).as_deref(), Some("ISO_IR 192"));
+    let japanese = set(&[r"SpecificCharacterSet=\ISO 2022 IR 87", "PatientName=*=山田*"]);
+    assert_eq!(japanese.as_deref(), Some(r"\ISO 2022 IR 87"));
+    let nested = set(&["ReferencedStudySequence.PatientName=山田", "PatientName=Yamada"]);
+    assert_eq!(nested.as_deref(), Some("ISO_IR 192"));
+}
+
+#[test]
+fn a_retrieve_identifier_has_the_level_and_unique_keys_alone() {
+    let query = query_in(
+        Model::StudyRoot,
+        Level::Series,
+        &["StudyInstanceUID=1.2", r"SeriesInstanceUID=1.2.3\1.2.4", "PatientName=Bowen*"],
+    );
+    let identifier = query.retrieve_identifier();
+    let tags: Vec<Tag> = identifier.tags().collect();
+    assert_eq!(tags, [QUERY_RETRIEVE_LEVEL, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID]);
+    assert_eq!(Query::from_retrieve_identifier(Model::StudyRoot, &identifier).unwrap().level, Level::Series);
+}
+
+#[test]
+fn a_query_is_read_back_from_its_identifier_over_the_wire() {
+    for keys in [
+        vec!["PatientName=Yamada^Tarou=山田^太郎", "StudyDate=20240101-20240131", "StudyID"],
+        vec![r"SpecificCharacterSet=\ISO 2022 IR 87", "PatientName=*=山田*"],
+        vec!["SpecificCharacterSet=GB18030", "PatientName=俓*"],
+        vec![r"StudyInstanceUID=1.2\1.3", "NumberOfStudyRelatedInstances"],
+    ] {
+        let query = query(&keys);
+        let bytes = query.identifier().encode(&EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        let identifier = DataSet::parse(&bytes, &EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        let read = Query::from_identifier(Model::StudyRoot, &identifier).unwrap();
+        assert_eq!(read.matching_keys().unwrap(), query.matching_keys().unwrap(), "{keys:?}");
+        assert_eq!(read.level, query.level);
+    }
+}
+
+fn refused(model: Model, elements: &[(Tag, &str)]) -> (u16, Vec<Tag>) {
+    let refusal = Query::from_identifier(model, &data_set(elements)).unwrap_err();
+    (refusal.status.code(), refusal.offending_elements)
+}
+
+#[test]
+fn a_level_that_is_missing_unknown_or_not_of_the_model_is_a900() {
+    let expected = (0xA900, vec![QUERY_RETRIEVE_LEVEL]);
+    assert_eq!(refused(Model::StudyRoot, &[]), expected);
+    assert_eq!(refused(Model::StudyRoot, &[(QUERY_RETRIEVE_LEVEL, "WORLD")]), expected);
+    assert_eq!(refused(Model::StudyRoot, &[(QUERY_RETRIEVE_LEVEL, "PATIENT")]), expected);
+    assert_eq!(refused(Model::PatientStudyOnly, &[(QUERY_RETRIEVE_LEVEL, "SERIES")]), expected);
+    assert!(Query::from_identifier(Model::Worklist, &DataSet::new()).is_ok());
+}
+
+#[test]
+fn a_level_above_needs_its_unique_key_as_a_single_value() {
+    let series = (QUERY_RETRIEVE_LEVEL, "SERIES");
+    for study in [None, Some(""), Some("1.*"), Some(r"1.2\1.3")] {
+        let mut elements = vec![series];
+        elements.extend(study.map(|study| (STUDY_INSTANCE_UID, study)));
+        assert_eq!(refused(Model::StudyRoot, &elements), (0xA900, vec![STUDY_INSTANCE_UID]), "{study:?}");
+    }
+    let with_study = [series, (STUDY_INSTANCE_UID, "1.2")];
+    assert!(Query::from_identifier(Model::StudyRoot, &data_set(&with_study)).is_ok());
+    assert_eq!(refused(Model::PatientRoot, &with_study), (0xA900, vec![PATIENT_ID]));
+    let whole = data_set(&[series, (STUDY_INSTANCE_UID, "1.2"), (PATIENT_ID, "PAT004")]);
+    assert!(Query::from_identifier(Model::PatientRoot, &whole).is_ok());
+    let relational =
+        Query::from_find_identifier(Model::StudyRoot, &data_set(&[series]), Hierarchy::Relational);
+    assert!(relational.is_ok());
+}
+
+#[test]
+fn a_value_that_cannot_be_a_key_is_named() {
+    let (status, elements) =
+        refused(Model::StudyRoot, &[(QUERY_RETRIEVE_LEVEL, "STUDY"), (STUDY_DATE, "yesterday")]);
+    assert_eq!((status, elements), (0xC000, vec![STUDY_DATE]));
+    let mut identifier = data_set(&[(QUERY_RETRIEVE_LEVEL, "STUDY")]);
+    identifier.set_items(STEP_SEQUENCE, vec![DataSet::new(), DataSet::new()]);
+    let refusal = Query::from_identifier(Model::StudyRoot, &identifier).unwrap_err();
+    assert_eq!(refusal.offending_elements, [STEP_SEQUENCE]);
+}
+
+#[test]
+fn sequences_of_any_depth_are_refused_and_not_followed() {
+    let mut item = data_set(&[(MODALITY, "CT")]);
+    for _ in 0..50 {
+        let mut outer = DataSet::new();
+        outer.set_items(STEP_SEQUENCE, vec![item]);
+        item = outer;
+    }
+    item.set_text(QUERY_RETRIEVE_LEVEL, "STUDY");
+    let refusal = Query::from_identifier(Model::StudyRoot, &item).unwrap_err();
+    assert_eq!(refusal.comment(), "sequences are nested too deep");
+}
+
+#[test]
+fn a_retrieve_without_its_unique_key_is_never_the_whole_archive() {
+    let retrieve = |elements: &[(Tag, &str)]| {
+        Query::from_retrieve_identifier(Model::PatientRoot, &data_set(elements))
+            .map_err(|refusal| (refusal.status.code(), refusal.offending_elements))
+    };
+    let study = (QUERY_RETRIEVE_LEVEL, "STUDY");
+    assert_eq!(retrieve(&[study]).unwrap_err(), (0xA900, vec![STUDY_INSTANCE_UID]));
+    assert_eq!(
+        retrieve(&[study, (STUDY_INSTANCE_UID, "*")]).unwrap_err(),
+        (0xA900, vec![STUDY_INSTANCE_UID])
+    );
+    assert!(retrieve(&[study, (STUDY_INSTANCE_UID, r"1.2\1.3")]).is_ok());
+    let patient = (QUERY_RETRIEVE_LEVEL, "PATIENT");
+    assert!(retrieve(&[patient, (PATIENT_ID, "PAT004")]).is_ok());
+    assert_eq!(retrieve(&[patient, (PATIENT_ID, "PAT*")]).unwrap_err(), (0xA900, vec![PATIENT_ID]));
+}
+
+fn matching(key: &str) -> Matching {
+    query(&[key]).matching_keys().unwrap().remove(0).matching
+}
+
+#[test]
+fn each_vr_has_its_kind_of_matching() {
+    let single = |text: &str| Matching::SingleValue(text.to_owned());
+    assert_eq!(matching("PatientID"), Matching::Universal);
+    assert_eq!(matching("PatientID=*"), Matching::Universal);
+    assert_eq!(matching("PatientID=PAT004"), single("PAT004"));
+    assert_eq!(matching("PatientID=PAT*"), Matching::Wildcard(Pattern::new("PAT*")));
+    assert_eq!(matching("StudyInstanceUID=1.2"), Matching::ListOfUid(vec![Uid::from_static("1.2")]));
+    assert_eq!(matching(r"ModalitiesInStudy=CT\MR"), Matching::AnyOf(vec![single("CT"), single("MR")]));
+    assert!(matches!(matching("StudyDate=20240131"), Matching::Range(_)));
+    assert!(matches!(matching("PatientName=Bowen*"), Matching::PersonName(_)));
+    assert_eq!(matching("PatientName=*"), Matching::Universal);
+    assert!(matches!(matching("ScheduledProcedureStepSequence.Modality=CT"), Matching::Sequence(_)));
+    assert_eq!(matching("ScheduledProcedureStepSequence.Modality"), Matching::Universal);
+}
+
+#[test]
+fn uids_that_are_none_match_nothing_and_not_everything() {
+    let Some(list) = Matching::of_values(VR::UI, &["1.2.x".to_owned()]) else { panic!("a UID is no date") };
+    assert_eq!(list, Matching::ListOfUid(Vec::new()));
+    assert!(!list.matches(VR::UI, "1.2"));
+    assert_eq!(Matching::of_values(VR::UI, &["*".to_owned()]), Some(Matching::Universal));
+}
+
+#[test]
+fn an_instance_is_held_against_each_key() {
+    let mut instance = data_set(&[
+        (PATIENT_NAME, "Bowen^William^^Dr"),
+        (PATIENT_ID, "PAT004"),
+        (STUDY_DATE, "20240131"),
+        (Tag(0x0008, 0x0030), "103015.5"),
+        (MODALITY, "CT"),
+        (Tag(0x0008, 0x0008), r"ORIGINAL\PRIMARY"),
+        (STUDY_INSTANCE_UID, "1.2.3"),
+        (INSTANCE_NUMBER, "007"),
+        (Tag(0x0010, 0x4000), r"a\b comment"),
+    ]);
+    instance.set_items(
+        STEP_SEQUENCE,
+        vec![
+            data_set(&[(MODALITY, "CT"), (STEP_START_DATE, "20240101")]),
+            data_set(&[(MODALITY, "MR"), (STEP_START_DATE, "20240202")]),
+        ],
+    );
+    for (keys, expected) in [
+        (&["PatientName=bowen*"][..], true),
+        (&["PatientName=Bower*"], false),
+        (&["PatientName=*William*", "Modality=CT"], true),
+        (&["PatientName=*William*", "Modality=MR"], false),
+        (&["PatientID=pat004"], false),
+        (&["PatientID=PAT00?"], true),
+        (&["PatientID=PAT%"], false),
+        (&[r"Modality=MR\CT"], true),
+        (&["ImageType=PRIMARY"], true),
+        (&["ImageType=PRIM"], false),
+        (&["StudyDate=20240101-20240131"], true),
+        (&["StudyDate=20240201-"], false),
+        (&["StudyDate=-20240131"], true),
+        (&["StudyTime=10"], true),
+        (&["StudyTime=1030-1031"], true),
+        (&["StudyTime=11-"], false),
+        (&["InstanceNumber=7"], true),
+        (&["InstanceNumber=70"], false),
+        (&[r"StudyInstanceUID=1.2\1.2.3"], true),
+        (&["StudyInstanceUID=1.2"], false),
+        (&[r"PatientComments=a\b*"], true),
+        (&["AccessionNumber"], true),
+        (&["AccessionNumber=*"], true),
+        (&["AccessionNumber=?*"], false),
+        (&["SeriesDate=-20240131"], false),
+        (&["ScheduledProcedureStepSequence.Modality=CT"], true),
+        (
+            &[
+                "ScheduledProcedureStepSequence.Modality=CT",
+                "ScheduledProcedureStepSequence.ScheduledProcedureStepStartDate=20240202",
+            ],
+            false,
+        ),
+        (&["RequestAttributesSequence.ScheduledProcedureStepID=1"], false),
+        (&["RequestAttributesSequence.ScheduledProcedureStepID"], true),
+    ] {
+        assert_eq!(query(keys).matches(&instance), expected, "{keys:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_key_is_read_or_refused(key in "(PatientName|StudyDate|0010,0010|Rows|StudyInstanceUID|[A-Za-z\\[\\].,()0-9]{0,20})=?.{0,20}") {
+        if let Ok(query) = Query::new(Model::StudyRoot, Level::Study).key(&key) {
+            query.identifier();
+            let _ = query.matching_keys();
+        }
+    }
+}
