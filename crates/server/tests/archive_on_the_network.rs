@@ -22,6 +22,7 @@ use dicomet_proto::{AeTitle, Uid};
 use dicomet_server::settings::CalledAeTitles;
 use dicomet_server::{Server, Settings};
 use dicomet_testkit::instance::{Instance, Pixels, data_set_of_part10};
+use dicomet_testkit::study::Plan;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -249,5 +250,27 @@ async fn an_unknown_study_is_a_success_of_nothing_and_a_missing_key_is_a900() {
         }
         other => panic!("{other:?}"),
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_of_two_hundred_sop_classes_comes_home_complete() {
+    let data = tempfile::tempdir().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let output = tempfile::tempdir().unwrap();
+    let plan = Plan { instances: 200, sop_classes: 200, size_bytes: 1024, ..Plan::default() };
+    let written = plan.write_to(files.path()).unwrap();
+    let archive = Archive::open(data.path(), dicomet_archive::Settings::default()).unwrap();
+    for file in &written {
+        archive.import(&file.path).unwrap();
+    }
+    drop(archive);
+
+    let server = Running::start(data.path(), |_| ()).await;
+    let study = format!("StudyInstanceUID={}", written[0].study_instance_uid);
+    let query = Query::new(Model::StudyRoot, Level::Study).key(&study).unwrap();
+    let report = Retrieve::new(server.node.clone(), query, output.path()).run(|_| ()).await.unwrap();
+    assert!(report.complete, "{report:?}");
+    assert_eq!((report.expected, report.retrieved), (200, 200));
     server.stop().await;
 }
