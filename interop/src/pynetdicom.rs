@@ -6,6 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dicomet_testkit::peer::free_port;
+use tempfile::TempDir;
+
+use crate::process::Process;
+
 /// `python -m pynetdicom APPLICATION`, not yet started.
 pub fn application(name: &str) -> Command {
     let mut command = python();
@@ -41,4 +46,51 @@ pub fn pydicom_test_files() -> PathBuf {
         "import pydicom.data, pathlib; print(pathlib.Path(pydicom.data.__file__).parent / 'test_files')";
     let ended = crate::process::run(python().args(["-c", code])).expect_success();
     PathBuf::from(ended.stdout.trim())
+}
+
+/// A running `qrscp`.
+#[derive(Debug)]
+pub struct Qrscp {
+    _process: Process,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Qrscp {
+    /// Its AE title.
+    pub const AE_TITLE: &str = "PYQRSCP";
+
+    /// Starts an empty one.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start() -> Qrscp {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (title, path) = (Qrscp::AE_TITLE, folder.path().display());
+        for _ in 0..3 {
+            let port = free_port();
+            let config = folder.path().join("qrscp.ini");
+            let text = format!(
+                "[DEFAULT]\nae_title: {title}\nport: {port}\nmax_pdu: 16382\nacse_timeout: 30\ndimse_timeout: 30\n\
+                 network_timeout: 30\nbind_address: 127.0.0.1\ninstance_location: {path}/instances\n\
+                 database_location: {path}/instances.sqlite\nlog_identifier: False\n"
+            );
+            std::fs::write(&config, text).expect("it is our folder");
+            let mut process = Process::start(application("qrscp").arg("-c").arg(&config));
+            if process.wait_for_port(port) {
+                return Qrscp { _process: process, port, _folder: folder };
+            }
+        }
+        panic!("pynetdicom's qrscp does not come up");
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// As `AET@host:port`.
+    pub fn node(&self) -> String {
+        format!("{}@127.0.0.1:{}", Qrscp::AE_TITLE, self.port)
+    }
 }

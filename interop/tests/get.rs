@@ -3,10 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use dicomet_interop::dcmtk::{Dcmqrscp, getscu};
-use dicomet_interop::dicomet::{Serve, get, get_with, import};
+use dicomet_interop::dcmtk::{Dcmqrscp, getscu, storescu};
+use dicomet_interop::dicomet::{Serve, find, get, get_with, import, text};
 use dicomet_interop::files::{assert_identical, files, instances};
 use dicomet_interop::orthanc::Orthanc;
+use dicomet_interop::pynetdicom::Qrscp;
 use dicomet_testkit::instance::transfer_syntax::*;
 use dicomet_testkit::study::Plan;
 use tempfile::tempdir;
@@ -50,6 +51,21 @@ fn a_study_comes_from_orthanc_complete_and_as_getscu_gets_it() {
     let ours = instances(ours.path());
     assert_identical(&ours, &instances(theirs.path()));
     assert_identical(&ours, &instances(originals.path()));
+}
+
+#[test]
+fn a_study_comes_from_pynetdicoms_qrscp_complete_and_as_getscu_gets_it() {
+    let (originals, ours, theirs) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    slices().write_to(originals.path()).unwrap();
+    let qrscp = Qrscp::start();
+    storescu(Qrscp::AE_TITLE, qrscp.port(), &[originals.path().to_owned()]).expect_success();
+
+    let (ended, report) = get(&qrscp.node(), &[STUDY], ours.path());
+    ended.expect_success();
+    assert_eq!((report.count("expected"), report.count("retrieved"), report.count("missing")), (24, 24, 0));
+
+    getscu(Qrscp::AE_TITLE, qrscp.port(), "2.999.1.1", theirs.path()).expect_success();
+    assert_identical(&instances(ours.path()), &instances(theirs.path()));
 }
 
 /// Instances of one SOP class in several transfer syntaxes: one presentation context could carry only one of
@@ -190,4 +206,53 @@ fn several_associations_bring_the_same_study() {
     ended.expect_success();
     assert_eq!(report.count("retrieved"), 24);
     assert_identical(&instances(ours.path()), &instances(originals.path()));
+}
+
+/// Every study of the samples in `testdata/`: CT, MR, CR, DX, US, SR, multi-frame, compressed, in all character
+/// sets. Where getscu gets an instance in the syntax it is stored in, it gets the same bytes; the others are as
+/// in the original file.
+#[track_caller]
+fn assert_samples_come(node: &str, title: &str, port: u16) {
+    let originals = instances(&samples());
+    let mut count = 0;
+    for study in find(node, &["StudyInstanceUID"]) {
+        let uid = text(&study, "0020000D");
+        let (ours, theirs) = (tempdir().unwrap(), tempdir().unwrap());
+        let (ended, report) = get(node, &[&format!("StudyInstanceUID={uid}")], ours.path());
+        ended.expect_success();
+        assert!(report.is_complete(), "{uid}");
+        getscu(title, port, &uid, theirs.path());
+        let (ours, theirs) = (instances(ours.path()), instances(theirs.path()));
+        count += ours.len();
+        for (uid, one) in &ours {
+            let same_syntax =
+                theirs.get(uid).filter(|other| other.transfer_syntax_uid == one.transfer_syntax_uid);
+            assert!(same_syntax.unwrap_or(&originals[uid]) == one, "{uid} differs");
+        }
+    }
+    assert_eq!(count, originals.len());
+}
+
+fn samples() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/samples")
+}
+
+#[test]
+fn all_samples_come_from_dcmqrscp_as_it_holds_them() {
+    let qrscp = Dcmqrscp::with_files(&samples());
+    assert_samples_come(&qrscp.node(), Dcmqrscp::AE_TITLE, qrscp.port());
+}
+
+#[test]
+fn all_samples_come_from_orthanc_as_it_holds_them() {
+    let orthanc = Orthanc::with_files(&samples());
+    assert_samples_come(&orthanc.node(), Orthanc::AE_TITLE, orthanc.port());
+}
+
+#[test]
+fn all_samples_come_from_our_archive_as_they_were_imported() {
+    let data = tempdir().unwrap();
+    import(data.path(), &samples());
+    let archive = Serve::start(data.path());
+    assert_samples_come(&archive.node(), "DICOMET", archive.port());
 }

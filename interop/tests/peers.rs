@@ -7,7 +7,7 @@ use dicomet_interop::dcmtk::{Dcmqrscp, Storescp, getscu, storescu};
 use dicomet_interop::files::{assert_identical, instances};
 use dicomet_interop::orthanc::Orthanc;
 use dicomet_interop::process::run;
-use dicomet_interop::pynetdicom::{application, pydicom_test_files};
+use dicomet_interop::pynetdicom::{Qrscp, application, pydicom_test_files};
 use dicomet_testkit::study::Plan;
 use tempfile::tempdir;
 
@@ -43,4 +43,15 @@ fn storescp_keeps_what_storescu_sends() {
 fn pynetdicom_is_installed_with_pydicoms_test_files() {
     run(application("echoscu").arg("--help")).expect_success();
     assert!(pydicom_test_files().join("CT_small.dcm").is_file());
+}
+
+#[test]
+fn qrscp_of_pynetdicom_gives_getscu_what_storescu_sent() {
+    let (originals, theirs) = (tempdir().unwrap(), tempdir().unwrap());
+    Plan::default().write_to(originals.path()).unwrap();
+    let qrscp = Qrscp::start();
+    storescu(Qrscp::AE_TITLE, qrscp.port(), &[originals.path().to_owned()]).expect_success();
+    getscu(Qrscp::AE_TITLE, qrscp.port(), "2.999.1.1", theirs.path()).expect_success();
+    let (theirs, originals) = (instances(theirs.path()), instances(originals.path()));
+    assert!(theirs.keys().eq(originals.keys()));
 }

@@ -1,1 +1,42 @@
-//! x
+//! DICOM instances on disk and what is known of them: blobs and an index. Knows no network.
+//!
+//! ```text
+//! DIR/dicomet-archive    the marker: says that this is an archive, holds the lock
+//! DIR/index.sqlite       what C-FIND matches and where each instance lies
+//! DIR/blobs/             the instances, byte for byte as they came, a DICOM file each
+//! DIR/incoming/          instances on their way in
+//! ```
+//!
+//! What was answered with success is durable: the file synced, renamed, its folder synced, the index committed
+//! and synced, in this order. What was not answered is wholly there or wholly absent. All calls block; an
+//! [`Archive`] is cheap to clone and may be used from any number of threads.
+//!
+//! In the order to read them: [`store`](Archive::receive), [`find`](Archive::find), [`plan`](Archive::plan),
+//! [`import`](Archive::import); below them `index` and `blob`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+mod folder;
+mod settings;
+
+mod store;
+
+mod find;
+
+mod plan;
+
+mod import;
+
+mod blob;
+mod index;
+
+pub use blob::read::Blob;
+pub use error::{Error, status};
+pub use find::Matches;
+pub use index::condition::Relation;
+pub use index::write::Conflicts;
+pub use index::writer::{Outcome, Stored};
+pub use plan::Instance;
+pub use settings::{Duplicates, Settings};
+pub use store::{Archive, Incoming, Provenance};

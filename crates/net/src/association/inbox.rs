@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use dicomet_proto::association::fragments::{Assembled, Assembler, FragmentError};
 use dicomet_proto::association::negotiation::Negotiated;
-use dicomet_proto::association::{ContextId, Fragment, FragmentKind, Position};
-use dicomet_proto::message::command_set::{self, CommandError};
-use dicomet_proto::message::{Command, DataSetType, MessageId};
+use dicomet_proto::association::{ContextId, Fragment, Position};
+use dicomet_proto::message::command_set::CommandError;
+use dicomet_proto::message::{Command, MessageId};
 use dicomet_proto::pdu::{AbortReason, AssociateRq};
 
 /// Past so many bytes nothing more is read until the owner has taken some: the transport then holds the peer
@@ -38,17 +39,6 @@ impl Item {
     }
 }
 
-/// What the next fragment must be (PS3.8 E.1: the fragments of a message follow one another).
-#[derive(Debug)]
-enum Expected {
-    /// The first of a command.
-    Command,
-    /// A further one of a command.
-    MoreOfCommand(ContextId, BytesMut),
-    /// One of the data set that a command announced.
-    DataSet(ContextId),
-}
-
 /// A rule of PS3.8 Annex E or PS3.7 that the peer broke, and what to say in A-ABORT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -56,15 +46,9 @@ pub(crate) struct Fault {
     pub(crate) what: &'static str,
 }
 
-impl Fault {
-    /// A fragment where it does not belong.
-    fn unexpected(what: &'static str) -> Fault {
-        Fault { reason: AbortReason::UnexpectedPduParameter, what }
-    }
-
-    /// A fragment with something wrong in it.
-    fn invalid(what: &'static str) -> Fault {
-        Fault { reason: AbortReason::InvalidPduParameterValue, what }
+impl From<FragmentError> for Fault {
+    fn from(error: FragmentError) -> Fault {
+        Fault { reason: error.abort_reason(), what: error.what() }
     }
 }
 
@@ -74,12 +58,12 @@ pub(crate) struct Inbox {
     items: VecDeque<Item>,
     size: usize,
     cancels: usize,
-    expected: Expected,
+    assembler: Assembler,
 }
 
 impl Inbox {
     pub(crate) fn new() -> Inbox {
-        Inbox { items: VecDeque::new(), size: 0, cancels: 0, expected: Expected::Command }
+        Inbox { items: VecDeque::new(), size: 0, cancels: 0, assembler: Assembler::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -129,62 +113,32 @@ impl Inbox {
     /// # Errors
     /// [`Fault`].
     pub(crate) fn take_fragment(&mut self, fragment: Fragment) -> Result<bool, Fault> {
-        let Fragment { context_id, kind, position, data } = fragment;
-        match (&mut self.expected, kind) {
-            (Expected::Command, FragmentKind::Command) => {
-                check_command_length(data.len())?;
-                if position == Position::Last {
-                    self.take_command(context_id, &data)?;
-                } else {
-                    self.expected = Expected::MoreOfCommand(context_id, BytesMut::from(&data[..]));
-                }
+        match self.assembler.push(fragment)? {
+            None => Ok(false),
+            Some(Assembled::Command { context_id, bytes }) => {
+                let command = Command::decode(&bytes);
+                let data_set_type = match &command {
+                    Ok(command) => command.data_set_type(),
+                    Err(CommandError::MistypedArgument { data_set_type, .. }) => *data_set_type,
+                    Err(CommandError::Malformed(_)) => {
+                        let what = "sent a command set that cannot be read";
+                        return Err(Fault { reason: AbortReason::InvalidPduParameterValue, what });
+                    }
+                };
+                self.assembler.command_read(data_set_type);
+                self.push(Item::Command(context_id, command));
+                Ok(true)
             }
-            (Expected::MoreOfCommand(id, bytes), FragmentKind::Command) if *id == context_id => {
-                check_command_length(bytes.len() + data.len())?;
-                bytes.extend_from_slice(&data);
-                if position == Position::Last {
-                    let bytes = std::mem::take(bytes);
-                    self.take_command(context_id, &bytes)?;
-                }
-            }
-            (Expected::DataSet(id), FragmentKind::DataSet) if *id == context_id => {
+            Some(Assembled::Data { data, position }) => {
                 if !data.is_empty() {
                     self.push(Item::Data(data));
                 }
                 if position == Position::Last {
                     self.push(Item::EndOfData);
-                    self.expected = Expected::Command;
                 }
-            }
-            (Expected::Command, FragmentKind::DataSet) => {
-                return Err(Fault::unexpected("a data set that no command announced"));
-            }
-            (Expected::DataSet(_), FragmentKind::Command) => {
-                return Err(Fault::unexpected("a command before the data set of the one before has ended"));
-            }
-            (Expected::MoreOfCommand(..), FragmentKind::DataSet) => {
-                return Err(Fault::unexpected("a data set before its command has ended"));
-            }
-            (Expected::MoreOfCommand(..) | Expected::DataSet(_), _) => {
-                return Err(Fault::unexpected("fragments of one message on two presentation contexts"));
+                Ok(position == Position::Last)
             }
         }
-        Ok(position == Position::Last)
-    }
-
-    fn take_command(&mut self, context_id: ContextId, bytes: &[u8]) -> Result<(), Fault> {
-        let command = Command::decode(bytes);
-        let data_set_type = match &command {
-            Ok(command) => command.data_set_type(),
-            Err(CommandError::MistypedArgument { data_set_type, .. }) => *data_set_type,
-            Err(CommandError::Malformed(what)) => return Err(Fault::invalid(what)),
-        };
-        self.expected = match data_set_type {
-            DataSetType::Null => Expected::Command,
-            DataSetType::Present => Expected::DataSet(context_id),
-        };
-        self.push(Item::Command(context_id, command));
-        Ok(())
     }
 }
 
@@ -192,16 +146,9 @@ fn is_cancel(item: &Item) -> bool {
     matches!(item, Item::Command(_, Ok(Command::CCancelRq(_))))
 }
 
-fn check_command_length(length: usize) -> Result<(), Fault> {
-    if length > command_set::MAX_LENGTH {
-        Err(Fault::invalid("a command set longer than 64 KiB"))
-    } else {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use dicomet_proto::association::FragmentKind;
     use dicomet_proto::message::{CCancelRq, CEchoRq};
 
     use super::*;
@@ -218,52 +165,6 @@ mod tests {
             priority: Default::default(),
         })
         .encode()
-    }
-
-    #[test]
-    fn a_command_in_fragments_of_one_byte_is_one_command() {
-        let mut inbox = Inbox::new();
-        let bytes = find_rq();
-        for byte in &bytes[..bytes.len() - 1] {
-            let whole = inbox.take_fragment(fragment(1, FragmentKind::Command, Position::More, &[*byte]));
-            assert_eq!(whole, Ok(false));
-        }
-        let last = fragment(1, FragmentKind::Command, Position::Last, &bytes[bytes.len() - 1..]);
-        assert_eq!(inbox.take_fragment(last), Ok(true));
-        assert!(matches!(inbox.pop(), Some(Item::Command(_, Ok(Command::CFindRq(_))))));
-    }
-
-    #[test]
-    fn a_message_does_not_change_its_context_nor_stand_inside_another() {
-        use FragmentKind::{Command as C, DataSet as D};
-        use Position::{Last, More};
-        let whole = find_rq();
-        let (head, tail) = whole.split_at(10);
-        let transcripts: [&[(u8, FragmentKind, Position, &[u8])]; 5] = [
-            &[(1, C, More, head), (3, C, Last, tail)],
-            &[(1, C, Last, &whole), (3, D, Last, b"x")],
-            &[(1, C, Last, &whole), (1, D, More, b"x"), (1, C, Last, &whole)],
-            &[(1, D, Last, b"x")],
-            &[(1, C, More, head), (1, D, Last, b"x")],
-        ];
-        for transcript in transcripts {
-            let mut inbox = Inbox::new();
-            let (last, before) = transcript.split_last().unwrap();
-            for &(id, kind, position, data) in before {
-                inbox.take_fragment(fragment(id, kind, position, data)).unwrap();
-            }
-            assert!(inbox.take_fragment(fragment(last.0, last.1, last.2, last.3)).is_err());
-        }
-    }
-
-    #[test]
-    fn a_command_without_end_is_refused_before_it_is_held() {
-        let mut inbox = Inbox::new();
-        let piece = || fragment(1, FragmentKind::Command, Position::More, &[0; 16 * 1024]);
-        for _ in 0..4 {
-            inbox.take_fragment(piece()).unwrap();
-        }
-        assert_eq!(inbox.take_fragment(piece()), Err(Fault::invalid("a command set longer than 64 KiB")));
     }
 
     #[test]

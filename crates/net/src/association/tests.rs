@@ -94,7 +94,7 @@ async fn a_peer_with_a_small_maximum_length_gets_small_pdus() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn small_messages_leave_together_and_only_when_they_must() {
     let (mut requestor, mut acceptor) = pair(PIPE).await;
     for id in 1..=3 {
@@ -272,26 +272,17 @@ async fn a_peer_that_closes_in_the_middle_of_a_data_set_does_not_end_it() {
     let (mut requestor, mut acceptor) = pair(100).await;
     {
         let command = store_rq(1);
-        let bytes = pattern(10_000);
-        let send = async {
-            requestor.send(ct(), &command, Data::Bytes(&bytes)).await.unwrap();
-            requestor.flush().await
-        };
+        let bytes = pattern(1_000_000);
         tokio::select! {
-            biased;
-            _ = send => unreachable!(),
-            _ = async { tokio::time::sleep(Duration::ZERO).await } => {}
+            _ = requestor.send(ct(), &command, Data::Bytes(&bytes)) => unreachable!(),
             received = acceptor.receive() => { received.unwrap(); }
         }
     }
     drop(requestor);
     let error = loop {
-        match acceptor.receive().await {
-            Ok(_) => match acceptor.receive_data().await {
-                Ok(Some(_)) => {}
-                Ok(None) => panic!("a cut data set passed for a whole one"),
-                Err(error) => break error,
-            },
+        match acceptor.receive_data().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a cut data set passed for a whole one"),
             Err(error) => break error,
         }
     };
@@ -378,7 +369,7 @@ async fn both_may_ask_for_release_at_once() {
 #[tokio::test]
 async fn data_that_arrives_after_our_release_request_is_passed_over() {
     let (requestor, mut acceptor) = pair(PIPE).await;
-    acceptor.send(ct(), &store_rq(1), Data::Bytes(&pattern(300_000))).await.unwrap();
+    acceptor.send(ct(), &store_rq(1), Data::Bytes(&pattern(200_000))).await.unwrap();
     let answer = async {
         loop {
             if acceptor.receive().await.unwrap() == Received::ReleaseRequested {
@@ -389,6 +380,29 @@ async fn data_that_arrives_after_our_release_request_is_passed_over() {
     let (released, answered) = tokio::join!(requestor.release(), answer);
     released.unwrap();
     answered.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_does_not_wait_for_company_that_comes_late() {
+    let (mut requestor, mut acceptor) = pair(PIPE).await;
+    tokio::time::advance(Duration::from_millis(1)).await;
+    requestor.send(verification(), &echo_rq(1), Data::None).await.unwrap();
+    assert!(acceptor.try_receive().unwrap().is_some());
+}
+
+#[test]
+fn an_association_moves_between_threads() {
+    fn assert_send<T: Send>(_: T) {}
+    fn send(association: &mut Association) -> impl Future<Output = Result<(), Error>> + Send {
+        let command = echo_rq(1);
+        async move { association.send(verification(), &command, Data::None).await }
+    }
+    let _ = |mut association: Association| {
+        assert_send(send(&mut association));
+        assert_send(association.receive_data());
+        assert_send(crate::service::next_request(&mut association));
+        assert_send(association.release());
+    };
 }
 
 #[tokio::test]

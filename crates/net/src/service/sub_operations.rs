@@ -14,15 +14,16 @@ use std::io;
 use std::time::Duration;
 
 use dicomet_proto::Uid;
+use dicomet_proto::association::ContextId;
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, Tag, dictionary::uids};
 use dicomet_proto::message::{
-    CFindRsp, CGetRq, CGetRsp, CMoveRq, CMoveRsp, CStoreRsp, Command, Counters, DataSetType, MessageId,
+    CGetRq, CGetRsp, CMoveRq, CMoveRsp, CStoreRsp, Command, Counters, DataSetType, MessageId,
     Refusal, Status, StatusKind, SubOperations,
 };
 use tokio::time::Instant;
 
-use super::{c_echo, c_store};
+use super::{c_echo, c_store, respond_refusal};
 use crate::association::{Data, Message, Received, Source};
 use crate::{Association, Error};
 
@@ -359,7 +360,7 @@ impl<I: Instances> Performance<'_, I> {
 
     async fn begin(
         &mut self,
-        context_id: dicomet_proto::association::ContextId,
+        context_id: ContextId,
         instance: Instance,
         source: &mut I::Source,
     ) -> Result<(), Error> {
@@ -456,7 +457,7 @@ impl<I: Instances> Performance<'_, I> {
 
     async fn handle(&mut self, side: Side, received: Received) -> Result<(), Error> {
         match (side, received) {
-            (Side::Requestor, Received::ReleaseRequested) => Err(Error::ReleasedByPeer),
+            (Side::Requestor, Received::ReleaseRequested) => Err(self.requestor.released_by_peer()),
             (Side::Other, Received::ReleaseRequested) => {
                 self.lose_destination(&Error::ReleasedByPeer);
                 Ok(())
@@ -618,42 +619,23 @@ fn failed_list(failed: &[Uid], transfer_syntax: &Uid) -> (Option<Vec<u8>>, Optio
 /// want of resources, so that the peer may ask again. Its data set is passed over by the next `receive`.
 async fn answer_meanwhile(
     association: &mut Association,
-    context_id: dicomet_proto::association::ContextId,
+    context_id: ContextId,
     command: Command,
 ) -> Result<(), Error> {
-    const COMMENT: &str = "another retrieve is going on on this association";
-    let Some(context) = association.context(context_id).cloned() else {
-        return Ok(());
+    let status = match &command {
+        Command::CEchoRq(request) => {
+            return match association.context(context_id).cloned() {
+                Some(context) => c_echo::answer(association, &context, request).await,
+                None => Ok(()),
+            };
+        }
+        Command::CGetRq(_) | Command::CMoveRq(_) => Status::UNABLE_TO_PERFORM_SUB_OPERATIONS,
+        Command::CStoreRq(_) | Command::CFindRq(_) => Status::OUT_OF_RESOURCES,
+        // Responses to nothing get no answer.
+        _ => Status::UNRECOGNIZED_OPERATION,
     };
-    let refusal = |status| Refusal::new(status, COMMENT);
-    match command {
-        Command::CEchoRq(request) => c_echo::answer(association, &context, &request).await,
-        Command::CStoreRq(request) => {
-            let outcome = Err(refusal(Status::OUT_OF_RESOURCES));
-            c_store::scp::answer(association, &context, &request, outcome).await
-        }
-        Command::CFindRq(request) => {
-            let response = Command::CFindRsp(CFindRsp {
-                message_id: request.message_id,
-                affected_sop_class_uid: Some(request.affected_sop_class_uid),
-                status: Status::OUT_OF_RESOURCES,
-                identifier: DataSetType::Null,
-                error_comment: Some(COMMENT.to_owned()),
-                offending_elements: Vec::new(),
-            });
-            association.send(context.id, &response, Data::None).await
-        }
-        Command::CGetRq(request) => {
-            let operation = Operation::get(&context, &request);
-            operation.refuse(association, &refusal(Status::UNABLE_TO_PERFORM_SUB_OPERATIONS)).await
-        }
-        Command::CMoveRq(request) => {
-            let operation = Operation::moving(&context, &request);
-            operation.refuse(association, &refusal(Status::UNABLE_TO_PERFORM_SUB_OPERATIONS)).await
-        }
-        // Responses to nothing, and what is no service of ours.
-        _ => Ok(()),
-    }
+    let refusal = Refusal::new(status, "another retrieve is going on on this association");
+    respond_refusal(association, context_id, &command, &refusal).await
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! Writes data sets: PS3.5 section 7 and Annex A.
 //!
 //! Ours and not the library's, because text has to pass through [`crate::charset`] and the library would encode
-//! it once more by the first character set alone. Sequences and items get defined lengths.
+//! it once more by the first character set alone. Sequences and items get defined lengths, but for private
+//! sequences in Implicit VR, which only an undefined length tells from bytes.
 
+use dicom_core::PrimitiveValue;
 use dicom_core::header::Header;
 use dicom_core::value::{PixelFragmentSequence, Value};
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
 
 use super::encoding::{Encoding, has_long_length};
-use super::{Tag, VR, value};
+use super::{Tag, VR, dictionary, value};
 use crate::charset::{CharacterSets, NotEncodable};
 
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
@@ -53,7 +55,7 @@ impl Writer {
         let mut said = false;
         for element in object.iter() {
             if !said && element.tag() >= SPECIFIC_CHARACTER_SET {
-                self.primitive(SPECIFIC_CHARACTER_SET, VR::CS, b"ISO_IR 192");
+                self.value(SPECIFIC_CHARACTER_SET, VR::CS, b"ISO_IR 192");
                 said = true;
             }
             if element.tag() != SPECIFIC_CHARACTER_SET {
@@ -65,11 +67,7 @@ impl Writer {
 
     fn element(&mut self, element: &InMemElement, sets: &CharacterSets) -> Result<(), NotEncodable> {
         match element.value() {
-            Value::Primitive(value) => {
-                let bytes = value::encode(element.vr(), value, self.encoding, sets)?;
-                self.primitive(element.tag(), element.vr(), &bytes);
-                Ok(())
-            }
+            Value::Primitive(value) => self.primitive(element.tag(), element.vr(), value, sets),
             Value::Sequence(sequence) => self.sequence(element.tag(), sequence.items(), sets),
             Value::PixelSequence(fragments) => {
                 self.fragments(element.tag(), element.vr(), fragments);
@@ -84,7 +82,8 @@ impl Writer {
         items: &[InMemDicomObject],
         sets: &CharacterSets,
     ) -> Result<(), NotEncodable> {
-        self.header(tag, VR::SQ, 0);
+        let told_by_length = !self.encoding.explicit && dictionary::vr_of(tag) != VR::SQ;
+        self.header(tag, VR::SQ, if told_by_length { UNDEFINED_LENGTH } else { 0 });
         let sequence = self.bytes.len();
         for item in items {
             self.item_header(ITEM, 0);
@@ -100,7 +99,11 @@ impl Writer {
             }
             self.set_length(start);
         }
-        self.set_length(sequence);
+        if told_by_length {
+            self.item_header(SEQUENCE_DELIMITER, 0);
+        } else {
+            self.set_length(sequence);
+        }
         Ok(())
     }
 
@@ -117,11 +120,27 @@ impl Writer {
         self.item_header(SEQUENCE_DELIMITER, 0);
     }
 
-    /// An element with an encoded value. One that is too long for the 16 bits of its VR is written as UN, which
-    /// has 32 (PS3.5 6.2.2): a list of 2,000 UIDs is.
-    fn primitive(&mut self, tag: Tag, vr: VR, bytes: &[u8]) {
-        let too_long = self.encoding.explicit && !has_long_length(vr) && bytes.len() > MAX_SHORT_LENGTH;
-        self.header(tag, if too_long { VR::UN } else { vr }, length(bytes.len()));
+    /// An element with a value. One that is too long for the 16 bits of its VR is written as UN, which has 32 and
+    /// is always little endian (PS3.5 6.2.2): a list of 2,000 UIDs is.
+    fn primitive(
+        &mut self,
+        tag: Tag,
+        vr: VR,
+        value: &PrimitiveValue,
+        sets: &CharacterSets,
+    ) -> Result<(), NotEncodable> {
+        let bytes = value::encode(vr, value, self.encoding, sets)?;
+        if self.encoding.explicit && !has_long_length(vr) && bytes.len() > MAX_SHORT_LENGTH {
+            let little = value::encode(vr, value, Encoding::EXPLICIT_LITTLE, sets)?;
+            self.value(tag, VR::UN, &little);
+        } else {
+            self.value(tag, vr, &bytes);
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, tag: Tag, vr: VR, bytes: &[u8]) {
+        self.header(tag, vr, length(bytes.len()));
         self.bytes.extend_from_slice(bytes);
     }
 

@@ -1,5 +1,5 @@
-//! The identifier of a query or retrieve request, checked against its information model: PS3.4 C.4.1.1.3,
-//! C.4.3.1.3, C.6.
+//! The identifier of a query or retrieve request, made a query by its information model: PS3.4 C.4.1.1.3, C.6. What
+//! its keys may be is for the archive to say.
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::{DataSet, DataSetError, Tag, dictionary::uids};
@@ -8,58 +8,12 @@ use dicomet_proto::query::{Level, Model, Query};
 
 const QUERY_RETRIEVE_LEVEL: Tag = Tag(0x0008, 0x0052);
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
-const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
-const STUDY_INSTANCE_UID: Tag = Tag(0x0020, 0x000D);
-const SERIES_INSTANCE_UID: Tag = Tag(0x0020, 0x000E);
-const SOP_INSTANCE_UID: Tag = Tag(0x0008, 0x0018);
 
-/// Reads the identifier of a C-FIND-RQ. Without relational queries each level above needs its unique key.
+/// Reads the identifier of a C-FIND-RQ or C-GET-RQ.
 ///
 /// # Errors
-/// The [`Refusal`] to answer with: A900, or C000 for what cannot be read.
-pub(super) fn find_query(
-    sop_class: &Uid,
-    identifier: Result<DataSet, DataSetError>,
-    relational: bool,
-) -> Result<Query, Refusal> {
-    let query = query(sop_class, identifier)?;
-    if relational {
-        return Ok(query);
-    }
-    let levels = levels(query.model);
-    for level in levels.iter().take_while(|level| **level != query.level) {
-        let key = unique_key(*level);
-        if !is_single_value(&query.keys, key) {
-            return Err(mismatch("a level above lacks its unique key").offending(key));
-        }
-    }
-    Ok(query)
-}
-
-/// Reads the identifier of a C-GET-RQ or C-MOVE-RQ, of which only unique keys count (PS3.4 C.4.3.1.3.1). That of its
-/// level must be there, or it would mean the whole archive. Those above may be missing, since a UID needs none.
-///
-/// # Errors
-/// As [`find_query`].
-pub(super) fn retrieve_query(
-    sop_class: &Uid,
-    identifier: Result<DataSet, DataSetError>,
-) -> Result<Query, Refusal> {
-    let Query { model, level, keys: given } = query(sop_class, identifier)?;
-    let key = unique_key(level);
-    if !given.text(key).is_some_and(|value| !value.contains(['*', '?'])) {
-        return Err(mismatch("the unique key of the level is missing").offending(key));
-    }
-    let mut keys = DataSet::new();
-    for key in [PATIENT_ID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID] {
-        if given.text(key).is_some() {
-            keys.copy(key, &given);
-        }
-    }
-    Ok(Query { model, level, keys })
-}
-
-fn query(sop_class: &Uid, identifier: Result<DataSet, DataSetError>) -> Result<Query, Refusal> {
+/// The [`Refusal`] to answer with: A900 when the level does not fit, C000 for what cannot be read.
+pub(super) fn query(sop_class: &Uid, identifier: Result<DataSet, DataSetError>) -> Result<Query, Refusal> {
     let mut keys = identifier.map_err(|error| {
         // What the error says may quote the identifier: for debugging alone.
         tracing::debug!(%error, "identifier cannot be read");
@@ -106,19 +60,6 @@ fn levels(model: Model) -> &'static [Level] {
     }
 }
 
-fn unique_key(level: Level) -> Tag {
-    match level {
-        Level::Patient => PATIENT_ID,
-        Level::Study => STUDY_INSTANCE_UID,
-        Level::Series => SERIES_INSTANCE_UID,
-        Level::Image => SOP_INSTANCE_UID,
-    }
-}
-
-fn is_single_value(keys: &DataSet, key: Tag) -> bool {
-    keys.text(key).is_some_and(|value| !value.contains(['*', '?', '\\']))
-}
-
 fn mismatch(comment: &str) -> Refusal {
     Refusal::new(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment)
 }
@@ -127,50 +68,36 @@ fn mismatch(comment: &str) -> Refusal {
 mod tests {
     use super::*;
 
-    fn keys(pairs: &[(Tag, &str)]) -> Result<DataSet, DataSetError> {
-        let mut keys = DataSet::new();
-        for (tag, value) in pairs {
-            keys.set_text(*tag, value);
+    fn code(level: Option<&str>) -> u16 {
+        let mut identifier = DataSet::new();
+        if let Some(level) = level {
+            identifier.set_text(QUERY_RETRIEVE_LEVEL, level);
         }
-        Ok(keys)
-    }
-
-    fn code(outcome: Result<Query, Refusal>) -> u16 {
-        outcome.map_or_else(|refusal| refusal.status.code(), |_| 0)
+        query(&uids::STUDY_ROOT_FIND, Ok(identifier)).map_or_else(|refusal| refusal.status.code(), |_| 0)
     }
 
     #[test]
     fn a_level_that_is_missing_unknown_or_not_of_the_model_is_a900() {
-        let find = |level: &[(Tag, &str)]| code(find_query(&uids::STUDY_ROOT_FIND, keys(level), false));
-        assert_eq!(find(&[]), 0xA900);
-        assert_eq!(find(&[(QUERY_RETRIEVE_LEVEL, "WORLD")]), 0xA900);
-        assert_eq!(find(&[(QUERY_RETRIEVE_LEVEL, "PATIENT")]), 0xA900);
-        assert_eq!(find(&[(QUERY_RETRIEVE_LEVEL, "STUDY")]), 0);
+        assert_eq!(code(None), 0xA900);
+        assert_eq!(code(Some("WORLD")), 0xA900);
+        assert_eq!(code(Some("PATIENT")), 0xA900);
+        assert_eq!(code(Some("STUDY ")), 0);
     }
 
     #[test]
-    fn a_level_above_needs_its_unique_key_unless_relational() {
-        let series = || keys(&[(QUERY_RETRIEVE_LEVEL, "SERIES")]);
-        let refusal = find_query(&uids::STUDY_ROOT_FIND, series(), false).unwrap_err();
-        assert_eq!(refusal.status.code(), 0xA900);
-        assert_eq!(refusal.offending_elements, [STUDY_INSTANCE_UID]);
-        assert_eq!(code(find_query(&uids::STUDY_ROOT_FIND, series(), true)), 0);
-        let within = keys(&[(QUERY_RETRIEVE_LEVEL, "SERIES"), (STUDY_INSTANCE_UID, "1.2")]);
-        assert_eq!(code(find_query(&uids::STUDY_ROOT_FIND, within, false)), 0);
-    }
-
-    #[test]
-    fn a_retrieve_without_its_unique_key_is_never_the_whole_archive() {
-        let get = |pairs: &[(Tag, &str)]| code(retrieve_query(&uids::STUDY_ROOT_GET, keys(pairs)));
-        assert_eq!(get(&[(QUERY_RETRIEVE_LEVEL, "STUDY")]), 0xA900);
-        assert_eq!(get(&[(QUERY_RETRIEVE_LEVEL, "STUDY"), (STUDY_INSTANCE_UID, "*")]), 0xA900);
-        assert_eq!(get(&[(QUERY_RETRIEVE_LEVEL, "STUDY"), (STUDY_INSTANCE_UID, "1.2\\1.3")]), 0);
-        assert_eq!(get(&[(QUERY_RETRIEVE_LEVEL, "IMAGE"), (SOP_INSTANCE_UID, "1.2.3")]), 0);
+    fn level_and_character_set_are_no_keys() {
+        let mut identifier = DataSet::new();
+        identifier.set_text(QUERY_RETRIEVE_LEVEL, "PATIENT");
+        identifier.set_text(SPECIFIC_CHARACTER_SET, "ISO_IR 100");
+        identifier.set_text(Tag(0x0010, 0x0020), "4711");
+        let query = query(&uids::PATIENT_ROOT_GET, Ok(identifier)).unwrap();
+        assert_eq!((query.model, query.level), (Model::PatientRoot, Level::Patient));
+        assert_eq!(query.keys.tags().collect::<Vec<_>>(), [Tag(0x0010, 0x0020)]);
     }
 
     #[test]
     fn an_identifier_that_cannot_be_read_is_c000() {
         let broken = Err(DataSetError::Malformed("cut".to_owned()));
-        assert_eq!(code(find_query(&uids::STUDY_ROOT_FIND, broken, false)), 0xC000);
+        assert_eq!(query(&uids::STUDY_ROOT_FIND, broken).unwrap_err().status.code(), 0xC000);
     }
 }

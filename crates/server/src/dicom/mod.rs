@@ -14,6 +14,7 @@ use dicomet_net::accept::{Incoming, Requested};
 use dicomet_net::service::{Request, next_request};
 use dicomet_net::{Association, Error};
 use dicomet_proto::AeTitle;
+use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::pdu::{AssociateRj, AssociateRq, RejectReason, RejectResult};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::Instrument;
@@ -25,7 +26,7 @@ use support::ArchiveSupport;
 /// Whether there is room for an association.
 pub(crate) enum Admission {
     /// There is, as long as this is held.
-    Place(OwnedSemaphorePermit),
+    Place(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
     /// There is not, and the peer is to be told.
     Full(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
 }
@@ -98,7 +99,7 @@ async fn talk(
         let request = tokio::select! {
             biased;
             request = next_request(&mut association) => request?,
-            _ = stopped.wait_for(|stopped| *stopped) => {
+            () = asked_to_stop(&mut stopped) => {
                 association.abort().await;
                 return Ok(());
             }
@@ -108,6 +109,11 @@ async fn talk(
             None => return association.respond_release().await,
         }
     }
+}
+
+/// Waits until the server is to stop. What `wait_for` gives must not live across an await: it holds a lock.
+async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await.map(drop);
 }
 
 /// Accepts an association, or rejects it.
@@ -128,7 +134,7 @@ async fn admit(
         requested.reject(rejection).await;
         return Err(Error::Rejected(rejection));
     }
-    let support = ArchiveSupport::new(server, request);
+    let support = ArchiveSupport::new(&server.settings);
     let association = requested.accept(&support).await?;
     let negotiated = association.negotiated();
     tracing::debug!(
@@ -194,4 +200,18 @@ async fn answer(
         }
         Request::Move(context, request, _) => retrieve::refuse_move(association, &context, &request).await,
     }
+}
+
+/// The answer to a peer when the archive did not do as asked; what it does not say goes into the log.
+fn refusal(error: &dicomet_archive::Error) -> Refusal {
+    if !matches!(error, dicomet_archive::Error::Refused(_)) {
+        tracing::error!(%error, "the archive failed");
+    }
+    error.refusal()
+}
+
+/// The answer to a peer when a thread of ours has panicked.
+fn fault(error: &tokio::task::JoinError, status: Status) -> Refusal {
+    tracing::error!(%error, "an operation ended by a fault of ours");
+    Refusal::new(status, "the archive failed; see its log")
 }

@@ -1,10 +1,9 @@
 //! C-GET from the archive: PS3.4 C.4.3.3. The index says which instances, the blobs are read as they are sent.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::time::Instant;
 
-use dicomet_archive::{Archive, Blob};
+use dicomet_archive::{Archive, Blob, Relation};
 use dicomet_net::association::Source;
 use dicomet_net::service::c_get;
 use dicomet_net::service::sub_operations::{Instance, Instances, Operation};
@@ -67,27 +66,25 @@ async fn plan(
     context: &Context,
     identifier: Result<DataSet, DataSetError>,
 ) -> Result<Stored, Refusal> {
-    let query = identifier::retrieve_query(&context.abstract_syntax, identifier)?;
+    let query = identifier::query(&context.abstract_syntax, identifier)?;
     let archive = server.archive.clone();
-    let planned = tokio::task::spawn_blocking(move || archive.plan(&query)).await;
+    let planned = tokio::task::spawn_blocking(move || {
+        // Each UID of a retrieve names one thing: the levels above may be left out.
+        archive.plan_related(&query, Relation::Relational)
+    })
+    .await;
     match planned {
         Ok(Ok(instances)) => {
             Ok(Stored { archive: server.archive.clone(), instances: instances.into_iter(), current: None })
         }
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the index did not answer");
-            Err(Refusal::new(Status::UNABLE_TO_COUNT_MATCHES, error.refusal().comment()))
-        }
-        Err(error) => {
-            tracing::error!(%error, "planning failed by a fault of ours");
-            Err(Refusal::new(Status::UNABLE_TO_PROCESS, "the archive failed; see its log"))
-        }
+        Ok(Err(error)) => Err(super::refusal(&error)),
+        Err(error) => Err(super::fault(&error, Status::UNABLE_TO_COUNT_MATCHES)),
     }
 }
 
 /// The instances of a retrieve, from the archive.
 struct Stored {
-    archive: Arc<Archive>,
+    archive: Archive,
     instances: std::vec::IntoIter<dicomet_archive::Instance>,
     current: Option<dicomet_archive::Instance>,
 }

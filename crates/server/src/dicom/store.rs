@@ -57,9 +57,9 @@ async fn store(
         sop_class: request.affected_sop_class_uid.clone(),
         sop_instance: request.affected_sop_instance_uid.clone(),
         transfer_syntax: context.transfer_syntax.clone(),
-        source_ae_title: Some(negotiated.calling_ae_title.clone()),
+        calling_ae_title: Some(negotiated.calling_ae_title.clone()),
     };
-    let mut incoming = server.archive.receive(provenance).map_err(|error| refused(&error));
+    let mut incoming = server.archive.receive(provenance).map_err(|error| super::refusal(&error));
     let mut bytes = 0;
     // What is refused is passed over to its end all the same: a peer reads no response before it has sent all.
     while let Some(fragment) = association.receive_data().await? {
@@ -67,7 +67,7 @@ async fn store(
         if let Ok(open) = &mut incoming
             && let Err(error) = open.write(&fragment)
         {
-            incoming = Err(refused(&error));
+            incoming = Err(super::refusal(&error));
         }
     }
     let incoming = match incoming {
@@ -77,19 +77,7 @@ async fn store(
     let committed = tokio::task::spawn_blocking(move || incoming.commit()).await;
     Ok(match committed {
         Ok(Ok(_)) => Ok(bytes),
-        Ok(Err(error)) => Err(refused(&error)),
-        Err(error) => {
-            tracing::error!(%error, "storing failed by a fault of ours");
-            Err(Refusal::new(Status::PROCESSING_FAILURE, "the archive failed; see its log"))
-        }
+        Ok(Err(error)) => Err(super::refusal(&error)),
+        Err(error) => Err(super::fault(&error, Status::PROCESSING_FAILURE)),
     })
-}
-
-/// The answer to the peer; what it does not say goes into the log.
-fn refused(error: &dicomet_archive::Error) -> Refusal {
-    let refusal = error.refusal();
-    if !matches!(error, dicomet_archive::Error::Refused(_)) {
-        tracing::error!(%error, "the archive did not store");
-    }
-    refusal
 }

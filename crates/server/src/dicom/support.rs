@@ -1,18 +1,15 @@
 //! What the archive accepts in negotiation: PS3.8 9.3, PS3.7 D.3.3.
 //!
-//! Query/retrieve in a transfer syntax that we can read, plain ones first; storage in whatever is proposed, for an
-//! instance is kept byte for byte. A requestor that takes the storage SCP role will be sent instances: of several
-//! transfer syntaxes in one context, the one that most of its class are stored in fits best.
+//! Query/retrieve in a transfer syntax that we can read, plain ones first; storage in whatever the requestor puts
+//! first, for an instance is kept byte for byte.
 
 use bytes::Bytes;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Negotiated, Support};
 use dicomet_proto::dataset::dictionary::{storage_sop_classes, uids};
-use dicomet_proto::pdu::{
-    AssociateRq, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection,
-};
+use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
 
-use crate::Server;
+use crate::Settings;
 use crate::settings::SopClasses;
 
 /// Patient/Study Only (retired), FIND and GET.
@@ -27,7 +24,7 @@ const STORAGE_ARC: &str = "1.2.840.10008.5.1.4.1.1.";
 
 /// Transfer syntaxes of identifiers, the best first. Deflated and big endian are taken only when nothing else is
 /// offered: some requestors offer them and cannot read them well.
-const IDENTIFIER_SYNTAXES: [Uid; 4] = [
+static IDENTIFIER_SYNTAXES: [Uid; 4] = [
     uids::EXPLICIT_VR_LITTLE_ENDIAN,
     uids::IMPLICIT_VR_LITTLE_ENDIAN,
     uids::EXPLICIT_VR_BIG_ENDIAN,
@@ -50,12 +47,8 @@ enum Service {
 }
 
 impl ArchiveSupport {
-    pub(super) fn new(server: &Server, request: &AssociateRq) -> ArchiveSupport {
-        let _ = request;
-        ArchiveSupport {
-            sop_classes: server.settings.sop_classes,
-            max_window: server.settings.max_window.max(1),
-        }
+    pub(super) fn new(settings: &Settings) -> ArchiveSupport {
+        ArchiveSupport { sop_classes: settings.sop_classes, max_window: settings.max_window.max(1) }
     }
 
     fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
@@ -124,4 +117,91 @@ pub(super) fn is_relational(negotiated: &Negotiated, sop_class: &Uid) -> bool {
         .extended_negotiations
         .iter()
         .any(|granted| granted.sop_class_uid == *sop_class && granted.information.first() == Some(&1))
+}
+
+#[cfg(test)]
+mod tests {
+    use dicomet_proto::AeTitle;
+
+    use super::*;
+
+    fn support() -> ArchiveSupport {
+        ArchiveSupport::new(&Settings::new(AeTitle::new("TEST").unwrap()))
+    }
+
+    fn uid(text: &str) -> Uid {
+        Uid::new(text).unwrap()
+    }
+
+    #[test]
+    fn query_retrieve_never_takes_a_private_syntax_and_deflated_only_alone() {
+        let implicit = uids::IMPLICIT_VR_LITTLE_ENDIAN;
+        let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+        let deflated = uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
+        let private = uid("1.3.6.1.4.1.5962.300.2");
+        let chosen = |proposed: &[&Uid]| {
+            let proposed: Vec<Uid> = proposed.iter().map(|uid| (*uid).clone()).collect();
+            support().transfer_syntax(&uids::STUDY_ROOT_GET, &proposed)
+        };
+        assert_eq!(chosen(&[&private, &deflated, &implicit, &explicit]), Ok(explicit));
+        assert_eq!(chosen(&[&deflated, &implicit]), Ok(implicit));
+        assert_eq!(chosen(&[&deflated]), Ok(deflated));
+        assert_eq!(chosen(&[&private]), Err(ContextResultReason::TransferSyntaxesNotSupported));
+    }
+
+    #[test]
+    fn storage_is_taken_in_what_the_requestor_puts_first() {
+        let proposed = [uid("1.2.840.10008.1.2.4.90"), uids::EXPLICIT_VR_LITTLE_ENDIAN];
+        for class in [uids::CT_IMAGE_STORAGE, uid("1.3.12.2.1107.5.9.1"), uid("1.2.840.10008.5.1.4.1.1.9999")]
+        {
+            assert_eq!(support().transfer_syntax(&class, &proposed), Ok(proposed[0].clone()));
+        }
+    }
+
+    #[test]
+    fn services_that_are_not_offered_are_refused_and_private_classes_by_setting() {
+        let proposed = [uids::EXPLICIT_VR_LITTLE_ENDIAN];
+        let refused = Err(ContextResultReason::AbstractSyntaxNotSupported);
+        // Storage Commitment, MPPS, Study Root MOVE, Print.
+        for class in [
+            "1.2.840.10008.1.20.1",
+            "1.2.840.10008.3.1.2.3.3",
+            "1.2.840.10008.5.1.4.1.2.2.2",
+            "1.2.840.10008.5.1.1.9",
+        ] {
+            assert_eq!(support().transfer_syntax(&uid(class), &proposed), refused, "{class}");
+        }
+        let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
+        settings.sop_classes = SopClasses::Standard;
+        let strict = ArchiveSupport::new(&settings);
+        assert_eq!(strict.transfer_syntax(&uid("1.3.12.2.1107.5.9.1"), &proposed), refused);
+    }
+
+    #[test]
+    fn the_scp_role_is_granted_for_storage_alone() {
+        let roles =
+            |class: Uid| support().roles(&RoleSelection { sop_class_uid: class, scu: true, scp: true });
+        assert!(roles(uids::CT_IMAGE_STORAGE).scp);
+        assert!(roles(uids::CT_IMAGE_STORAGE).scu);
+        assert!(!roles(uids::STUDY_ROOT_GET).scp);
+    }
+
+    #[test]
+    fn an_unlimited_window_becomes_ours() {
+        let window = |invoked, performed| {
+            support().async_operations_window(AsyncOperationsWindow { invoked, performed })
+        };
+        assert_eq!(window(0, 65_535), AsyncOperationsWindow { invoked: 64, performed: 64 });
+        assert_eq!(window(1, 16), AsyncOperationsWindow { invoked: 1, performed: 16 });
+    }
+
+    #[test]
+    fn relational_is_granted_and_nothing_else() {
+        let asked = ExtendedNegotiation {
+            sop_class_uid: uids::STUDY_ROOT_FIND,
+            information: Bytes::from_static(&[1, 1, 1]),
+        };
+        let granted = support().extended_negotiation(&asked).unwrap();
+        assert_eq!(granted.information.as_ref(), [1, 0, 0]);
+    }
 }

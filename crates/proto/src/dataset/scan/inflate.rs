@@ -17,18 +17,21 @@ const MAX_INFLATED: u64 = 16 * 1024 * 1024 * 1024;
 /// Bytes that are inflated at a time.
 const PIECE: usize = 32 * 1024;
 
+/// Check sum and length, in bytes.
+const GZIP_TRAILER: usize = 8;
+
 /// The state of inflating.
 #[derive(Debug)]
 pub(super) struct Inflate {
     decompress: Decompress,
     ended: bool,
-    /// Bytes after the end: one NUL pads the data set to an even length.
-    trailing: u64,
+    /// Bytes after the end, as far as there may be any.
+    trailing: Vec<u8>,
 }
 
 impl Default for Inflate {
     fn default() -> Inflate {
-        Inflate { decompress: Decompress::new(false), ended: false, trailing: 0 }
+        Inflate { decompress: Decompress::new(false), ended: false, trailing: Vec::new() }
     }
 }
 
@@ -61,10 +64,10 @@ impl Inflate {
             }
         }
         if self.ended {
-            self.trailing += bytes.len() as u64;
-            if self.trailing > 1 || bytes.first().is_some_and(|&pad| pad != 0) {
+            if self.trailing.len() + bytes.len() > GZIP_TRAILER + 1 {
                 return Err(ScanError::Deflate("bytes after its end"));
             }
+            self.trailing.extend_from_slice(bytes);
         }
         Ok(())
     }

@@ -136,8 +136,16 @@ struct Frame {
 #[derive(Debug)]
 enum State {
     Header,
-    Skip { remaining: u64 },
-    Value { element: Element, held: Vec<u8>, remaining: usize },
+    Skip {
+        remaining: u64,
+    },
+    Value {
+        element: Element,
+        held: Vec<u8>,
+        remaining: usize,
+    },
+    /// Zeros after the last element: no element has them for a header, so nothing hides there.
+    Zeros,
     Stopped,
 }
 
@@ -159,6 +167,7 @@ pub(crate) struct Scanner {
     end: Option<u64>,
     elements: u64,
     odd_lengths: u64,
+    trailing_zeros: u64,
 }
 
 /// A header as it stands.
@@ -189,6 +198,7 @@ impl Scanner {
             end: None,
             elements: 0,
             odd_lengths: 0,
+            trailing_zeros: 0,
         })
     }
 
@@ -206,6 +216,11 @@ impl Scanner {
     /// Values of odd length so far: against PS3.5 7.1, tolerated.
     pub(crate) fn odd_lengths(&self) -> u64 {
         self.odd_lengths
+    }
+
+    /// Zeros after the last element so far: seen in files that were copied by blocks, tolerated.
+    pub(crate) fn trailing_zeros(&self) -> u64 {
+        self.trailing_zeros
     }
 
     /// Whether the sink wanted to stop.
@@ -257,9 +272,9 @@ impl Scanner {
         }
         self.close_ended(sink);
         match self.state {
-            State::Stopped => Ok(()),
+            State::Stopped | State::Zeros => Ok(()),
             State::Skip { .. } | State::Value { .. } => Err(ScanError::Truncated("within a value")),
-            State::Header if self.partial_length > 0 => {
+            State::Header if self.partial[..self.partial_length].iter().any(|&byte| byte != 0) => {
                 Err(ScanError::Truncated("within the header of an element"))
             }
             State::Header if !self.frames.is_empty() => {
@@ -274,6 +289,14 @@ impl Scanner {
             bytes = match &mut self.state {
                 State::Stopped => return Ok(()),
                 State::Header => self.header(bytes, sink)?,
+                State::Zeros => {
+                    if bytes.iter().any(|&byte| byte != 0) {
+                        return Err(self.broken(Tag(0, 0), "bytes after the last element"));
+                    }
+                    self.position += bytes.len() as u64;
+                    self.trailing_zeros += bytes.len() as u64;
+                    &[]
+                }
                 State::Skip { remaining } => {
                     let here = usize::try_from(*remaining).map_or(bytes.len(), |most| most.min(bytes.len()));
                     *remaining -= here as u64;
@@ -345,6 +368,7 @@ impl Scanner {
             // A VR of a later edition: PS3.5 7.1.2 gives it a length of 32 bits.
             None if b4.is_ascii_uppercase() && b5.is_ascii_uppercase() => (VR::UN, true),
             // Seen in the field where a converter knew no VR; DCMTK writes `??`, both with 16 bits.
+            None if tag == Tag(0, 0) && [*b4, *b5, *b6, *b7] == [0; 4] => (VR::UN, false),
             None if matches!([b4, b5], [b'?', b'?'] | [b'-', b'-'] | [b' ', b' ']) => (VR::UN, false),
             None => return Err(self.broken(tag, "no value representation where one must be")),
         };
@@ -394,6 +418,11 @@ impl Scanner {
     ) -> Result<&'a [u8], ScanError> {
         if header.tag == ITEM_DELIMITER && self.ends_by_delimiter() {
             self.close_by_delimiter(header, sink)?;
+            return Ok(bytes);
+        }
+        if header.tag == Tag(0, 0) && header.length == 0 && self.frames.is_empty() {
+            self.trailing_zeros += header.size as u64;
+            self.state = State::Zeros;
             return Ok(bytes);
         }
         self.check_tag(header)?;

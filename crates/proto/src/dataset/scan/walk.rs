@@ -21,6 +21,8 @@ pub struct Header {
     pub length: u64,
     /// Values of odd length, against PS3.5 7.1: worth a line in a log, no reason to refuse.
     pub odd_lengths: u64,
+    /// Zeros after the last element: the same.
+    pub trailing_zeros: u64,
 }
 
 /// A walk over a data set that comes in pieces. It holds the header and nothing else.
@@ -57,6 +59,7 @@ impl Walk {
             data_set: self.builder.finish(),
             length: self.scanner.position(),
             odd_lengths: self.scanner.odd_lengths(),
+            trailing_zeros: self.scanner.trailing_zeros(),
         })
     }
 }

@@ -1,0 +1,153 @@
+//! Blobs: one instance a file, written once under a name that is a number, renamed into place.
+//!
+//! ```text
+//! incoming/17.tmp                          being received; discarded when the archive is opened
+//! blobs/000000/012/0000000048d1.dcm        blob 48d1H: 1024 files a folder, 1024 folders a folder
+//! ```
+//!
+//! The numbers rise in the order of arrival. So instances that came together lie together, and one sync of a
+//! folder serves all that are committed together. No name has anything of a peer in it.
+
+pub(crate) mod read;
+pub(crate) mod write;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The number of a blob; never used for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct BlobNumber(pub(crate) u64);
+
+const BITS_A_FOLDER: u32 = 10;
+
+impl BlobNumber {
+    /// The folder, relative to `blobs/`.
+    fn folder(self) -> PathBuf {
+        let folder = self.0 >> BITS_A_FOLDER;
+        PathBuf::from(format!("{:06x}", folder >> BITS_A_FOLDER)).join(format!("{:03x}", folder & 0x3FF))
+    }
+
+    fn file_name(self) -> String {
+        format!("{:012x}.dcm", self.0)
+    }
+}
+
+/// The folder `blobs/`.
+#[derive(Debug, Clone)]
+pub(crate) struct Blobs {
+    root: PathBuf,
+}
+
+impl Blobs {
+    pub(crate) fn new(root: PathBuf) -> Blobs {
+        Blobs { root }
+    }
+
+    pub(crate) fn path(&self, blob: BlobNumber) -> PathBuf {
+        self.root.join(blob.folder()).join(blob.file_name())
+    }
+
+    /// Renames a file, already synced, to its place; answers the folder that is to be synced.
+    pub(crate) fn take_in(&self, file: &Path, blob: BlobNumber) -> io::Result<PathBuf> {
+        let folder = self.root.join(blob.folder());
+        let target = folder.join(blob.file_name());
+        match rename_new(file, &target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.is_dir() => {
+                self.make_folder(&folder)?;
+                rename_new(file, &target)?;
+            }
+            other => other?,
+        }
+        Ok(folder)
+    }
+
+    /// Makes a folder and syncs what holds it, so that it cannot vanish from above what is synced in it.
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        if let Some(parent) = folder.parent() {
+            sync_folder(parent)?;
+        }
+        sync_folder(&self.root)
+    }
+
+    /// Removes a blob; that it is gone already is no error.
+    pub(crate) fn remove(&self, blob: BlobNumber) -> io::Result<()> {
+        match fs::remove_file(self.path(blob)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The highest number on disk, of files that no row names too: a number is never used again.
+    pub(crate) fn highest(&self) -> io::Result<Option<BlobNumber>> {
+        let Some(upper) = highest_name(&self.root, 6)? else { return Ok(None) };
+        let upper_folder = self.root.join(format!("{upper:06x}"));
+        let lower = highest_name(&upper_folder, 3)?.unwrap_or(0);
+        let folder = upper_folder.join(format!("{lower:03x}"));
+        let first = (upper << BITS_A_FOLDER | lower) << BITS_A_FOLDER;
+        let in_folder = if folder.is_dir() { highest_name(&folder, 12)? } else { None };
+        Ok(Some(BlobNumber(in_folder.unwrap_or(first))))
+    }
+}
+
+/// The highest of the names that begin with this many hexadecimal digits, as a number.
+fn highest_name(folder: &Path, digits: usize) -> io::Result<Option<u64>> {
+    let mut highest = None;
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number = name
+            .to_str()
+            .and_then(|name| name.get(..digits))
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        highest = highest.max(number);
+    }
+    Ok(highest)
+}
+
+/// Renames without ever replacing a file.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // File systems without the flag (NFS): numbers are used once, so this loses little.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !to.exists() => fs::rename(from, to),
+        other => other.map_err(io::Error::from),
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_on_after_the_highest_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(folder.path().join("blobs"));
+        fs::create_dir(folder.path().join("blobs")).unwrap();
+        assert_eq!(blobs.highest().unwrap(), None);
+        for number in [0, 1023, 1024, (5 << 20) + 7] {
+            let file = folder.path().join("x.tmp");
+            fs::write(&file, b"x").unwrap();
+            blobs.take_in(&file, BlobNumber(number)).unwrap();
+            assert_eq!(blobs.highest().unwrap(), Some(BlobNumber(number)));
+            assert!(blobs.path(BlobNumber(number)).is_file());
+        }
+    }
+
+    #[test]
+    fn a_blob_never_takes_the_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(folder.path().join("blobs"));
+        let file = folder.path().join("x.tmp");
+        fs::write(&file, b"first").unwrap();
+        blobs.take_in(&file, BlobNumber(1)).unwrap();
+        fs::write(&file, b"second").unwrap();
+        assert!(blobs.take_in(&file, BlobNumber(1)).is_err());
+        assert_eq!(fs::read(blobs.path(BlobNumber(1))).unwrap(), b"first");
+    }
+}

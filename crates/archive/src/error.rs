@@ -1,0 +1,140 @@
+//! Why an archive did not do as asked, and the DIMSE status that says so.
+//!
+//! Three kinds that never mix: a refusal (the instance or query is at fault, and the peer is told), no room
+//! (heals when there is space again), and a fault of ours. None of the texts has a value of a data set in it.
+
+use std::io;
+use std::path::PathBuf;
+
+use dicomet_proto::message::{Refusal, Status};
+
+/// The Cxxx statuses of C-STORE that are ours to define (PS3.4 B.2.3): one code a cause.
+pub mod status {
+    use dicomet_proto::message::Status;
+
+    /// The data set cannot be parsed.
+    pub const MALFORMED: Status = Status::UNABLE_TO_PROCESS;
+    /// The SOP Instance UID is stored with other bytes, which stay.
+    pub const DUPLICATE_WITH_OTHER_BYTES: Status = Status::new(0xC001);
+    /// Data sets in this transfer syntax cannot be read.
+    pub const TRANSFER_SYNTAX: Status = Status::new(0xC002);
+    /// It is nested too deep or has too many elements.
+    pub const LIMIT: Status = Status::new(0xC004);
+    /// A deflated data set cannot be inflated.
+    pub const DEFLATED: Status = Status::new(0xC005);
+    /// The file is none of DICOM.
+    pub const NOT_DICOM: Status = Status::new(0xC003);
+}
+
+/// Why an archive did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The instance or query is refused; the answer says why.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// No space, no quota, no inodes, no file handles, or read-only.
+    #[error("no room in the archive ({doing}): {source}")]
+    NoRoom {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Reading or writing failed.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The index failed.
+    #[error("index: {0}")]
+    Index(String),
+    /// A folder with files in it, and none of them the marker of an archive.
+    #[error("{0} is not empty and not an archive (no file 'dicomet-archive' in it)")]
+    NotAnArchive(PathBuf),
+    /// Another process has the archive open.
+    #[error("{0} is in use by another process")]
+    InUse(PathBuf),
+    /// Written by a later version of this program.
+    #[error("the archive has schema {found}; this program knows schemas up to {known}")]
+    NewerSchema {
+        /// Of the archive.
+        found: i64,
+        /// The latest known here.
+        known: i64,
+    },
+    /// Syncing failed earlier, so that nothing more can be promised until the archive is opened anew.
+    #[error("the archive takes nothing more since the disk failed to sync")]
+    Degraded,
+    /// The instance is in the index and its file is not whole.
+    #[error("the file of an instance is damaged: {0}")]
+    Damaged(&'static str),
+    /// The archive is being closed.
+    #[error("the archive is closed")]
+    Closed,
+}
+
+impl Error {
+    /// An error of the system while something was being done.
+    pub(crate) fn io(doing: &'static str, source: io::Error) -> Error {
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::OutOfMemory => Error::NoRoom { doing, source },
+            _ if source.raw_os_error().is_some_and(is_exhaustion) => Error::NoRoom { doing, source },
+            _ => Error::Io { doing, source },
+        }
+    }
+
+    /// A refusal of a data set or query.
+    pub(crate) fn refused(status: Status, comment: &str) -> Error {
+        Error::Refused(Refusal::new(status, comment))
+    }
+
+    /// The answer to a peer: PS3.4 B.2.3, C.4.1.1.4. The log has the details.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Error::Refused(refusal) => refusal.clone(),
+            Error::NoRoom { .. } => Refusal::new(Status::OUT_OF_RESOURCES, "no room in the archive"),
+            Error::Degraded => Refusal::new(Status::OUT_OF_RESOURCES, "the archive's disk has failed"),
+            Error::Closed => Refusal::new(Status::OUT_OF_RESOURCES, "the archive is closing"),
+            Error::Damaged(_) => Refusal::new(Status::PROCESSING_FAILURE, "the stored instance is damaged"),
+            _ => Refusal::new(Status::PROCESSING_FAILURE, "the archive failed; see its log"),
+        }
+    }
+}
+
+fn is_exhaustion(code: i32) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::MLINK].iter().any(|errno| errno.raw_os_error() == code)
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Error {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(code @ (ErrorCode::DiskFull | ErrorCode::OutOfMemory | ErrorCode::ReadOnly)) => {
+                Error::NoRoom {
+                    doing: "writing the index",
+                    source: match code {
+                        ErrorCode::ReadOnly => io::ErrorKind::ReadOnlyFilesystem.into(),
+                        ErrorCode::OutOfMemory => io::ErrorKind::OutOfMemory.into(),
+                        _ => io::ErrorKind::StorageFull.into(),
+                    },
+                }
+            }
+            // The message of SQLite names statements and columns, never bound values.
+            _ => Error::Index(error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(source: io::Error) -> Error {
+        Error::io("writing an instance", source)
+    }
+}

@@ -1,0 +1,15 @@
+//! What is known of the instances, in SQLite: the narrow interface behind which another database could stand.
+//!
+//! [`record`] is what is known of one instance; [`writer`] takes records and commits many at once, by the
+//! statements of [`write`]; [`read`] has connections for readers; [`condition`] turns a query into SQL.
+
+pub(crate) mod attributes;
+pub(crate) mod condition;
+pub(crate) mod criterion;
+pub(crate) mod header;
+pub(crate) mod normalise;
+pub(crate) mod read;
+pub(crate) mod record;
+pub(crate) mod schema;
+pub(crate) mod write;
+pub(crate) mod writer;

@@ -1,0 +1,65 @@
+//! The schema, brought up to date when an archive is opened: numbered files, forward only, each in one
+//! transaction with the number it leads to (`PRAGMA user_version`).
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::{Error, Settings};
+
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_index.sql")];
+
+/// The latest schema that this program knows.
+const LATEST: i64 = MIGRATIONS.len() as i64;
+
+/// Statements that a connection keeps prepared.
+const STATEMENT_CACHE: usize = 64;
+
+/// Opens the index for its one writer, creating it or bringing it up to date.
+pub(crate) fn open_for_writing(path: &Path, settings: &Settings) -> Result<Connection, Error> {
+    let mut connection = Connection::open(path)?;
+    // An archive answers success only for what survives a power cut: WAL alone would lose the last commits.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "cache_size", cache_size(settings.writer_cache_bytes))?;
+    // In pages of 4 KiB. A checkpoint writes each changed page once, so later is cheaper; 16 MiB are read back
+    // quickly after a crash.
+    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens the index for a reader.
+pub(crate) fn open_for_reading(path: &Path, settings: &Settings) -> Result<Connection, Error> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.pragma_update(None, "cache_size", cache_size(settings.reader_cache_bytes))?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    Ok(connection)
+}
+
+/// SQLite takes a negative number as KiB.
+fn cache_size(bytes: u32) -> i64 {
+    -i64::from(bytes / 1024)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > LATEST {
+        return Err(Error::NewerSchema { found, known: LATEST });
+    }
+    for version in found..LATEST {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // `found` is not negative in any database of ours; of another's, the first statement fails.
+        let migration = usize::try_from(version).ok().and_then(|index| MIGRATIONS.get(index));
+        transaction.execute_batch(migration.copied().unwrap_or("not a schema of ours"))?;
+        transaction.pragma_update(None, "user_version", version + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

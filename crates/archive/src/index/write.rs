@@ -1,0 +1,395 @@
+//! The statements that put an instance into the index and take it out again, within the writer's transaction.
+//!
+//! Each costs a few look-ups by key, however large the archive is. A study belongs to one patient by the
+//! Patient ID of its instances: the same Study Instance UID under two Patient IDs is two studies, both flagged,
+//! whatever the order of arrival. Values of a level are those of its first instance.
+
+use dicomet_proto::dataset::VR;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::attributes::names;
+use super::header::difference;
+use super::normalise::{component_groups, search_form};
+use super::record::Record;
+use crate::blob::BlobNumber;
+
+/// An instance of the same SOP Instance UID that is already there.
+#[derive(Debug)]
+pub(crate) struct Present {
+    pub(crate) id: i64,
+    pub(crate) same_bytes: bool,
+}
+
+/// What does not agree with what was there before; both sides are kept and flagged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conflicts {
+    /// The Study Instance UID is in use under another Patient ID.
+    pub study_of_another_patient: bool,
+    /// The study's instances have different patient names or birth dates.
+    pub patient_differs_within_study: bool,
+    /// The Series Instance UID is in use in another study.
+    pub series_of_another_study: bool,
+}
+
+impl Conflicts {
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self != Conflicts::default()
+    }
+}
+
+/// Bits of `study.conflict` and `series.conflict`.
+const UID_ELSEWHERE: i64 = 1;
+const PATIENT_DIFFERS: i64 = 2;
+
+/// Looks for an instance of the record's SOP Instance UID.
+pub(crate) fn present(index: &Connection, record: &Record) -> rusqlite::Result<Option<Present>> {
+    index
+        .prepare_cached(
+            "SELECT id, data_set_digest = ?2 AND transfer_syntax_uid = ?3 AND sop_class_uid = ?4
+             FROM instance
+             WHERE sop_instance_uid = ?1",
+        )?
+        .query_row(
+            params![
+                record.sop_instance.as_str(),
+                record.file.data_set_digest,
+                record.transfer_syntax.as_str(),
+                record.sop_class.as_str()
+            ],
+            |row| Ok(Present { id: row.get(0)?, same_bytes: row.get(1)? }),
+        )
+        .optional()
+}
+
+/// Adds an instance whose file lies in `blob`.
+pub(crate) fn insert(index: &Connection, record: &Record, blob: BlobNumber) -> rusqlite::Result<Conflicts> {
+    let mut conflicts = Conflicts::default();
+    let patient = patient(index, record)?;
+    let study = study(index, record, patient, &mut conflicts)?;
+    let series = series(index, record, study.id, &mut conflicts)?;
+    let instance = instance(index, record, series.id, blob)?;
+
+    let difference = difference(&series.common, &record.headers.instance);
+    if !difference.is_empty() {
+        index
+            .prepare_cached("INSERT INTO instance_header (instance, difference) VALUES (?1, ?2)")?
+            .execute(params![instance, difference])?;
+    }
+    index
+        .prepare_cached("UPDATE series SET instances = instances + 1 WHERE id = ?1")?
+        .execute([series.id])?;
+    index
+        .prepare_cached("UPDATE study SET instances = instances + 1, series = series + ?2 WHERE id = ?1")?
+        .execute(params![study.id, i64::from(series.is_new)])?;
+
+    let known = |list: &str, value: &str| value.is_empty() || list.split('\\').any(|known| known == value);
+    let new_modality = !known(&study.modalities, &record.modality);
+    let new_sop_class = !known(&study.sop_classes, record.sop_class.as_str());
+    if new_modality {
+        index
+            .prepare_cached("INSERT OR IGNORE INTO study_modality (study, modality) VALUES (?1, ?2)")?
+            .execute(params![study.id, record.modality])?;
+    }
+    if new_sop_class {
+        index
+            .prepare_cached("INSERT OR IGNORE INTO study_sop_class (study, sop_class) VALUES (?1, ?2)")?
+            .execute(params![study.id, record.sop_class.as_str()])?;
+    }
+    if new_modality || new_sop_class {
+        join_lists(index, study.id)?;
+    }
+    Ok(conflicts)
+}
+
+fn patient(index: &Connection, record: &Record) -> rusqlite::Result<i64> {
+    let lone_study = if record.patient_id.is_empty() { record.study.as_str() } else { "" };
+    let found = index
+        .prepare_cached(
+            "SELECT id FROM patient WHERE patient_id = ?1 AND issuer_of_patient_id = ?2 AND lone_study = ?3",
+        )?
+        .query_row(params![record.patient_id, record.issuer_of_patient_id, lone_study], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    index
+        .prepare_cached(
+            "INSERT INTO patient (patient_id, issuer_of_patient_id, lone_study, patient_name,
+                 patient_birth_date, patient_birth_date_search, patient_sex)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            record.patient_id,
+            record.issuer_of_patient_id,
+            lone_study,
+            record.patient_name,
+            record.patient_birth_date,
+            search_form(VR::DA, &record.patient_birth_date),
+            record.patient_sex,
+        ])?;
+    let id = index.last_insert_rowid();
+    index
+        .prepare_cached("INSERT INTO patient_header (patient, header) VALUES (?1, ?2)")?
+        .execute(params![id, record.headers.patient])?;
+    add_name(index, names::OF_PATIENT, id, &record.patient_name)?;
+    Ok(id)
+}
+
+struct Study {
+    id: i64,
+    modalities: String,
+    sop_classes: String,
+}
+
+fn study(
+    index: &Connection,
+    record: &Record,
+    patient: i64,
+    conflicts: &mut Conflicts,
+) -> rusqlite::Result<Study> {
+    let found = index
+        .prepare_cached(
+            "SELECT id, modalities, sop_classes, conflict, patient_name, patient_birth_date
+             FROM study
+             WHERE study_instance_uid = ?1 AND patient = ?2",
+        )?
+        .query_row(params![record.study.as_str(), patient], |row| {
+            let study = Study { id: row.get(0)?, modalities: row.get(1)?, sop_classes: row.get(2)? };
+            Ok((study, row.get::<_, i64>(3)?, row.get::<_, String>(4)?, row.get::<_, String>(5)?))
+        })
+        .optional()?;
+    if let Some((study, flags, name, birth_date)) = found {
+        let differs = component_groups(&name) != component_groups(&record.patient_name)
+            || search_form(VR::DA, &birth_date) != search_form(VR::DA, &record.patient_birth_date);
+        if differs && flags & PATIENT_DIFFERS == 0 {
+            index
+                .prepare_cached("UPDATE study SET conflict = conflict | ?2 WHERE id = ?1")?
+                .execute([study.id, PATIENT_DIFFERS])?;
+        }
+        conflicts.patient_differs_within_study = differs;
+        conflicts.study_of_another_patient = flags & UID_ELSEWHERE != 0;
+        return Ok(study);
+    }
+
+    conflicts.study_of_another_patient = index
+        .prepare_cached("UPDATE study SET conflict = conflict | ?2 WHERE study_instance_uid = ?1")?
+        .execute(params![record.study.as_str(), UID_ELSEWHERE])?
+        > 0;
+    index
+        .prepare_cached(
+            "INSERT INTO study (patient, study_instance_uid, conflict, patient_id, issuer_of_patient_id,
+                 patient_name, patient_birth_date, patient_birth_date_search, patient_sex, study_date,
+                 study_date_search, study_time, study_time_search, accession_number, study_id,
+                 study_description, referring_physician_name)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+        )?
+        .execute(params![
+            patient,
+            record.study.as_str(),
+            if conflicts.study_of_another_patient { UID_ELSEWHERE } else { 0 },
+            record.patient_id,
+            record.issuer_of_patient_id,
+            record.patient_name,
+            record.patient_birth_date,
+            search_form(VR::DA, &record.patient_birth_date),
+            record.patient_sex,
+            record.study_date,
+            search_form(VR::DA, &record.study_date),
+            record.study_time,
+            search_form(VR::TM, &record.study_time),
+            record.accession_number,
+            record.study_id,
+            record.study_description,
+            record.referring_physician_name,
+        ])?;
+    let id = index.last_insert_rowid();
+    index
+        .prepare_cached("INSERT INTO study_header (study, header) VALUES (?1, ?2)")?
+        .execute(params![id, record.headers.study])?;
+    add_name(index, names::OF_STUDY_PATIENT, id, &record.patient_name)?;
+    add_name(index, names::OF_REFERRING_PHYSICIAN, id, &record.referring_physician_name)?;
+    Ok(Study { id, modalities: String::new(), sop_classes: String::new() })
+}
+
+struct Series {
+    id: i64,
+    is_new: bool,
+    common: Vec<u8>,
+}
+
+fn series(
+    index: &Connection,
+    record: &Record,
+    study: i64,
+    conflicts: &mut Conflicts,
+) -> rusqlite::Result<Series> {
+    let found = index
+        .prepare_cached(
+            "SELECT series.id, series.conflict, series_header.common
+             FROM series JOIN series_header ON series_header.series = series.id
+             WHERE series.study = ?1 AND series.series_instance_uid = ?2",
+        )?
+        .query_row(params![study, record.series.as_str()], |row| {
+            Ok((Series { id: row.get(0)?, is_new: false, common: row.get(2)? }, row.get::<_, i64>(1)?))
+        })
+        .optional()?;
+    if let Some((series, flags)) = found {
+        conflicts.series_of_another_study = flags & UID_ELSEWHERE != 0;
+        return Ok(series);
+    }
+
+    conflicts.series_of_another_study = index
+        .prepare_cached("UPDATE series SET conflict = conflict | ?2 WHERE series_instance_uid = ?1")?
+        .execute(params![record.series.as_str(), UID_ELSEWHERE])?
+        > 0;
+    index
+        .prepare_cached(
+            "INSERT INTO series (study, series_instance_uid, conflict, modality, series_number,
+                 series_number_search, series_description, series_date, series_date_search, series_time,
+                 series_time_search, body_part_examined, protocol_name, station_name, institution_name)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        )?
+        .execute(params![
+            study,
+            record.series.as_str(),
+            if conflicts.series_of_another_study { UID_ELSEWHERE } else { 0 },
+            record.modality,
+            record.series_number,
+            search_form(VR::IS, &record.series_number),
+            record.series_description,
+            record.series_date,
+            search_form(VR::DA, &record.series_date),
+            record.series_time,
+            search_form(VR::TM, &record.series_time),
+            record.body_part_examined,
+            record.protocol_name,
+            record.station_name,
+            record.institution_name,
+        ])?;
+    let id = index.last_insert_rowid();
+    index
+        .prepare_cached("INSERT INTO series_header (series, header, common) VALUES (?1, ?2, ?3)")?
+        .execute(params![id, record.headers.series, record.headers.instance])?;
+    Ok(Series { id, is_new: true, common: record.headers.instance.clone() })
+}
+
+fn instance(index: &Connection, record: &Record, series: i64, blob: BlobNumber) -> rusqlite::Result<i64> {
+    index
+        .prepare_cached(
+            "INSERT INTO instance (series, sop_instance_uid, sop_class_uid, transfer_syntax_uid,
+                 instance_number, instance_number_search, blob, data_set_offset, data_set_length,
+                 data_set_digest, received_at, calling_ae_title)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            series,
+            record.sop_instance.as_str(),
+            record.sop_class.as_str(),
+            record.transfer_syntax.as_str(),
+            record.instance_number,
+            search_form(VR::IS, &record.instance_number),
+            blob.0 as i64,
+            record.file.data_set_offset as i64,
+            record.file.data_set_length as i64,
+            record.file.data_set_digest,
+            record.file.received_at,
+            record.file.calling_ae_title.as_ref().map_or("", |title| title.as_str()),
+        ])?;
+    Ok(index.last_insert_rowid())
+}
+
+/// Notes each component group of each value of a person name.
+fn add_name(index: &Connection, attribute: i64, owner: i64, name: &str) -> rusqlite::Result<()> {
+    let mut insert = index.prepare_cached(
+        "INSERT OR IGNORE INTO person_name (attribute, name, owner, component_group) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for value in name.split('\\') {
+        for (number, group) in (0_i64..).zip(component_groups(value)) {
+            if !group.is_empty() {
+                insert.execute(params![attribute, group, owner, number])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Joins the modalities and SOP classes of a study into its row, in the order of their text.
+fn join_lists(index: &Connection, study: i64) -> rusqlite::Result<()> {
+    index
+        .prepare_cached(
+            r"UPDATE study
+              SET modalities = COALESCE((SELECT GROUP_CONCAT(modality, '\')
+                      FROM (SELECT modality FROM study_modality WHERE study = ?1 ORDER BY modality)), ''),
+                  sop_classes = COALESCE((SELECT GROUP_CONCAT(sop_class, '\')
+                      FROM (SELECT sop_class FROM study_sop_class WHERE study = ?1 ORDER BY sop_class)), '')
+              WHERE id = ?1",
+        )?
+        .execute([study])?;
+    Ok(())
+}
+
+/// Takes an instance out, and what is empty without it; its blob is noted as doomed.
+pub(crate) fn remove(index: &Connection, instance: i64) -> rusqlite::Result<BlobNumber> {
+    let (blob, series, study, patient): (i64, i64, i64, i64) = index.query_row(
+        "SELECT instance.blob, series.id, study.id, study.patient
+         FROM instance
+             JOIN series ON series.id = instance.series
+             JOIN study ON study.id = series.study
+         WHERE instance.id = ?1",
+        [instance],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    )?;
+    index.execute("INSERT INTO doomed_blob (blob) VALUES (?1)", [blob])?;
+    index.execute("DELETE FROM instance_header WHERE instance = ?1", [instance])?;
+    index.execute("DELETE FROM instance WHERE id = ?1", [instance])?;
+    index.execute("UPDATE series SET instances = instances - 1 WHERE id = ?1", [series])?;
+    index.execute("UPDATE study SET instances = instances - 1 WHERE id = ?1", [study])?;
+    if index.query_row("SELECT instances FROM series WHERE id = ?1", [series], |row| row.get::<_, i64>(0))?
+        == 0
+    {
+        index.execute("DELETE FROM series_header WHERE series = ?1", [series])?;
+        index.execute("DELETE FROM series WHERE id = ?1", [series])?;
+        index.execute("UPDATE study SET series = series - 1 WHERE id = ?1", [study])?;
+    }
+    recount_lists(index, study)?;
+    if index.query_row("SELECT instances FROM study WHERE id = ?1", [study], |row| row.get::<_, i64>(0))? == 0
+    {
+        index.execute("DELETE FROM study_header WHERE study = ?1", [study])?;
+        index.execute(
+            "DELETE FROM person_name WHERE attribute IN (?2, ?3) AND owner = ?1",
+            [study, names::OF_STUDY_PATIENT, names::OF_REFERRING_PHYSICIAN],
+        )?;
+        index.execute("DELETE FROM study WHERE id = ?1", [study])?;
+    }
+    let studies: i64 =
+        index.query_row("SELECT COUNT(*) FROM study WHERE patient = ?1", [patient], |row| row.get(0))?;
+    if studies == 0 {
+        index.execute("DELETE FROM patient_header WHERE patient = ?1", [patient])?;
+        index.execute(
+            "DELETE FROM person_name WHERE attribute = ?2 AND owner = ?1",
+            [patient, names::OF_PATIENT],
+        )?;
+        index.execute("DELETE FROM patient WHERE id = ?1", [patient])?;
+    }
+    Ok(BlobNumber(blob as u64))
+}
+
+/// Finds the modalities and SOP classes of a study anew from what is left in it.
+fn recount_lists(index: &Connection, study: i64) -> rusqlite::Result<()> {
+    index.execute("DELETE FROM study_modality WHERE study = ?1", [study])?;
+    index.execute("DELETE FROM study_sop_class WHERE study = ?1", [study])?;
+    index.execute(
+        "INSERT INTO study_modality (study, modality)
+         SELECT DISTINCT study, modality FROM series WHERE study = ?1 AND modality <> ''",
+        [study],
+    )?;
+    index.execute(
+        "INSERT INTO study_sop_class (study, sop_class)
+         SELECT DISTINCT series.study, instance.sop_class_uid
+         FROM series JOIN instance ON instance.series = series.id
+         WHERE series.study = ?1",
+        [study],
+    )?;
+    join_lists(index, study)
+}

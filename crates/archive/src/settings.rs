@@ -1,0 +1,38 @@
+//! What can be set about an archive, with the reason for each default.
+
+/// The settings of an [`Archive`](crate::Archive).
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What happens to an instance whose SOP Instance UID is there with other bytes.
+    pub duplicates: Duplicates,
+    /// Bytes of index pages that the writer keeps in memory. Enough for the inner pages of the indexes of a
+    /// million instances; small beside the 64 MiB that the whole process may take.
+    pub writer_cache_bytes: u32,
+    /// Bytes of index pages that each reader keeps in memory.
+    pub reader_cache_bytes: u32,
+    /// Instances that one index transaction takes at most. Waiting instances share one sync; beyond a few
+    /// hundred the sync no longer counts, and the first would wait for the last.
+    pub largest_commit: usize,
+}
+
+/// What happens to an instance whose SOP Instance UID is there with other bytes. The same bytes again are
+/// always a success, and nothing is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duplicates {
+    /// The first stays, the second is refused with a Cxxx status.
+    #[default]
+    Refuse,
+    /// The second takes the place of the first, which is kept until the second is durable.
+    Replace,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            duplicates: Duplicates::Refuse,
+            writer_cache_bytes: 16 << 20,
+            reader_cache_bytes: 4 << 20,
+            largest_commit: 256,
+        }
+    }
+}

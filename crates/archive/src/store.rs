@@ -1,0 +1,225 @@
+//! The archive, and how an instance gets into it: received in pieces, checked, made durable (PS3.4 Annex B).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dicomet_proto::association::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
+use dicomet_proto::dataset::FileMeta;
+use dicomet_proto::dataset::scan::{Header, ScanError, Walk};
+use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::message::{Refusal, Status};
+use dicomet_proto::uid::InvalidUid;
+use dicomet_proto::{AeTitle, Uid};
+
+use crate::blob::BlobNumber;
+use crate::blob::write::TemporaryBlob;
+use crate::error::status;
+use crate::folder::Folder;
+use crate::index::attributes::tags;
+use crate::index::read::Readers;
+use crate::index::record::{FileFacts, Identity, Record};
+use crate::index::schema::open_for_writing;
+use crate::index::writer::{Stored, Writer};
+use crate::{Error, Settings};
+
+/// An archive: stores, finds and gives back instances. A clone is another handle of the same archive.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all handles of an archive have in common. In this order it is taken down: the writer first, the lock
+/// of the folder last.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) writer: Writer,
+    pub(crate) readers: Readers,
+    pub(crate) folder: Folder,
+    next_incoming: AtomicU64,
+}
+
+/// Where an instance comes from and what is said of it before its first byte: the parameters of C-STORE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// Affected SOP Class UID.
+    pub sop_class: Uid,
+    /// Affected SOP Instance UID.
+    pub sop_instance: Uid,
+    /// The transfer syntax of the data set.
+    pub transfer_syntax: Uid,
+    /// The AE title that sent it, if it came over an association.
+    pub calling_ae_title: Option<AeTitle>,
+}
+
+impl Archive {
+    /// Opens the archive in a folder, creating it when the folder is empty or absent.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArchive`], [`Error::InUse`], [`Error::NewerSchema`], or a fault of the system.
+    pub fn open(folder: &Path, settings: Settings) -> Result<Archive, Error> {
+        let folder = Folder::open(folder)?;
+        let index = open_for_writing(&folder.index, &settings)?;
+        let next_blob = next_blob(&folder, &index)?;
+        let readers = Readers::new(folder.index.clone(), &settings);
+        let writer = Writer::start(index, folder.blobs.clone(), next_blob, &settings)?;
+        Ok(Archive { shared: Arc::new(Shared { writer, readers, folder, next_incoming: AtomicU64::new(0) }) })
+    }
+
+    /// Begins to receive an instance.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`], [`Error::Degraded`], or a fault of the system.
+    pub fn receive(&self, provenance: Provenance) -> Result<Incoming, Error> {
+        if self.shared.writer.is_degraded() {
+            return Err(Error::Degraded);
+        }
+        let walk = Walk::new(&provenance.transfer_syntax).map_err(|error| unreadable(&error))?;
+        let number = self.shared.next_incoming.fetch_add(1, Ordering::Relaxed);
+        let path = self.shared.folder.incoming.join(format!("{number}.tmp"));
+        let file = TemporaryBlob::create(path, &file_meta(&provenance).to_bytes())
+            .map_err(|error| Error::io("creating a file", error))?;
+        Ok(Incoming { shared: Arc::clone(&self.shared), provenance, file, walk: Ok(walk) })
+    }
+}
+
+/// Our own file meta information; nothing of a file's preamble or a peer's claims is kept.
+fn file_meta(provenance: &Provenance) -> FileMeta {
+    FileMeta {
+        implementation_class_uid: Some(IMPLEMENTATION_CLASS_UID),
+        implementation_version_name: Some(IMPLEMENTATION_VERSION_NAME.to_owned()),
+        source_ae_title: provenance.calling_ae_title.clone(),
+        ..FileMeta::new(
+            provenance.sop_class.clone(),
+            provenance.sop_instance.clone(),
+            provenance.transfer_syntax.clone(),
+        )
+    }
+}
+
+/// The number after all that were ever used. Numbers rise with the rows, so the last row has the highest.
+fn next_blob(folder: &Folder, index: &rusqlite::Connection) -> Result<BlobNumber, Error> {
+    let on_disk = folder.blobs.highest().map_err(|error| Error::io("looking through the blobs", error))?;
+    let in_index: Option<i64> = index.query_row(
+        "SELECT MAX(blob) FROM (SELECT blob FROM instance ORDER BY id DESC LIMIT 1)",
+        [],
+        |row| row.get(0),
+    )?;
+    let highest = on_disk.map(|blob| blob.0).max(in_index.map(|blob| blob as u64));
+    Ok(BlobNumber(highest.map_or(0, |highest| highest + 1)))
+}
+
+/// An instance while it is being received. Dropped, it leaves nothing behind.
+///
+/// Holds the header of the data set and at most 64 KiB of it besides, however long it is.
+#[derive(Debug)]
+pub struct Incoming {
+    shared: Arc<Shared>,
+    provenance: Provenance,
+    file: TemporaryBlob,
+    /// The walk over the data set, or what it stumbled over.
+    walk: Result<Walk, Refusal>,
+}
+
+impl Incoming {
+    /// Takes the next bytes of the data set. A data set that turns out to be malformed is still taken to its
+    /// end, and refused then.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`] or a fault of the system.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let Ok(walk) = &mut self.walk else { return Ok(()) };
+        if let Err(error) = walk.push(bytes) {
+            self.walk = Err(malformed(&error));
+            return Ok(());
+        }
+        self.file.write(bytes).map_err(|error| Error::io("writing an instance", error))
+    }
+
+    /// Checks what was received and makes it durable; on success it survives any crash. Blocks until then.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the status of C-STORE (PS3.4 B.2.3) when the instance is at fault;
+    /// [`Error::refusal`] has the answer in every case.
+    pub fn commit(self) -> Result<Stored, Error> {
+        let Incoming { shared, provenance, mut file, walk } = self;
+        let header =
+            walk.map_err(Error::Refused)?.finish().map_err(|error| Error::Refused(malformed(&error)))?;
+        let identity = identify(&provenance, &header).map_err(Error::Refused)?;
+        let facts = FileFacts {
+            data_set_offset: file.data_set_offset(),
+            data_set_length: file.data_set_length(),
+            data_set_digest: file.data_set_digest(),
+            received_at: seconds_since_1970(),
+            calling_ae_title: provenance.calling_ae_title,
+        };
+        let record = Record::new(identity, &header.data_set, facts);
+        file.sync().map_err(|error| {
+            let error = Error::io("syncing an instance", error);
+            // A sync that succeeds after one that failed says nothing about the bytes of the first.
+            if !matches!(error, Error::NoRoom { .. }) {
+                shared.writer.degrade();
+            }
+            error
+        })?;
+        shared.writer.store(record, file)
+    }
+}
+
+fn seconds_since_1970() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Holds the data set against the command: PS3.4 B.2.3 and PS3.7 9.1.1.1.
+fn identify(provenance: &Provenance, header: &Header) -> Result<Identity, Refusal> {
+    let data_set = &header.data_set;
+    if required_uid(data_set, tags::SOP_CLASS_UID)? != provenance.sop_class {
+        return Err(mismatch("SOP class of data set and command differ", tags::SOP_CLASS_UID));
+    }
+    if required_uid(data_set, tags::SOP_INSTANCE_UID)? != provenance.sop_instance {
+        return Err(mismatch("SOP instance of data set and command differ", tags::SOP_INSTANCE_UID));
+    }
+    Ok(Identity {
+        study: required_uid(data_set, tags::STUDY_INSTANCE_UID)?,
+        series: required_uid(data_set, tags::SERIES_INSTANCE_UID)?,
+        sop_class: provenance.sop_class.clone(),
+        sop_instance: provenance.sop_instance.clone(),
+        transfer_syntax: provenance.transfer_syntax.clone(),
+    })
+}
+
+fn required_uid(data_set: &DataSet, tag: Tag) -> Result<Uid, Refusal> {
+    let Some(text) = data_set.text(tag) else {
+        return Err(mismatch("a required UID is missing or empty", tag));
+    };
+    Uid::from_bytes(text.as_bytes()).map_err(|rule| match rule {
+        InvalidUid::Empty => mismatch("a required UID is missing or empty", tag),
+        _ => mismatch("a required UID breaks the rules of UIDs", tag),
+    })
+}
+
+fn mismatch(comment: &str, tag: Tag) -> Refusal {
+    Refusal::new(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment).offending(tag)
+}
+
+/// The refusal of a data set that cannot be walked over. The errors name tags, offsets and rules, no values.
+fn malformed(error: &ScanError) -> Refusal {
+    match error {
+        ScanError::TransferSyntax(_) => {
+            Refusal::new(status::TRANSFER_SYNTAX, "data sets of this transfer syntax are unknown")
+        }
+        ScanError::Limit(_) => Refusal::new(status::LIMIT, &error.to_string()),
+        ScanError::Deflate(_) => Refusal::new(status::DEFLATED, &error.to_string()),
+        ScanError::Structure { tag, .. } => {
+            Refusal::new(status::MALFORMED, &error.to_string()).offending(*tag)
+        }
+        _ => Refusal::new(status::MALFORMED, &error.to_string()),
+    }
+}
+
+fn unreadable(error: &ScanError) -> Error {
+    Error::Refused(malformed(error))
+}

@@ -1,0 +1,9 @@
+//! The archive from outside: what it is given, what it answers, and what is on disk afterwards.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod find;
+mod import;
+mod plan;
+mod samples;
+mod store;

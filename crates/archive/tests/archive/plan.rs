@@ -1,0 +1,97 @@
+//! Retrieve identifiers: which instances they stand for, and how those are read.
+
+use std::fs;
+use std::io::Read;
+
+use dicomet_archive::{Archive, Error, Relation};
+use dicomet_proto::dataset::Tag;
+use dicomet_proto::query::{Level, Model, Query};
+
+use crate::samples::*;
+
+fn filled() -> (tempfile::TempDir, Archive) {
+    let (folder, archive) = archive();
+    for (patient, study) in [("P1", 1), ("P1", 2), ("P2", 3)] {
+        for series in 1..=2 {
+            for number in 1..=2 {
+                let study = format!("2.999.{study}");
+                let instance = slice(&format!("{study}.{series}.{number}"))
+                    .with(tags::PATIENT_ID, patient)
+                    .in_series(&study, &format!("{study}.{series}"));
+                store(&archive, &instance).unwrap();
+            }
+        }
+    }
+    (folder, archive)
+}
+
+fn planned(archive: &Archive, query: &Query) -> Vec<String> {
+    let instances = archive.plan(query).unwrap();
+    instances.iter().map(|instance| instance.sop_instance.to_string()).collect()
+}
+
+#[test]
+fn each_level_stands_for_its_instances() {
+    let (_folder, archive) = filled();
+    let of_patient = query_in(Model::PatientRoot, Level::Patient, &[(tags::PATIENT_ID, "P1")]);
+    assert_eq!(planned(&archive, &of_patient).len(), 8);
+    let of_studies = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1\\2.999.3\\2.999.77")]);
+    assert_eq!(planned(&archive, &of_studies).len(), 8);
+    let of_series =
+        query(Level::Series, &[(tags::STUDY_INSTANCE_UID, "2.999.1"), (tags::SERIES_INSTANCE_UID, "2.999.1.2")]);
+    assert_eq!(planned(&archive, &of_series), ["2.999.1.2.1", "2.999.1.2.2"]);
+    let of_images = query(
+        Level::Image,
+        &[
+            (tags::STUDY_INSTANCE_UID, "2.999.1"),
+            (tags::SERIES_INSTANCE_UID, "2.999.1.2"),
+            (tags::SOP_INSTANCE_UID, "2.999.1.2.2\\2.999.1.1.1"),
+        ],
+    );
+    assert_eq!(planned(&archive, &of_images), ["2.999.1.2.2"]);
+}
+
+#[test]
+fn a_missing_unique_key_is_refused_never_everything() {
+    let (_folder, archive) = filled();
+    let refused = |query: &Query, tag: Tag| match archive.plan(query) {
+        Err(Error::Refused(refusal)) => {
+            assert_eq!((refusal.status.code(), &refusal.offending_elements[..]), (0xA900, &[tag][..]));
+        }
+        other => panic!("{other:?}"),
+    };
+    refused(&query(Level::Study, &[]), tags::STUDY_INSTANCE_UID);
+    refused(&query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "")]), tags::STUDY_INSTANCE_UID);
+    refused(&query(Level::Patient, &[(tags::PATIENT_ID, "P1")]), tags::QUERY_RETRIEVE_LEVEL);
+    refused(&query_in(Model::PatientRoot, Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1")]), tags::PATIENT_ID);
+    let image = query(Level::Image, &[(tags::SOP_INSTANCE_UID, "2.999.1.2.2")]);
+    refused(&image, tags::STUDY_INSTANCE_UID);
+    assert_eq!(archive.plan_related(&image, Relation::Relational).unwrap().len(), 1);
+    // A wildcard is no UID: it stands for nothing.
+    assert_eq!(planned(&archive, &query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "*")])), Vec::<String>::new());
+}
+
+#[test]
+fn a_list_of_ten_thousand_uids_is_one_question() {
+    let (_folder, archive) = filled();
+    let list: Vec<String> = (0..10_000).map(|number| format!("2.999.{number}")).collect();
+    let all = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, &list.join("\\"))]);
+    assert_eq!(planned(&archive, &all).len(), 12);
+}
+
+#[test]
+fn a_damaged_file_is_an_error_and_never_cut_short() {
+    let (folder, archive) = filled();
+    let instances = archive.plan(&query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1")])).unwrap();
+    let blob = folder.path().join("data/blobs/000000/000/000000000000.dcm");
+    let whole = fs::read(&blob).unwrap();
+    fs::write(&blob, &whole[..whole.len() - 1]).unwrap();
+    assert!(matches!(archive.open_instance(&instances[0]), Err(Error::Damaged(_))));
+    fs::remove_file(&blob).unwrap();
+    assert!(matches!(archive.open_instance(&instances[0]), Err(Error::Damaged(_))));
+    let mut bytes = Vec::new();
+    let mut other = archive.open_instance(&instances[1]).unwrap();
+    other.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.len() as u64, other.length());
+    assert_eq!(bytes.len() as u64, instances[1].data_set_length());
+}

@@ -1,0 +1,275 @@
+//! Storing: what is refused with which status, what a duplicate does, and what survives.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use dicomet_archive::{Archive, Conflicts, Duplicates, Error, Outcome, Settings};
+use dicomet_proto::message::Status;
+use dicomet_proto::query::Level;
+use dicomet_proto::{AeTitle, Uid};
+use dicomet_testkit::instance::{Pixels, data_set_of_part10};
+
+use crate::samples::*;
+
+fn refusal(outcome: Result<dicomet_archive::Stored, Error>) -> (u16, Vec<dicomet_proto::dataset::Tag>) {
+    let refusal = outcome.unwrap_err().refusal();
+    (refusal.status.code(), refusal.offending_elements)
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+fn blobs(folder: &tempfile::TempDir) -> Vec<PathBuf> {
+    files_below(&folder.path().join("data/blobs"))
+}
+
+fn incoming(folder: &tempfile::TempDir) -> Vec<PathBuf> {
+    files_below(&folder.path().join("data/incoming"))
+}
+
+#[test]
+fn a_stored_instance_is_a_dicom_file_with_the_bytes_as_they_came() {
+    let (folder, archive) = archive();
+    let instance = slice("2.999.1.1.1").with_bytes(dicomet_proto::dataset::Tag(0x0009, 0x1001), dicomet_proto::dataset::VR::OB, b"\x01\x02");
+    let mut provenance = provenance(&instance, EXPLICIT);
+    provenance.calling_ae_title = Some(AeTitle::new("MODALITY").unwrap());
+    let stored = store_bytes(&archive, provenance, &instance.data_set()).unwrap();
+    assert_eq!(stored.outcome, Outcome::New);
+    assert_eq!(stored.study, Uid::from_static("2.999.1"));
+
+    let files = blobs(&folder);
+    assert_eq!(files.len(), 1);
+    let bytes = fs::read(&files[0]).unwrap();
+    assert_eq!(bytes[..128], [0; 128]);
+    assert_eq!(data_set_of_part10(&bytes), instance.data_set());
+    assert_eq!(incoming(&folder), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn what_the_command_and_the_data_set_disagree_on_is_refused() {
+    let (folder, archive) = archive();
+    let instance = slice("2.999.1.1.1");
+    let mut other_instance = provenance(&instance, EXPLICIT);
+    other_instance.sop_instance = Uid::from_static("2.999.9");
+    let mut other_class = provenance(&instance, EXPLICIT);
+    other_class.sop_class = Uid::from_static(MR);
+    let data_set = instance.data_set();
+    assert_eq!(refusal(store_bytes(&archive, other_instance, &data_set)), (0xA900, vec![tags::SOP_INSTANCE_UID]));
+    assert_eq!(refusal(store_bytes(&archive, other_class, &data_set)), (0xA900, vec![tags::SOP_CLASS_UID]));
+    assert!(blobs(&folder).is_empty() && incoming(&folder).is_empty());
+}
+
+#[test]
+fn missing_and_broken_uids_are_refused_and_leading_zeros_kept() {
+    let (_folder, archive) = archive();
+    for uid in ["", "../../etc/passwd", "1..2", "CON", "C:\\x", &"1.2".repeat(30)] {
+        for (study, series, tag) in
+            [(uid, "2.999.1.1", tags::STUDY_INSTANCE_UID), ("2.999.1", uid, tags::SERIES_INSTANCE_UID)]
+        {
+            let instance = slice("2.999.1.1.1").in_series(study, series);
+            assert_eq!(refusal(store(&archive, &instance)), (0xA900, vec![tag]), "{uid}");
+        }
+    }
+    let zeros = slice("2.999.1.1.1").in_series("2.999.01", "2.999.001.1");
+    assert_eq!(store(&archive, &zeros).unwrap().study, Uid::from_static("2.999.01"));
+}
+
+#[test]
+fn a_data_set_that_cannot_be_parsed_is_refused_with_a_c_status() {
+    let (folder, archive) = archive();
+    let instance = slice("2.999.1.1.1");
+    let data_set = instance.data_set();
+    let implicit = provenance(&instance, "1.2.840.10008.1.2");
+    let cut = &data_set[..data_set.len() - 1];
+    for (provenance, bytes) in [(provenance(&instance, EXPLICIT), cut), (implicit, &data_set[..])] {
+        let (code, _) = refusal(store_bytes(&archive, provenance, bytes));
+        assert_eq!(code & 0xF000, 0xC000);
+    }
+    let (code, _) = refusal(store_bytes(&archive, provenance(&instance, EXPLICIT), b""));
+    assert_eq!(code, 0xA900);
+    assert!(blobs(&folder).is_empty() && incoming(&folder).is_empty());
+    store(&archive, &instance).unwrap();
+}
+
+#[test]
+fn the_same_bytes_again_are_a_success_and_nothing_is_written() {
+    let (folder, archive) = archive();
+    let instance = slice("2.999.1.1.1");
+    store(&archive, &instance).unwrap();
+    assert_eq!(store(&archive, &instance).unwrap().outcome, Outcome::AlreadyThere);
+    assert_eq!(blobs(&folder).len(), 1);
+    let count = query(Level::Study, &[(tags::STUDY_RELATED_INSTANCES, "")]);
+    assert_eq!(found(&archive, &count, tags::STUDY_RELATED_INSTANCES), ["1"]);
+}
+
+#[test]
+fn by_default_other_bytes_are_refused_and_the_first_stay() {
+    let (folder, archive) = archive();
+    let first = slice("2.999.1.1.1");
+    store(&archive, &first).unwrap();
+    for other in [
+        slice("2.999.1.1.1").pixels(Pixels::Native(1024)),
+        slice("2.999.1.1.1").in_series("2.999.2", "2.999.2.1"),
+    ] {
+        assert_eq!(refusal(store(&archive, &other)).0, 0xC001);
+    }
+    assert_eq!(data_set_of_part10(&fs::read(&blobs(&folder)[0]).unwrap()), first.data_set());
+    assert_eq!(blobs(&folder).len(), 1);
+}
+
+#[test]
+fn when_replacing_the_second_stays_and_nothing_is_left_of_the_first() {
+    let (folder, archive) = archive_with(Settings { duplicates: Duplicates::Replace, ..Settings::default() });
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    store(&archive, &slice("2.999.1.1.2")).unwrap();
+    let second = slice("2.999.1.1.1").in_series("2.999.2", "2.999.2.1").with(tags::PATIENT_ID, "P2");
+    assert_eq!(store(&archive, &second).unwrap().outcome, Outcome::Replaced);
+    let files = blobs(&folder);
+    assert_eq!(files.len(), 2);
+    assert!(files.iter().any(|file| data_set_of_part10(&fs::read(file).unwrap()) == second.data_set()));
+
+    let counts = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, ""), (tags::STUDY_RELATED_INSTANCES, "")]);
+    assert_eq!(found(&archive, &counts, tags::STUDY_RELATED_INSTANCES), ["1", "1"]);
+
+    // The first study loses its last instance, and with it everything.
+    let third = slice("2.999.1.1.2").in_series("2.999.2", "2.999.2.1").with(tags::PATIENT_ID, "P2");
+    store(&archive, &third).unwrap();
+    assert_eq!(found(&archive, &counts, tags::STUDY_INSTANCE_UID), ["2.999.2"]);
+    assert_eq!(found(&archive, &query(Level::Study, &[(tags::PATIENT_NAME, "bowen*")]), tags::PATIENT_NAME).len(), 1);
+}
+
+#[test]
+fn one_study_uid_under_two_patients_is_two_studies_and_both_are_flagged() {
+    let (_folder, archive) = archive();
+    let of_first = store(&archive, &slice("2.999.1.1.1")).unwrap();
+    assert!(!of_first.conflicts.any());
+    let of_second = store(&archive, &slice("2.999.1.1.2").with(tags::PATIENT_ID, "P2")).unwrap();
+    assert_eq!(
+        of_second.conflicts,
+        Conflicts { study_of_another_patient: true, series_of_another_study: true, ..Conflicts::default() }
+    );
+    let renamed = store(&archive, &slice("2.999.1.1.3").with(tags::PATIENT_NAME, "Bower^Anna")).unwrap();
+    assert!(renamed.conflicts.patient_differs_within_study && renamed.conflicts.study_of_another_patient);
+    let studies = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1"), (tags::PATIENT_ID, "")]);
+    assert_eq!(found(&archive, &studies, tags::PATIENT_ID), ["P1", "P2"]);
+}
+
+#[test]
+fn patients_without_an_id_are_not_one_patient() {
+    let (_folder, archive) = archive();
+    for (sop_instance, study) in [("2.999.1.1.1", "2.999.1"), ("2.999.2.1.1", "2.999.2")] {
+        let nameless = slice(sop_instance).with(tags::PATIENT_ID, "").in_series(study, &format!("{study}.1"));
+        store(&archive, &nameless).unwrap();
+    }
+    let patients = query_in(
+        dicomet_proto::query::Model::PatientRoot,
+        Level::Patient,
+        &[(tags::PATIENT_NAME, ""), (tags::PATIENT_RELATED_STUDIES, "")],
+    );
+    assert_eq!(found(&archive, &patients, tags::PATIENT_RELATED_STUDIES), ["1", "1"]);
+}
+
+#[test]
+fn everything_survives_being_opened_again_and_what_was_half_received_is_gone() {
+    let (folder, archive) = archive();
+    let instance = slice("2.999.1.1.1");
+    store(&archive, &instance).unwrap();
+    let mut half = begin(&archive, &slice("2.999.1.1.2"));
+    half.write(&instance.data_set()[..100]).unwrap();
+    // As a crash leaves it: the file is there and nobody removes it.
+    fs::write(folder.path().join("data/incoming/77.tmp"), b"half").unwrap();
+    drop(half);
+    drop(archive);
+
+    let archive = Archive::open(&folder.path().join("data"), Settings::default()).unwrap();
+    assert_eq!(incoming(&folder), Vec::<PathBuf>::new());
+    let found_there = archive.plan(&query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1")])).unwrap();
+    assert_eq!(found_there.len(), 1);
+    let mut bytes = Vec::new();
+    archive.open_instance(&found_there[0]).unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, instance.data_set());
+    store(&archive, &slice("2.999.1.1.2")).unwrap();
+    assert_eq!(blobs(&folder).len(), 2);
+}
+
+#[test]
+fn a_file_without_a_row_is_neither_lost_nor_written_over() {
+    let (folder, archive) = archive();
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    drop(archive);
+    let orphan = folder.path().join("data/blobs/000000/000/000000000007.dcm");
+    fs::write(&orphan, b"orphan").unwrap();
+    let archive = Archive::open(&folder.path().join("data"), Settings::default()).unwrap();
+    for number in 2..12 {
+        store(&archive, &slice(&format!("2.999.1.1.{number}"))).unwrap();
+    }
+    assert_eq!(fs::read(&orphan).unwrap(), b"orphan");
+    assert_eq!(blobs(&folder).len(), 12);
+}
+
+#[test]
+fn an_archive_is_opened_once_and_only_where_there_is_one() {
+    let (folder, archive) = archive();
+    let data = folder.path().join("data");
+    assert!(matches!(Archive::open(&data, Settings::default()), Err(Error::InUse(_))));
+    drop(archive);
+    Archive::open(&data, Settings::default()).unwrap();
+
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("holiday.jpg"), b"x").unwrap();
+    assert!(matches!(Archive::open(&other, Settings::default()), Err(Error::NotAnArchive(_))));
+    assert_eq!(files_below(&other).len(), 1);
+}
+
+#[test]
+fn an_archive_of_a_later_version_is_left_alone() {
+    let (folder, archive) = archive();
+    drop(archive);
+    let data = folder.path().join("data");
+    let index = rusqlite::Connection::open(data.join("index.sqlite")).unwrap();
+    index.pragma_update(None, "user_version", 999).unwrap();
+    drop(index);
+    assert!(matches!(Archive::open(&data, Settings::default()), Err(Error::NewerSchema { found: 999, .. })));
+}
+
+#[test]
+fn sixteen_threads_that_store_the_same_instances_store_each_once() {
+    let (folder, archive) = archive();
+    let instances: Vec<_> = (1..=20).map(|number| slice(&format!("2.999.1.1.{number}"))).collect();
+    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    let stored = instances.iter().map(|instance| store(&archive, instance).unwrap().outcome);
+                    stored.collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::New).count(), 20);
+    assert_eq!(outcomes.len(), 320);
+    assert_eq!(blobs(&folder).len(), 20);
+    let count = query(Level::Study, &[(tags::STUDY_RELATED_INSTANCES, "")]);
+    assert_eq!(found(&archive, &count, tags::STUDY_RELATED_INSTANCES), ["20"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_no_room_and_heals() {
+    let (folder, archive) = archive();
+    let incoming = folder.path().join("data/incoming");
+    let away = folder.path().join("away");
+    fs::rename(&incoming, &away).unwrap();
+    let failure = archive.receive(provenance(&slice("2.999.1.1.1"), EXPLICIT)).unwrap_err();
+    assert_eq!(failure.refusal().status, Status::PROCESSING_FAILURE);
+    fs::rename(&away, &incoming).unwrap();
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+}
