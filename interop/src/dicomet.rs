@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::files::dicom_files;
 use crate::process::{Ended, Process, run};
 
 /// The AE title that `dicomet` calls itself by when nothing else is said.
@@ -160,8 +161,11 @@ impl Serve {
     }
 }
 
-/// Imports files and folders into the archive in this folder, without a network.
+/// Imports every DICOM file of a folder into the archive in another folder, without a network.
+///
+/// # Panics
+/// When one is not taken.
 #[track_caller]
 pub fn import(data: &Path, from: &Path) -> Ended {
-    run(command(["import"]).arg(from).arg("--data").arg(data)).expect_success()
+    run(command(["import"]).args(dicom_files(from)).arg("--data").arg(data)).expect_success()
 }

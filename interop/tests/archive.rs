@@ -71,14 +71,6 @@ fn an_instance_with_other_bytes_under_the_same_uid_is_refused_and_the_first_stay
     assert_identical(&instances(ours.path()), &instances(originals.path()));
 }
 
-#[test]
-fn an_archive_is_checked_and_found_sound() {
-    let (originals, data) = (tempdir().unwrap(), tempdir().unwrap());
-    slices().write_to(originals.path()).unwrap();
-    import(data.path(), originals.path());
-    dicomet(["check", "--data", data.path().to_str().unwrap()]).expect_success();
-}
-
 /// Among them are broken files, a DICOMDIR, and instances that share a UID: those are told, the others taken.
 #[test]
 fn pydicoms_test_files_are_imported_and_every_study_comes_back() {

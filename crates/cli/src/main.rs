@@ -4,6 +4,8 @@
 //! The modules, in the order to read them:
 //!
 //! - [`command`]: the subcommands, one a file;
+//! - [`node_args`], [`query_args`]: arguments that several commands share;
+//! - [`output`], [`progress`]: what a program or a person sees;
 //! - [`exit`]: exit status and error text.
 
 // In a binary every `pub` is unreachable from outside; here it says "used by other modules".
@@ -12,6 +14,10 @@
 
 mod command;
 mod exit;
+mod node_args;
+mod output;
+mod progress;
+mod query_args;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use dicomet_proto::association::negotiation::{self, Support};
+use dicomet_proto::association::negotiation::{self, Acceptance, Support};
 use dicomet_proto::association::{Association as Core, Limits};
 use dicomet_proto::pdu::{AssociateRj, AssociateRq};
 
@@ -96,8 +96,17 @@ impl Requested {
     ///
     /// # Errors
     /// [`Error::Rejected`] with our own rejection when it could not be accepted.
-    pub async fn accept(mut self, support: &(dyn Support + Sync)) -> Result<Association, Error> {
-        let acceptance = match negotiation::answer(&self.request, support) {
+    pub fn accept(
+        self,
+        support: &dyn Support,
+    ) -> impl Future<Output = Result<Association, Error>> + Send + use<> {
+        // Asked before anything waits: what is supported need not be shared between threads.
+        let answer = negotiation::answer(&self.request, support);
+        self.respond(answer)
+    }
+
+    async fn respond(mut self, answer: Result<Acceptance, AssociateRj>) -> Result<Association, Error> {
+        let acceptance = match answer {
             Ok(acceptance) => acceptance,
             Err(rejection) => {
                 self.reject(rejection).await;
@@ -124,5 +133,85 @@ impl Requested {
             let _ = self.pump.drive(Goal::Sent, patience).await;
             let _ = self.pump.drive(Goal::Closed, patience).await;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use dicomet_proto::pdu::{RejectReason, RejectResult};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+    use crate::testing::proposal;
+
+    fn incoming() -> (Incoming, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        (Incoming::new(Box::new(ours), None, Timeouts::default()), theirs)
+    }
+
+    #[tokio::test]
+    async fn a_rejection_reaches_the_requestor_in_words() {
+        let (incoming, theirs) = incoming();
+        let rejection =
+            AssociateRj { result: RejectResult::Permanent, reason: RejectReason::CalledAeTitleNotRecognized };
+        let accept = async {
+            let requested = incoming.request().await.unwrap();
+            assert_eq!(&requested.associate_rq().called_ae_title, b"ACCEPTOR        ");
+            requested.reject(rejection).await;
+        };
+        let timeouts = Timeouts::default();
+        let request = crate::connect::request(Box::new(theirs), proposal(), &timeouts);
+        let request = async { request.await.unwrap_err() };
+        let (error, ()) = tokio::join!(request, accept);
+        let words = "the association was rejected: called AE title not recognized (permanent)";
+        assert_eq!(error.to_string(), words);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_drips_in_is_not_waited_for_beyond_artim() {
+        let (incoming, mut theirs) = incoming();
+        let begun = tokio::time::Instant::now();
+        let drip = async {
+            let _ = theirs.write_all(&[1, 0, 0, 0, 1, 0]).await;
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let _ = theirs.write_all(&[0]).await;
+            }
+        };
+        tokio::select! {
+            requested = incoming.request() => assert!(matches!(requested, Err(Error::TimedOut { .. }))),
+            () = drip => {}
+        }
+        assert_eq!(begun.elapsed().as_secs(), Timeouts::default().association.as_secs());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_speak_dicom_is_turned_away_at_once() {
+        for hello in [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x03\x01\x02\x00\x01", b"\xff\xff\xff\xff\xff\xff"] {
+            let (incoming, mut theirs) = incoming();
+            theirs.write_all(hello).await.unwrap();
+            assert!(matches!(incoming.request().await, Err(Error::PeerMisbehaved { .. })));
+            let mut answer = Vec::new();
+            theirs.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer.first(), Some(&7), "an A-ABORT");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_closes_at_once_is_no_surprise() {
+        let (incoming, theirs) = incoming();
+        drop(theirs);
+        assert!(matches!(incoming.request().await, Err(Error::ConnectionClosed)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_acceptor_that_never_answers_is_given_up() {
+        let (_silent, theirs) = incoming();
+        let timeouts = Timeouts::default();
+        let error = crate::connect::request(Box::new(theirs), proposal(), &timeouts).await.unwrap_err();
+        assert_eq!(error.to_string(), "the peer did not answer the association request within 30 s");
     }
 }

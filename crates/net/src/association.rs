@@ -163,7 +163,8 @@ impl Association {
     }
 
     /// Sends a message. On return all of it is sent or stands in the write buffer, which the next `send`,
-    /// `receive` or `flush` moves on; so several small messages leave in one system call.
+    /// `receive` or `flush` moves on; so several small messages that follow one another within half a
+    /// millisecond leave in one system call. Who then does something slow calls `flush` before.
     ///
     /// Not cancel safe: when the future is dropped in the middle of a message, nothing more can be sent.
     ///
@@ -196,6 +197,7 @@ impl Association {
             }
         }
         self.half_sent = false;
+        self.pump.write_if_due();
         Ok(())
     }
 
@@ -206,16 +208,6 @@ impl Association {
     pub async fn flush(&mut self) -> Result<(), Error> {
         let patience = Patience::progress(self.timeouts.progress, "take our data");
         self.pump.drive(Goal::Sent, patience).await
-    }
-
-    /// Writes as much of what was sent as the transport takes without waiting.
-    pub fn flush_now(&mut self) {
-        self.pump.write_now();
-    }
-
-    /// Bytes that were sent and still stand in the write buffer.
-    pub fn unsent(&self) -> usize {
-        self.pump.output.len()
     }
 
     /// Waits for the next command. What is left of the data set of the message before is passed over. A command
@@ -241,6 +233,7 @@ impl Association {
                 self.flush().await?;
             }
             if let Some(received) = self.take_received()? {
+                self.pump.write_if_due();
                 return Ok(received);
             }
             self.pump.drive(Goal::Arrived, Patience::progress(limit, action)).await?;

@@ -98,6 +98,7 @@ fn explained(error: io::Error) -> io::Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use dicomet_proto::AeTitle;
 

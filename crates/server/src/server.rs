@@ -14,13 +14,13 @@ use crate::dicom::{self, Admission};
 /// An archive on the network.
 #[derive(Clone)]
 pub struct Server {
-    pub(crate) archive: Arc<Archive>,
+    pub(crate) archive: Archive,
     pub(crate) settings: Arc<Settings>,
 }
 
 impl Server {
     /// Puts an archive on the network, as soon as [`Server::serve`] runs.
-    pub fn new(archive: Arc<Archive>, settings: Settings) -> Server {
+    pub fn new(archive: Archive, settings: Settings) -> Server {
         Server { archive, settings: Arc::new(settings) }
     }
 

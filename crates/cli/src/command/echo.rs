@@ -1,14 +1,59 @@
 //! `dicomet echo`.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
-use crate::exit::CommandError;
+use dicomet_net::connect;
+use dicomet_net::service::c_echo;
+use dicomet_proto::association::negotiation::Proposal;
+use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::message::Status;
 
-/// Ask a peer whether it is there
+use crate::exit::{CommandError, Exit};
+use crate::node_args::NodeArgs;
+
+/// Ask a peer whether it is there, with C-ECHO
+///
+/// Prints how long the association and the echo took. When it fails, it says what to try.
+///
+/// Example: dicomet echo ORTHANC@127.0.0.1:4242
 #[derive(Debug, clap::Args)]
-pub struct EchoArgs {}
+pub struct EchoArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+}
 
 pub async fn run(args: EchoArgs) -> Result<ExitCode, CommandError> {
-    let EchoArgs {} = args;
-    Err(CommandError::new("not built yet"))
+    let caller = args.node.caller();
+    let syntaxes = vec![uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+    let proposal = Proposal {
+        calling_ae_title: caller.ae_title.clone(),
+        called_ae_title: args.node.node.ae_title.clone(),
+        contexts: vec![(uids::VERIFICATION, syntaxes)],
+        role_selections: Vec::new(),
+        async_operations_window: None,
+        extended_negotiations: Vec::new(),
+        user_identity: None,
+    };
+    let explain = |error| args.node.explain(&error);
+    let begin = Instant::now();
+    let mut association =
+        connect::connect(&args.node.node, proposal, &caller.timeouts).await.map_err(explain)?;
+    let associated = begin.elapsed();
+    let begin = Instant::now();
+    let status = c_echo::echo(&mut association).await.map_err(explain)?;
+    let echoed = begin.elapsed();
+    let peer = association.negotiated().peer_implementation_version_name.clone().unwrap_or_default();
+    association.release().await.map_err(explain)?;
+    if status != Status::SUCCESS {
+        return Err(CommandError::new(format!("{}: the peer answered {status}", args.node.node)));
+    }
+    let peer = if peer.is_empty() { peer } else { format!(" ({})", crate::output::visible(&peer)) };
+    println!(
+        "{}{peer}: echo in {:.1} ms, association in {:.1} ms",
+        args.node.node,
+        echoed.as_secs_f64() * 1000.0,
+        associated.as_secs_f64() * 1000.0
+    );
+    Ok(Exit::Done.into())
 }

@@ -1,14 +1,288 @@
 //! `dicomet get`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::exit::CommandError;
+use clap::ValueEnum;
+use dicomet_net::retrieve::{Layout, Options, Report, Retrieve, Stop};
+use dicomet_proto::Uid;
+use dicomet_proto::dataset::dictionary;
+use dicomet_proto::query::Level;
+use tokio::sync::watch;
 
-/// Bring studies home, completely
+use crate::exit::{CommandError, Exit};
+use crate::node_args::NodeArgs;
+use crate::output;
+use crate::progress::{Progress, ProgressArg};
+use crate::query_args::QueryArgs;
+
+/// Bring studies home, completely: find, plan, get, verify
+///
+/// Asks the peer which studies match and what is in them (C-FIND), proposes just the SOP classes and transfer
+/// syntaxes that this needs, gets the instances (C-GET), and holds what landed against what was found. What is
+/// missing is asked for again, by series and then one by one. Every data set is stored byte for byte as it was sent.
+///
+/// Keys below the study level narrow what is fetched: Modality=CT gets the CT series of the studies that match,
+/// SOPInstanceUID=1.2.3 one instance.
+///
+/// Run again, it asks only for what is missing. Ctrl-C ends it cleanly (C-CANCEL) and keeps what has arrived.
+///
+/// Exit status: 0 every instance is here; 1 nothing could be done; 2 wrong usage; 3 done in part: the report says
+/// what is missing and why.
+///
+/// Examples:
+///
+///   dicomet get ORTHANC@127.0.0.1:4242 'PatientName=Bowen*' --output retrieved
+///
+///   dicomet get ORTHANC@127.0.0.1:4242 StudyInstanceUID=1.2.3 Modality=CT -o ct --associations 4
+///
+///   dicomet get ORTHANC@127.0.0.1:4242 AccessionNumber=A17 -o out --layout '{PatientID}/{StudyDate}/{SOPInstanceUID}.dcm'
 #[derive(Debug, clap::Args)]
-pub struct GetArgs {}
+#[command(verbatim_doc_comment)]
+pub struct GetArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+
+    #[command(flatten)]
+    query: QueryArgs,
+
+    /// The folder for the instances; made when it is not there
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+
+    /// Associations side by side; more than one pays over distance
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    associations: u16,
+
+    /// How instances come
+    #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
+    method: MethodArg,
+
+    /// Where an instance goes below DIR; {Keyword} stands for a value
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        default_value = "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
+    )]
+    layout: Layout,
+
+    /// Propose only this transfer syntax, by UID or name; may be given several times
+    #[arg(long = "transfer-syntax", value_name = "UID", value_parser = transfer_syntax)]
+    transfer_syntaxes: Vec<Uid>,
+
+    /// Operations the peer may have under way at a time on one association; 0 is no limit, 1 is not negotiated
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    window: u16,
+
+    /// How the report is written: text, or one line of JSON
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+
+    /// How progress is shown on stderr
+    #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
+    progress: ProgressArg,
+
+    /// Show each instance with its file, transfer syntax and the AE title it came from
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MethodArg {
+    /// What works on this peer
+    Auto,
+    /// C-GET
+    Get,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    Text,
+    Json,
+}
+
+/// A transfer syntax by its UID, or by its name without regard to case and anything but letters and digits.
+fn transfer_syntax(text: &str) -> Result<Uid, String> {
+    let plain = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let known = dictionary::transfer_syntaxes();
+    if let Ok(uid) = Uid::new(text) {
+        return Ok(uid);
+    }
+    let by_name = |uid: &&Uid| dictionary::uid_name(uid).is_some_and(|name| plain(name) == plain(text));
+    known
+        .iter()
+        .find(by_name)
+        .cloned()
+        .ok_or_else(|| "neither a UID nor the name of a transfer syntax".to_owned())
+}
 
 pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
-    let GetArgs {} = args;
-    Err(CommandError::new("not built yet"))
+    if !args.query.has_values() {
+        return Err(CommandError::usage("no key has a value, so everything on the peer would match")
+            .hint("name what you want, such as PatientID=PAT004; StudyInstanceUID=* is everything"));
+    }
+    let query = args.query.query(Level::Study)?;
+    let options = Options {
+        caller: args.node.caller(),
+        associations: args.associations.into(),
+        window: args.window,
+        layout: args.layout.clone(),
+        transfer_syntaxes: (!args.transfer_syntaxes.is_empty()).then(|| args.transfer_syntaxes.clone()),
+    };
+    let (stop, stopped) = watch::channel(Stop::No);
+    let interrupts = tokio::spawn(interrupts(stop));
+    let retrieve =
+        Retrieve::new(args.node.node.clone(), query, &args.output).options(options).stop_by(stopped);
+    let mut progress = Progress::new(args.progress, args.verbose);
+    let outcome = retrieve.run(|event| progress.event(event)).await;
+    progress.finish();
+    interrupts.abort();
+    let report = outcome.map_err(|error| args.node.explain_retrieve(&error))?;
+    tell(&args, &report)
+}
+
+/// The first Ctrl-C cancels, the second aborts, the third ends the process.
+async fn interrupts(stop: watch::Sender<Stop>) {
+    for (next, words) in [
+        (Stop::Cancel, "cancelling; what has arrived is kept (Ctrl-C again aborts)"),
+        (Stop::Abort, "aborting; what has arrived whole is kept"),
+    ] {
+        interrupted().await;
+        eprintln!("{words}");
+        stop.send_replace(next);
+    }
+    interrupted().await;
+    std::process::exit(Exit::Failed as i32);
+}
+
+/// Ctrl-C, or the signal that ends a service.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+fn tell(args: &GetArgs, report: &Report) -> Result<ExitCode, CommandError> {
+    match args.format {
+        ReportFormat::Json => {
+            details(report).iter().for_each(|line| eprintln!("{line}"));
+            let line = serde_json::to_string(report).map_err(CommandError::new)?;
+            println!("{line}");
+        }
+        ReportFormat::Text => {
+            details(report).iter().for_each(|line| println!("{line}"));
+            println!("{}", summary(report));
+        }
+    }
+    if report.studies == 0 && !report.cancelled {
+        return Err(CommandError::new(format!("nothing on {} matches", args.node.node)).hint(
+            "dicomet find with the same keys shows what the peer answers; names often need a * at the end",
+        ));
+    }
+    let nothing_is_here = report.retrieved + report.present + report.unnamed == 0;
+    let exit = match report.complete {
+        true => Exit::Done,
+        false if nothing_is_here => Exit::Failed,
+        false => Exit::Partial,
+    };
+    Ok(exit.into())
+}
+
+/// What is missing and why, and what else a person should know.
+fn details(report: &Report) -> Vec<String> {
+    let failures = report
+        .failures
+        .iter()
+        .map(|failure| format!("missing {}: {}", failure.sop_instance, output::visible(&failure.reason)));
+    let mut lines: Vec<String> = failures.collect();
+    lines.extend(report.notes.iter().map(|note| format!("note: {}", output::visible(note))));
+    if report.unnamed > 0 {
+        lines.push(format!(
+            "note: {} instances came that C-FIND had not named; they are kept",
+            report.unnamed
+        ));
+    }
+    lines
+}
+
+/// The report in one line for a person.
+fn summary(report: &Report) -> String {
+    let seconds = report.seconds.as_secs_f64();
+    let rate = (report.bytes as f64 / seconds.max(0.001)) as u64;
+    let count =
+        |number: u64, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
+    let mut parts = vec![
+        format!(
+            "{}, {}: {} retrieved",
+            count(report.studies, "study", "studies"),
+            count(report.expected, "instance", "instances"),
+            report.retrieved
+        ),
+        format!("{} here before", report.present),
+    ];
+    if report.failed > 0 {
+        parts.push(format!("{} failed", report.failed));
+    }
+    if report.missing > 0 {
+        parts.push(format!("{} missing", report.missing));
+    }
+    let end = match (report.complete, report.cancelled) {
+        (true, _) => "complete",
+        (false, true) => "cancelled, not complete",
+        (false, false) => "not complete",
+    };
+    format!(
+        "{}; {} in {seconds:.2} s, {}/s; {end}",
+        parts.join(", "),
+        output::bytes(report.bytes),
+        output::bytes(rate)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_summary_says_complete_only_when_it_is() {
+        let report = Report {
+            studies: 1,
+            expected: 5,
+            retrieved: 3,
+            present: 1,
+            failed: 1,
+            bytes: 4_000_000,
+            seconds: Duration::from_secs(2),
+            ..Report::default()
+        };
+        assert_eq!(
+            summary(&report),
+            "1 study, 5 instances: 3 retrieved, 1 here before, 1 failed; 4.0 MB in 2.00 s, 2.0 MB/s; not complete"
+        );
+        let report = Report { failed: 0, retrieved: 4, complete: true, ..report };
+        assert!(summary(&report).ends_with("; complete"));
+    }
+
+    #[test]
+    fn a_transfer_syntax_is_named_by_uid_or_by_words() {
+        for text in ["1.2.840.10008.1.2.1", "Explicit VR Little Endian", "explicitVRlittleendian"] {
+            assert_eq!(transfer_syntax(text).unwrap().as_str(), "1.2.840.10008.1.2.1", "{text}");
+        }
+        assert!(transfer_syntax("jpeg").is_err());
+    }
 }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use dicomet_archive::Archive;
+use dicomet_archive::{Archive, Outcome as Written};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::serve::open_archive;
@@ -81,7 +81,7 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode, CommandError> {
 type Outcome = Result<Option<u64>, (PathBuf, String)>;
 
 /// Brings in files and folders, and tells of each file as it is done.
-fn import(archive: &Arc<Archive>, paths: Vec<PathBuf>, mut tell: impl FnMut(&Outcome)) -> Summary {
+fn import(archive: &Archive, paths: Vec<PathBuf>, mut tell: impl FnMut(&Outcome)) -> Summary {
     let (outcomes, done) = mpsc::channel();
     let (names, next) = mpsc::sync_channel::<PathBuf>(1024);
     let next = Mutex::new(next);
@@ -119,14 +119,16 @@ fn import(archive: &Arc<Archive>, paths: Vec<PathBuf>, mut tell: impl FnMut(&Out
 
 fn import_file(archive: &Archive, path: PathBuf) -> Outcome {
     match archive.import(&path) {
-        Ok(imported) => Ok(imported.stored.then_some(imported.bytes)),
+        Ok(stored) => Ok((stored.outcome != Written::AlreadyThere).then_some(stored.data_set_length)),
         Err(error) => Err((path, error.to_string())),
     }
 }
 
 /// Names the files below the paths, folder by folder in the order of their names.
 fn walk(paths: Vec<PathBuf>, names: &mpsc::SyncSender<PathBuf>, outcomes: &mpsc::Sender<Outcome>) {
-    let mut waiting: VecDeque<PathBuf> = paths.into();
+    // A link that was named is meant; one that is found in a folder may lead anywhere.
+    let named = paths.into_iter().map(|path| std::fs::canonicalize(&path).unwrap_or(path));
+    let mut waiting: VecDeque<PathBuf> = named.collect();
     while let Some(path) = waiting.pop_front() {
         match list(&path) {
             Ok(None) => {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use dicomet_archive::Archive;
 use dicomet_net::association::Timeouts;
@@ -75,13 +74,13 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
 }
 
 /// Opens the archive in a folder, or makes one there.
-pub(super) async fn open_archive(folder: PathBuf) -> Result<Arc<Archive>, CommandError> {
+pub(super) async fn open_archive(folder: PathBuf) -> Result<Archive, CommandError> {
     let shown = folder.display().to_string();
     let opened =
         tokio::task::spawn_blocking(move || Archive::open(&folder, dicomet_archive::Settings::default()))
             .await;
     match opened {
-        Ok(Ok(archive)) => Ok(Arc::new(archive)),
+        Ok(Ok(archive)) => Ok(archive),
         Ok(Err(error)) => {
             let failure = CommandError::new(format!("cannot open the archive in {shown}: {error}"));
             Err(match error {

@@ -34,6 +34,12 @@ const READ_SIZE: usize = 512 * 1024;
 /// With less room than this, more is made before reading.
 const MIN_READ_SIZE: usize = 128 * 1024;
 
+/// With so many bytes in the write buffer, a system call is worth its price.
+const WRITE_SIZE: usize = 64 * 1024;
+
+/// Messages that follow one another faster than this leave together; what is older does not wait for company.
+const COALESCE_FOR: Duration = Duration::from_micros(500);
+
 /// How often a look reads before it is content.
 const READS_AT_ONCE: usize = 4;
 
@@ -87,6 +93,8 @@ pub(crate) struct Pump {
     sleep: Option<Pin<Box<Sleep>>>,
     /// Bytes were read or written since we waited last.
     touched: bool,
+    /// When bytes were written last.
+    written: Instant,
     /// The transport may hold back bytes that it took.
     unflushed: bool,
     artim: Duration,
@@ -114,6 +122,7 @@ impl Pump {
             stopwatch: Stopwatch::default(),
             sleep: None,
             touched: true,
+            written: Instant::now(),
             unflushed: false,
             artim,
             end: End::NotYet,
@@ -138,6 +147,15 @@ impl Pump {
     /// Writes what the transport takes, without waiting.
     pub(crate) fn write_now(&mut self) {
         self.write(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Writes, without waiting, what is much or has stood in the write buffer for long: the owner may be about to
+    /// do something slow.
+    pub(crate) fn write_if_due(&mut self) {
+        let length = self.output.len();
+        if length >= WRITE_SIZE || (length > 0 && self.written.elapsed() >= COALESCE_FOR) {
+            self.write_now();
+        }
     }
 
     /// The peer broke a rule above the PDU layer: aborts, and says so.
@@ -243,6 +261,9 @@ impl Pump {
     /// Writes as far as the transport takes it.
     fn write(&mut self, cx: &mut Context<'_>) {
         self.collect_control();
+        if !self.output.is_empty() {
+            self.written = Instant::now();
+        }
         while !self.output.is_empty() {
             match Pin::new(&mut *self.transport).poll_write(cx, self.output.pending()) {
                 Poll::Pending => return,

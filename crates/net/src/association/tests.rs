@@ -94,7 +94,7 @@ async fn a_peer_with_a_small_maximum_length_gets_small_pdus() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn small_messages_leave_together_and_only_when_they_must() {
     let (mut requestor, mut acceptor) = pair(PIPE).await;
     for id in 1..=3 {
@@ -380,6 +380,29 @@ async fn data_that_arrives_after_our_release_request_is_passed_over() {
     let (released, answered) = tokio::join!(requestor.release(), answer);
     released.unwrap();
     answered.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_does_not_wait_for_company_that_comes_late() {
+    let (mut requestor, mut acceptor) = pair(PIPE).await;
+    tokio::time::advance(Duration::from_millis(1)).await;
+    requestor.send(verification(), &echo_rq(1), Data::None).await.unwrap();
+    assert!(acceptor.try_receive().unwrap().is_some());
+}
+
+#[test]
+fn an_association_moves_between_threads() {
+    fn assert_send<T: Send>(_: T) {}
+    fn send(association: &mut Association) -> impl Future<Output = Result<(), Error>> + Send {
+        let command = echo_rq(1);
+        async move { association.send(verification(), &command, Data::None).await }
+    }
+    let _ = |mut association: Association| {
+        assert_send(send(&mut association));
+        assert_send(association.receive_data());
+        assert_send(crate::service::next_request(&mut association));
+        assert_send(association.release());
+    };
 }
 
 #[tokio::test]

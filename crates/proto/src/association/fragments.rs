@@ -295,3 +295,6 @@ pub fn packed_headers(
         before_data_set: value_header(FragmentKind::DataSet, data_set_length)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,72 +9,34 @@
 //! [`Event::PeerMisbehaved`], [`Event::ConnectionClosed`] and [`Event::TimedOut`] is the last event. An end
 //! that the owner makes itself, by `reject` or `abort`, needs no telling.
 //!
-//! In the order to read them: [`negotiation`], `state` (the tables of the standard), [`fragments`], `timer`.
+//! In the order to read them: [`negotiation`], `state` (the tables of the standard), `receive` (what becomes of a
+//! PDU), [`fragments`], `timer`, `limits`.
 
 pub mod fragments;
+mod limits;
 pub mod negotiation;
+mod receive;
 mod state;
 mod timer;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::Uid;
+pub use self::limits::{
+    ARTIM, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Limits, MAX_ASSOCIATE_LENGTH,
+    MAX_FRAGMENT_LENGTH, MAX_PDU_LENGTH, MIN_PEER_PDU_LENGTH,
+};
+use self::negotiation::{Acceptance, Negotiated, Proposal};
+use self::receive::Taken;
+use self::state::{Action, Event as Evt, Side, State};
+use self::timer::Artim;
 use crate::pdu::{
-    Abort, AbortReason, AbortSource, AssociateAc, AssociateRj, AssociateRq, DataTf, DecodeError,
-    HEADER_LENGTH, Header, PduType, ReleaseRp, ReleaseRq, Rule, UserInformation, data_tf,
+    Abort, AbortReason, AbortSource, AssociateRj, AssociateRq, DataTf, Header, ReleaseRp, ReleaseRq,
+    UserInformation, data_tf,
 };
 pub use crate::pdu::{ContextId, FragmentKind, Position};
-use negotiation::{Acceptance, Negotiated, Proposal};
-use state::{Action, Event as Evt, Side, State};
-use timer::Artim;
-
-/// Implementation class UID, PS3.7 D.3.3.2.1: a random one under the UUID root (PS3.5 B.2), ours for good.
-pub const IMPLEMENTATION_CLASS_UID: Uid = Uid::from_static("2.25.227100133706374391062731060969045727756");
-
-/// Implementation version name, PS3.7 D.3.3.2.3: at most 16 characters.
-pub const IMPLEMENTATION_VERSION_NAME: &str = concat!("DICOMET_", env!("CARGO_PKG_VERSION"));
-const _: () = assert!(IMPLEMENTATION_VERSION_NAME.len() <= 16);
-
-/// The longest P-DATA-TF that we take unless told otherwise. Large, so that a peer needs few of them and few
-/// system calls for an instance; not larger, because each association holds up to one of them in memory.
-pub const MAX_PDU_LENGTH: u32 = 256 * 1024;
-
-/// The longest A-ASSOCIATE PDU that we take, as DCMTK: a request with 128 contexts of twenty transfer syntaxes
-/// has some 80 KiB, and one with a user identity as long as its item may be has 64 KiB more.
-pub const MAX_ASSOCIATE_LENGTH: u32 = 1024 * 1024;
-
-/// ARTIM: time for a whole A-ASSOCIATE-RQ to come in, and for the peer to close after a rejection, a release or
-/// an abort. 30 s is what DCMTK and others use; a slow line needs a few of them.
-pub const ARTIM: Duration = Duration::from_secs(30);
-
-/// The most bytes that we put into one fragment, whatever the peer takes: more does not make it faster, and a
-/// response would have to wait behind it.
-pub const MAX_FRAGMENT_LENGTH: usize = 256 * 1024;
-
-/// The lowest maximum length of a peer that we talk to: one item header and two bytes of fragment (PS3.8 E.1
-/// wants an even number). With less, no message would ever end.
-pub const MIN_PEER_PDU_LENGTH: u32 = data_tf::VALUE_HEADER_LENGTH as u32 + 2;
-
-/// Bounds that hold for every association.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// The longest P-DATA-TF that we take, its six header bytes not counted: what we say in item 51H. There is
-    /// no unlimited here: 0 is taken as [`MAX_PDU_LENGTH`].
-    pub max_pdu_length: u32,
-    /// The longest A-ASSOCIATE PDU that we take.
-    pub max_associate_length: u32,
-    /// ARTIM, PS3.8 9.1.5.
-    pub artim: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { max_pdu_length: MAX_PDU_LENGTH, max_associate_length: MAX_ASSOCIATE_LENGTH, artim: ARTIM }
-    }
-}
 
 /// One presentation data value: a fragment with its context (PS3.8 9.3.5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,7 +131,7 @@ impl Association {
         association.step(Evt::Evt1);
         association.step(Evt::Evt2);
         let mut associate_rq = negotiation::associate_rq(&proposal);
-        association.introduce(&mut associate_rq.user_information);
+        introduce(&mut associate_rq.user_information, association.limits.max_pdu_length);
         associate_rq.encode(&mut association.transmit);
         association.proposal = Some(Box::new(proposal));
         association
@@ -218,147 +180,6 @@ impl Association {
         input.clear();
     }
 
-    /// One PDU: refused by its header where it has no business here, else taken when it is whole.
-    fn handle_pdu(&mut self, header: Header, input: &mut BytesMut, now: Instant) -> Taken {
-        let Some(pdu_type) = header.pdu_type else {
-            self.breach(Evt::Evt19, AbortReason::UnrecognizedPdu, "sent a PDU of unknown type", now);
-            return Taken::Refused;
-        };
-        let event = received(pdu_type);
-        if let Some(Action::Aa1 | Action::Aa7 | Action::Aa8) = state::action(self.state, event) {
-            self.breach(event, AbortReason::UnexpectedPdu, unexpected(pdu_type), now);
-            return Taken::Refused;
-        }
-        if header.length > self.longest(pdu_type) {
-            self.breach(Evt::Evt19, AbortReason::InvalidPduParameterValue, too_long(pdu_type), now);
-            return Taken::Refused;
-        }
-        let end = HEADER_LENGTH + header.length as usize;
-        if input.len() < end {
-            return Taken::TooFew;
-        }
-        let mut content = input.split_to(end).freeze();
-        let content = content.split_off(HEADER_LENGTH);
-        if let Err(error) = self.receive(pdu_type, content, now) {
-            self.breach(Evt::Evt19, error.abort_reason(), error.what(), now);
-        }
-        Taken::Whole
-    }
-
-    /// The longest content of a PDU that we take.
-    fn longest(&self, pdu_type: PduType) -> u32 {
-        match pdu_type {
-            PduType::AssociateRq | PduType::AssociateAc => self.limits.max_associate_length,
-            PduType::DataTf => self.limits.max_pdu_length,
-            PduType::AssociateRj | PduType::ReleaseRq | PduType::ReleaseRp | PduType::Abort => 4,
-        }
-    }
-
-    /// A whole PDU that the state has an action for: reads it, then makes the step.
-    fn receive(&mut self, pdu_type: PduType, content: Bytes, now: Instant) -> Result<(), DecodeError> {
-        if self.state == State::Sta13 && pdu_type != PduType::Abort {
-            self.step(received(pdu_type)); // AA-6
-            return Ok(());
-        }
-        match pdu_type {
-            PduType::AssociateRq => self.receive_associate_rq(&content, now)?,
-            PduType::AssociateAc => {
-                let associate_ac = AssociateAc::decode(&content)?;
-                self.receive_associate_ac(&associate_ac, now);
-            }
-            PduType::AssociateRj => {
-                let associate_rj = AssociateRj::decode(&content)?;
-                self.step(Evt::Evt4); // AE-4
-                self.tell(Event::Rejected(associate_rj));
-            }
-            PduType::DataTf => self.receive_data_tf(DataTf::decode(content)?, now),
-            PduType::ReleaseRq => {
-                ReleaseRq::decode(&content)?;
-                self.receive_release_rq();
-            }
-            PduType::ReleaseRp => {
-                ReleaseRp::decode(&content)?;
-                self.receive_release_rp();
-            }
-            PduType::Abort => {
-                let abort = Abort::decode(&content)?;
-                let told_before = self.state == State::Sta13;
-                self.step(Evt::Evt16); // AA-2 or AA-3
-                self.artim.stop();
-                if !told_before {
-                    self.tell(Event::Aborted(abort));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn receive_associate_rq(&mut self, content: &[u8], now: Instant) -> Result<(), DecodeError> {
-        let associate_rq = match AssociateRq::decode(content) {
-            Ok(associate_rq) => associate_rq,
-            // A well-formed request for the impossible: the table's AA-1 gives no reason, and this has one.
-            Err(error) if error.rule == Rule::TooMany => {
-                self.step(Evt::Evt6);
-                self.abort_for(error.abort_reason(), error.what(), now);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        self.step(Evt::Evt6); // AE-6
-        self.artim.stop();
-        if is_too_small(associate_rq.user_information.maximum_length) {
-            self.abort_for(AbortReason::InvalidPduParameterValue, TOO_SMALL, now);
-        } else {
-            self.tell(Event::AssociateRequested(Box::new(associate_rq)));
-        }
-        Ok(())
-    }
-
-    fn receive_associate_ac(&mut self, associate_ac: &AssociateAc, now: Instant) {
-        let Some(proposal) = self.proposal.take() else { return };
-        let concluded = if is_too_small(associate_ac.user_information.maximum_length) {
-            Err(TOO_SMALL)
-        } else {
-            negotiation::conclude(&proposal, associate_ac).map_err(negotiation::InvalidAnswer::what)
-        };
-        match concluded {
-            Ok(negotiated) => {
-                self.step(Evt::Evt3); // AE-3
-                self.establish(negotiated);
-            }
-            Err(what) => self.breach(Evt::Evt19, AbortReason::InvalidPduParameterValue, what, now),
-        }
-    }
-
-    fn receive_data_tf(&mut self, values: DataTf, now: Instant) {
-        if values.context_ids().all(|id| ContextId::new(id).is_some_and(|id| self.is_accepted(id))) {
-            self.step(Evt::Evt10); // DT-2 or AR-6
-            self.events.push_back(Queued::Data(values));
-        } else {
-            let what = "sent data on a presentation context that was not accepted";
-            self.breach(Evt::Evt19, AbortReason::InvalidPduParameterValue, what, now);
-        }
-    }
-
-    fn receive_release_rq(&mut self) {
-        match (self.step(Evt::Evt12), self.side) {
-            // In a collision the requestor answers first; the acceptor may answer, and is asked to, when the
-            // answer to its own request has come (AR-10).
-            (Some(Action::Ar2), _) | (Some(Action::Ar8), Side::Requestor) => {
-                self.tell(Event::ReleaseRequested);
-            }
-            _ => {}
-        }
-    }
-
-    fn receive_release_rp(&mut self) {
-        match self.step(Evt::Evt13) {
-            Some(Action::Ar3) => self.tell(Event::Released),
-            Some(Action::Ar10) => self.tell(Event::ReleaseRequested),
-            _ => {}
-        }
-    }
-
     /// The transport has ended (Evt17).
     pub fn handle_closed(&mut self, _now: Instant) {
         if let Some(Action::Aa4 | Action::Aa5) = self.step(Evt::Evt17) {
@@ -386,7 +207,7 @@ impl Association {
     pub fn accept(&mut self, acceptance: Acceptance) -> Result<(), NotInThisState> {
         self.request(Evt::Evt7, "A-ASSOCIATE response (accept)")?; // AE-7
         let Acceptance { mut associate_ac, negotiated } = acceptance;
-        self.introduce(&mut associate_ac.user_information);
+        introduce(&mut associate_ac.user_information, self.limits.max_pdu_length);
         associate_ac.encode(&mut self.transmit);
         self.establish(negotiated);
         Ok(())
@@ -569,22 +390,6 @@ impl Association {
         self.step(event).map(drop).ok_or(NotInThisState { primitive })
     }
 
-    /// The peer sent what it may not send: AA-1, AA-8 or AA-7.
-    fn breach(&mut self, event: Evt, reason: AbortReason, what: &'static str, now: Instant) {
-        let source = match self.step(event) {
-            Some(Action::Aa1) => AbortSource::ServiceUser,
-            Some(Action::Aa8) => AbortSource::ServiceProvider(reason),
-            Some(Action::Aa7) => {
-                Abort { source: AbortSource::ServiceProvider(reason) }.encode(&mut self.transmit);
-                return;
-            }
-            _ => return,
-        };
-        Abort { source }.encode(&mut self.transmit);
-        self.artim.start(now);
-        self.tell(Event::PeerMisbehaved { reason, what });
-    }
-
     fn establish(&mut self, negotiated: Negotiated) {
         self.accepted = negotiated.contexts.iter().fold(0, |bits, context| bits | 1 << context.id.index());
         self.max_fragment_length = fragment_length(negotiated.peer_max_pdu_length);
@@ -595,32 +400,16 @@ impl Association {
         self.accepted & (1 << id.index()) != 0
     }
 
-    /// Says who we are and what we take.
-    fn introduce(&self, user_information: &mut UserInformation) {
-        user_information.maximum_length = Some(self.limits.max_pdu_length);
-        user_information.implementation_class_uid = Some(IMPLEMENTATION_CLASS_UID);
-        user_information.implementation_version_name = Some(IMPLEMENTATION_VERSION_NAME.to_owned());
-    }
-
     fn tell(&mut self, event: Event) {
         self.events.push_back(Queued::Event(event));
     }
 }
 
-/// What became of a PDU.
-enum Taken {
-    /// It was taken off the input.
-    Whole,
-    /// It is not all there.
-    TooFew,
-    /// It was refused by its header; nothing was taken.
-    Refused,
-}
-
-const TOO_SMALL: &str = "stated a maximum length in which no fragment fits";
-
-fn is_too_small(maximum_length: Option<u32>) -> bool {
-    maximum_length.is_some_and(|length| length != 0 && length < MIN_PEER_PDU_LENGTH)
+/// Says who we are and what we take.
+fn introduce(user_information: &mut UserInformation, max_pdu_length: u32) {
+    user_information.maximum_length = Some(max_pdu_length);
+    user_information.implementation_class_uid = Some(IMPLEMENTATION_CLASS_UID);
+    user_information.implementation_version_name = Some(IMPLEMENTATION_VERSION_NAME.to_owned());
 }
 
 /// The longest fragment for a peer's maximum length; an even number, as PS3.8 E.1 wants it.
@@ -629,39 +418,6 @@ fn fragment_length(peer_max_pdu_length: Option<u32>) -> usize {
         (length as usize).saturating_sub(data_tf::VALUE_HEADER_LENGTH).min(MAX_FRAGMENT_LENGTH)
     });
     most & !1
-}
-
-/// The event that a received PDU is.
-fn received(pdu_type: PduType) -> Evt {
-    match pdu_type {
-        PduType::AssociateRq => Evt::Evt6,
-        PduType::AssociateAc => Evt::Evt3,
-        PduType::AssociateRj => Evt::Evt4,
-        PduType::DataTf => Evt::Evt10,
-        PduType::ReleaseRq => Evt::Evt12,
-        PduType::ReleaseRp => Evt::Evt13,
-        PduType::Abort => Evt::Evt16,
-    }
-}
-
-fn unexpected(pdu_type: PduType) -> &'static str {
-    match pdu_type {
-        PduType::AssociateRq => "sent an A-ASSOCIATE-RQ where none may be sent",
-        PduType::AssociateAc => "sent an A-ASSOCIATE-AC where none may be sent",
-        PduType::AssociateRj => "sent an A-ASSOCIATE-RJ where none may be sent",
-        PduType::DataTf => "sent a P-DATA-TF where none may be sent",
-        PduType::ReleaseRq => "sent an A-RELEASE-RQ where none may be sent",
-        PduType::ReleaseRp => "sent an A-RELEASE-RP where none may be sent",
-        PduType::Abort => "sent an A-ABORT where none may be sent",
-    }
-}
-
-fn too_long(pdu_type: PduType) -> &'static str {
-    match pdu_type {
-        PduType::AssociateRq | PduType::AssociateAc => "sent an A-ASSOCIATE PDU that is too long",
-        PduType::DataTf => "sent a P-DATA-TF that is longer than our maximum length",
-        _ => "sent a PDU that is longer than its fields",
-    }
 }
 
 #[cfg(test)]

@@ -221,45 +221,21 @@ impl Action {
 mod tests {
     use super::*;
 
+    #[rustfmt::skip]
     const STATES: [State; 13] = [
-        State::Sta1,
-        State::Sta2,
-        State::Sta3,
-        State::Sta4,
-        State::Sta5,
-        State::Sta6,
-        State::Sta7,
-        State::Sta8,
-        State::Sta9,
-        State::Sta10,
-        State::Sta11,
-        State::Sta12,
-        State::Sta13,
+        State::Sta1, State::Sta2, State::Sta3, State::Sta4, State::Sta5, State::Sta6, State::Sta7,
+        State::Sta8, State::Sta9, State::Sta10, State::Sta11, State::Sta12, State::Sta13,
     ];
+
+    #[rustfmt::skip]
     const EVENTS: [Event; 19] = [
-        Event::Evt1,
-        Event::Evt2,
-        Event::Evt3,
-        Event::Evt4,
-        Event::Evt5,
-        Event::Evt6,
-        Event::Evt7,
-        Event::Evt8,
-        Event::Evt9,
-        Event::Evt10,
-        Event::Evt11,
-        Event::Evt12,
-        Event::Evt13,
-        Event::Evt14,
-        Event::Evt15,
-        Event::Evt16,
-        Event::Evt17,
-        Event::Evt18,
-        Event::Evt19,
+        Event::Evt1, Event::Evt2, Event::Evt3, Event::Evt4, Event::Evt5, Event::Evt6, Event::Evt7,
+        Event::Evt8, Event::Evt9, Event::Evt10, Event::Evt11, Event::Evt12, Event::Evt13, Event::Evt14,
+        Event::Evt15, Event::Evt16, Event::Evt17, Event::Evt18, Event::Evt19,
     ];
 
     /// PS3.8 Table 9-10, typed in the standard's own spelling: event, state, action. A second writing of the
-    /// table, by event and then by ranges of states, so that a slip in one of them shows.
+    /// table, by event and then by ranges of states, so that a slip in either of them shows.
     const EXPECTED: &str = "
         Evt1  Sta1 AE-1
         Evt2  Sta4 AE-2
@@ -319,34 +295,11 @@ mod tests {
 
     #[test]
     fn every_action_leads_where_tables_9_6_to_9_9_say() {
+        #[rustfmt::skip]
         let expected = [
-            (Ae1, 4),
-            (Ae2, 5),
-            (Ae3, 6),
-            (Ae4, 1),
-            (Ae5, 2),
-            (Ae6, 3),
-            (Ae7, 6),
-            (Ae8, 13),
-            (Dt1, 6),
-            (Dt2, 6),
-            (Ar1, 7),
-            (Ar2, 8),
-            (Ar3, 1),
-            (Ar4, 13),
-            (Ar5, 1),
-            (Ar6, 7),
-            (Ar7, 8),
-            (Ar9, 11),
-            (Ar10, 12),
-            (Aa1, 13),
-            (Aa2, 1),
-            (Aa3, 1),
-            (Aa4, 1),
-            (Aa5, 1),
-            (Aa6, 13),
-            (Aa7, 13),
-            (Aa8, 13),
+            (Ae1, 4), (Ae2, 5), (Ae3, 6), (Ae4, 1), (Ae5, 2), (Ae6, 3), (Ae7, 6), (Ae8, 13), (Dt1, 6), (Dt2, 6),
+            (Ar1, 7), (Ar2, 8), (Ar3, 1), (Ar4, 13), (Ar5, 1), (Ar6, 7), (Ar7, 8), (Ar9, 11), (Ar10, 12),
+            (Aa1, 13), (Aa2, 1), (Aa3, 1), (Aa4, 1), (Aa5, 1), (Aa6, 13), (Aa7, 13), (Aa8, 13),
         ];
         for (action, state) in expected {
             for side in [Side::Requestor, Side::Acceptor] {

@@ -1,15 +1,17 @@
 //! The association, driven through the cells of PS3.8 Table 9-10 that matter: two of them in memory, and one
 //! against bytes written by hand.
 
+use super::negotiation::{Support, answer};
+use std::time::Duration;
+
 use proptest::prelude::*;
 
-use super::negotiation::{Support, answer};
 use super::*;
-use crate::AeTitle;
 use crate::pdu::{
-    AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, Pdu, RejectReason, RejectResult,
-    RoleSelection,
+    AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, HEADER_LENGTH, Pdu, RejectReason,
+    RejectResult, RoleSelection,
 };
+use crate::{AeTitle, Uid};
 
 const CT: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.1.2");
 const IMPLICIT: Uid = Uid::from_static("1.2.840.10008.1.2");

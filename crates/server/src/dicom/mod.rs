@@ -26,7 +26,7 @@ use support::ArchiveSupport;
 /// Whether there is room for an association.
 pub(crate) enum Admission {
     /// There is, as long as this is held.
-    Place(OwnedSemaphorePermit),
+    Place(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
     /// There is not, and the peer is to be told.
     Full(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
 }

@@ -1,7 +1,6 @@
 //! C-GET from the archive: PS3.4 C.4.3.3. The index says which instances, the blobs are read as they are sent.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::time::Instant;
 
 use dicomet_archive::{Archive, Blob, Relation};
@@ -85,7 +84,7 @@ async fn plan(
 
 /// The instances of a retrieve, from the archive.
 struct Stored {
-    archive: Arc<Archive>,
+    archive: Archive,
     instances: std::vec::IntoIter<dicomet_archive::Instance>,
     current: Option<dicomet_archive::Instance>,
 }
@@ -100,9 +99,9 @@ impl Instances for Stored {
     async fn next(&mut self) -> Option<Instance> {
         let stored = self.instances.next()?;
         let instance = Instance {
-            sop_class: Uid::clone(&stored.sop_class),
+            sop_class: stored.sop_class.clone(),
             sop_instance: stored.sop_instance.clone(),
-            transfer_syntax: Uid::clone(&stored.transfer_syntax),
+            transfer_syntax: stored.transfer_syntax.clone(),
         };
         self.current = Some(stored);
         Some(instance)
@@ -117,7 +116,7 @@ impl Instances for Stored {
         let stored = self.current.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let blob = self.archive.open_instance(stored).map_err(io::Error::other)?;
         let length = blob.length();
-        if *transfer_syntax == *stored.transfer_syntax {
+        if *transfer_syntax == stored.transfer_syntax {
             return Ok(BlobSource::AsStored { blob, remaining: length });
         }
         let (file, offset) = blob.into_file();

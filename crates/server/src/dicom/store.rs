@@ -57,7 +57,7 @@ async fn store(
         sop_class: request.affected_sop_class_uid.clone(),
         sop_instance: request.affected_sop_instance_uid.clone(),
         transfer_syntax: context.transfer_syntax.clone(),
-        source_ae_title: Some(negotiated.calling_ae_title.clone()),
+        calling_ae_title: Some(negotiated.calling_ae_title.clone()),
     };
     let mut incoming = server.archive.receive(provenance).map_err(|error| super::refusal(&error));
     let mut bytes = 0;

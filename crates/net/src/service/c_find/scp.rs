@@ -1,20 +1,11 @@
 //! C-FIND as SCP: PS3.4 C.4.1.3, PS3.7 9.1.2.
 
-use std::time::Duration;
-
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{CFindRq, CFindRsp, Command, DataSetType, Refusal, Status};
-use tokio::time::Instant;
 
 use crate::association::Data;
 use crate::{Association, Error};
-
-/// Matches that follow one another faster than this leave in one system call.
-const COALESCE_FOR: Duration = Duration::from_millis(2);
-
-/// With so many bytes in the write buffer it is worth a system call.
-const COALESCE_UP_TO: usize = 32 * 1024;
 
 /// The answering of one C-FIND-RQ.
 pub struct Answer<'a> {
@@ -22,8 +13,6 @@ pub struct Answer<'a> {
     context: Context,
     request: CFindRq,
     cancelled: bool,
-    /// When matches were written last; `None` before the first, which leaves at once.
-    written: Option<Instant>,
 }
 
 impl std::fmt::Debug for Answer<'_> {
@@ -35,13 +24,7 @@ impl std::fmt::Debug for Answer<'_> {
 impl<'a> Answer<'a> {
     /// Begins.
     pub fn new(association: &'a mut Association, context: &Context, request: &CFindRq) -> Answer<'a> {
-        Answer {
-            association,
-            context: context.clone(),
-            request: request.clone(),
-            cancelled: false,
-            written: None,
-        }
+        Answer { association, context: context.clone(), request: request.clone(), cancelled: false }
     }
 
     /// Sends one match with Pending (`PENDING` or `PENDING_UNSUPPORTED_KEYS`), unless the peer has cancelled.
@@ -66,12 +49,6 @@ impl<'a> Answer<'a> {
         };
         let response = self.response(status, DataSetType::Present, None, Vec::new());
         self.association.send(self.context.id, &response, Data::Bytes(&bytes)).await?;
-        let now = Instant::now();
-        let waited = self.written.is_none_or(|written| now.duration_since(written) >= COALESCE_FOR);
-        if waited || self.association.unsent() >= COALESCE_UP_TO {
-            self.association.flush_now();
-            self.written = Some(now);
-        }
         Ok(true)
     }
 

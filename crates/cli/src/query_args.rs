@@ -1,0 +1,85 @@
+//! The keys of a query as a person writes them.
+
+use clap::{Args, ValueEnum};
+use dicomet_proto::query::{KeyError, Level, Model, Query};
+
+use crate::exit::CommandError;
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// What to match, or with no value what to ask for
+    ///
+    /// Keyword, gggg,eeee, ggggeeee, or a path such as ScheduledProcedureStepSequence[0].Modality, split at the
+    /// first '='. Values may have the wildcards * and ?, lists are joined by \, ranges of dates are written
+    /// 20240101-20240131.
+    #[arg(value_name = "KEY[=VALUE]")]
+    pub keys: Vec<String>,
+
+    /// The information model to ask in
+    #[arg(long, value_enum, default_value_t = ModelArg::Study)]
+    pub model: ModelArg,
+}
+
+/// The information models of PS3.4 C.6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModelArg {
+    /// Study Root
+    Study,
+    /// Patient Root
+    Patient,
+}
+
+/// Query/Retrieve levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LevelArg {
+    /// PATIENT, in the Patient Root model
+    Patient,
+    /// STUDY
+    Study,
+    /// SERIES
+    Series,
+    /// IMAGE
+    Image,
+}
+
+impl From<LevelArg> for Level {
+    fn from(level: LevelArg) -> Level {
+        match level {
+            LevelArg::Patient => Level::Patient,
+            LevelArg::Study => Level::Study,
+            LevelArg::Series => Level::Series,
+            LevelArg::Image => Level::Image,
+        }
+    }
+}
+
+impl QueryArgs {
+    /// The keys as a query.
+    pub fn query(&self, level: Level) -> Result<Query, CommandError> {
+        let model = match self.model {
+            ModelArg::Study => Model::StudyRoot,
+            ModelArg::Patient => Model::PatientRoot,
+        };
+        let mut query = Query::new(model, level);
+        for key in &self.keys {
+            query = query.key(key).map_err(|error| explain(&error))?;
+        }
+        Ok(query)
+    }
+
+    /// Whether some key has a value.
+    pub fn has_values(&self) -> bool {
+        self.keys.iter().any(|key| key.split_once('=').is_some_and(|(_, value)| !value.is_empty()))
+    }
+}
+
+fn explain(error: &KeyError) -> CommandError {
+    let usage = CommandError::usage(error);
+    match error {
+        KeyError::UnknownKeyword(_) => {
+            usage.hint("write keywords as in PS3.6, such as PatientName, or a tag, such as 0010,0010")
+        }
+        KeyError::MalformedPath(_) => usage.hint("items are counted from [0]"),
+        KeyError::Value { .. } => usage.hint("put the key into quotes, so that the shell leaves it as it is"),
+    }
+}

@@ -1,0 +1,256 @@
+//! The archive over loopback, asked by our own requestor: what is stored is found and comes back byte for byte.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use dicomet_archive::Archive;
+use dicomet_net::association::{Source, Timeouts};
+use dicomet_net::listen::Listener;
+use dicomet_net::retrieve::{self, Caller, Options, Retrieve};
+use dicomet_net::service::{c_echo, c_store};
+use dicomet_net::{Association, Error, Node, connect};
+use dicomet_proto::association::negotiation::Proposal;
+use dicomet_proto::dataset::Tag;
+use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::message::Status;
+use dicomet_proto::pdu::{RejectReason, RejectResult};
+use dicomet_proto::query::{Level, Model, Query};
+use dicomet_proto::{AeTitle, Uid};
+use dicomet_server::settings::CalledAeTitles;
+use dicomet_server::{Server, Settings};
+use dicomet_testkit::instance::{Instance, Pixels, data_set_of_part10};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const STUDY_INSTANCE_UID: Tag = Tag(0x0020, 0x000D);
+
+struct Running {
+    node: Node,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(folder: &Path, change: impl FnOnce(&mut Settings)) -> Running {
+        let archive = Archive::open(folder, dicomet_archive::Settings::default()).unwrap();
+        let mut settings = Settings::new(AeTitle::new("ARCHIVE").unwrap());
+        change(&mut settings);
+        let listener =
+            Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Timeouts::default()).await.unwrap();
+        let node = format!("ARCHIVE@{}", listener.local_address()).parse().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            let shutdown = async { drop(stopped.await) };
+            Server::new(archive, settings).serve(listener, shutdown).await;
+        });
+        Running { node, stop, serving }
+    }
+
+    async fn associate(&self, contexts: &[(Uid, Uid)]) -> Result<Association, Error> {
+        let proposal = Proposal {
+            calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
+            called_ae_title: self.node.ae_title.clone(),
+            contexts: contexts.iter().map(|(class, syntax)| (class.clone(), vec![syntax.clone()])).collect(),
+            role_selections: Vec::new(),
+            async_operations_window: None,
+            extended_negotiations: Vec::new(),
+            user_identity: None,
+        };
+        connect::connect(&self.node, proposal, &Timeouts::default()).await
+    }
+
+    async fn store(&self, instances: &[Instance], transfer_syntax: &Uid) -> Vec<Status> {
+        let mut statuses = Vec::new();
+        let class = uids::CT_IMAGE_STORAGE;
+        let mut association = self.associate(&[(class.clone(), transfer_syntax.clone())]).await.unwrap();
+        let context = association.context_of(&class).unwrap().id;
+        for instance in instances {
+            let uid = Uid::new(instance.text(Tag(0x0008, 0x0018))).unwrap();
+            let mut source = Memory(instance.data_set());
+            let status = c_store::scu::store(&mut association, context, &class, &uid, &mut source).await;
+            statuses.push(status.unwrap());
+        }
+        association.release().await.unwrap();
+        statuses
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap();
+    }
+}
+
+struct Memory(Vec<u8>);
+
+impl Source for Memory {
+    fn remaining(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(self.0.len());
+        buffer[..length].copy_from_slice(&self.0[..length]);
+        self.0.drain(..length);
+        Ok(length)
+    }
+}
+
+/// Three slices of one study; the last is some 500 KB.
+fn study() -> Vec<Instance> {
+    let slice = |number: u64, pixels| {
+        Instance::new(uids::CT_IMAGE_STORAGE.as_str(), &format!("1.2.3.1.{number}"))
+            .patient("4711", "Bowen^William^^Dr", "")
+            .in_series("1.2.3", "1.2.3.1")
+            .with(Tag(0x0008, 0x0060), "CT")
+            .pixels(Pixels::Native(pixels))
+    };
+    vec![slice(1, 128), slice(2, 3000), slice(3, 500_000)]
+}
+
+fn named_bowen() -> Query {
+    Query::new(Model::StudyRoot, Level::Study).key("PatientName=Bowen*").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_is_found_and_comes_back_byte_for_byte_after_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let output = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), |_| ()).await;
+    let stored = server.store(&study(), &uids::EXPLICIT_VR_LITTLE_ENDIAN).await;
+    assert_eq!(stored, [Status::SUCCESS; 3]);
+    server.stop().await;
+
+    let server = Running::start(data.path(), |_| ()).await;
+    let query = named_bowen().key("SOPClassesInStudy").unwrap().key("NumberOfStudyRelatedInstances").unwrap();
+    let matches = retrieve::find(&server.node, &query, &Caller::default(), None).await.unwrap();
+    assert_eq!(matches.len(), 1);
+    assert_eq!(matches[0].text(STUDY_INSTANCE_UID).unwrap_or_default(), "");
+    assert_eq!(matches[0].uids(Tag(0x0008, 0x0062)), [uids::CT_IMAGE_STORAGE]);
+    assert_eq!(matches[0].integer(Tag(0x0020, 0x1208)), Some(3));
+    assert_eq!(matches[0].text(Tag(0x0008, 0x0054)).as_deref(), Some("ARCHIVE"));
+
+    for window in [1, 16] {
+        let output = output.path().join(window.to_string());
+        let options = Options { window, ..Options::default() };
+        let retrieve = Retrieve::new(server.node.clone(), named_bowen(), &output).options(options);
+        let report = retrieve.run(|_| ()).await.unwrap();
+        assert!(report.complete, "{report:?}");
+        assert_eq!((report.expected, report.retrieved), (3, 3));
+        for instance in study() {
+            let name = format!("1.2.3/1.2.3.1/{}.dcm", instance.text(Tag(0x0008, 0x0018)));
+            let file = std::fs::read(output.join(name)).unwrap();
+            assert_eq!(data_set_of_part10(&file), instance.data_set());
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uncompressed_instance_goes_out_in_the_other_uncompressed_syntax_where_only_that_is_taken() {
+    let data = tempfile::tempdir().unwrap();
+    let output = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), |_| ()).await;
+    let implicit: Vec<Instance> = study()
+        .into_iter()
+        .map(|instance| instance.transfer_syntax(uids::IMPLICIT_VR_LITTLE_ENDIAN.as_str()))
+        .collect();
+    server.store(&implicit, &uids::IMPLICIT_VR_LITTLE_ENDIAN).await;
+    let options =
+        Options { transfer_syntaxes: Some(vec![uids::EXPLICIT_VR_LITTLE_ENDIAN]), ..Options::default() };
+    let retrieve = Retrieve::new(server.node.clone(), named_bowen(), output.path()).options(options);
+    let report = retrieve.run(|_| ()).await.unwrap();
+    assert!(report.complete, "{report:?}");
+    for instance in study() {
+        let name = format!("1.2.3/1.2.3.1/{}.dcm", instance.text(Tag(0x0008, 0x0018)));
+        let file = std::fs::read(output.path().join(name)).unwrap();
+        assert_eq!(data_set_of_part10(&file), instance.data_set());
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_again_is_success_and_other_bytes_under_the_same_uid_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), |_| ()).await;
+    let first = study().remove(0);
+    let other = first.clone().with(Tag(0x0008, 0x0070), "another manufacturer");
+    let statuses = server.store(&[first.clone(), first, other], &uids::EXPLICIT_VR_LITTLE_ENDIAN).await;
+    assert_eq!(statuses[..2], [Status::SUCCESS; 2]);
+    assert_eq!(statuses[2].code() & 0xF000, 0xC000);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_limit_an_association_is_rejected_for_now_and_accepted_later() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), |settings| settings.max_associations = 1).await;
+    let verification = [(uids::VERIFICATION, uids::IMPLICIT_VR_LITTLE_ENDIAN)];
+    let mut first = server.associate(&verification).await.unwrap();
+    match server.associate(&verification).await {
+        Err(Error::Rejected(rejection)) => {
+            assert_eq!(rejection.result, RejectResult::Transient);
+            assert_eq!(rejection.reason, RejectReason::LocalLimitExceeded);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(c_echo::echo(&mut first).await.unwrap(), Status::SUCCESS);
+    first.release().await.unwrap();
+    // The place is free as soon as the task has ended, which our release may be ahead of.
+    let mut second = loop {
+        match server.associate(&verification).await {
+            Ok(association) => break association,
+            Err(Error::Rejected(_)) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(c_echo::echo(&mut second).await.unwrap(), Status::SUCCESS);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_called_ae_title_is_rejected_when_ours_is_wanted() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Running::start(data.path(), |settings| settings.called = CalledAeTitles::Own).await;
+    let verification = [(uids::VERIFICATION, uids::IMPLICIT_VR_LITTLE_ENDIAN)];
+    server.associate(&verification).await.unwrap().release().await.unwrap();
+    server.node.ae_title = AeTitle::new("ELSE").unwrap();
+    match server.associate(&verification).await {
+        Err(Error::Rejected(rejection)) => {
+            assert_eq!(rejection.reason, RejectReason::CalledAeTitleNotRecognized);
+        }
+        other => panic!("{other:?}"),
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_idle_associations_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), |_| ()).await;
+    let verification = [(uids::VERIFICATION, uids::IMPLICIT_VR_LITTLE_ENDIAN)];
+    let mut idle = server.associate(&verification).await.unwrap();
+    assert_eq!(c_echo::echo(&mut idle).await.unwrap(), Status::SUCCESS);
+    let began = std::time::Instant::now();
+    server.stop().await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+    assert!(idle.receive().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_study_is_a_success_of_nothing_and_a_missing_key_is_a900() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), |_| ()).await;
+    let nothing = retrieve::find(&server.node, &named_bowen(), &Caller::default(), None).await.unwrap();
+    assert!(nothing.is_empty());
+    let series = Query::new(Model::StudyRoot, Level::Series).key("SeriesInstanceUID").unwrap();
+    match retrieve::find(&server.node, &series, &Caller::default(), None).await {
+        Err(retrieve::RetrieveError::Find { status, .. }) => {
+            assert_eq!(status, Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS);
+        }
+        other => panic!("{other:?}"),
+    }
+    server.stop().await;
+}
