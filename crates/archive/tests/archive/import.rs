@@ -41,7 +41,8 @@ fn every_transfer_syntax_is_imported_byte_for_byte() {
         let path = folder.path().join("in.dcm");
         fs::write(&path, instance.part10()).unwrap();
         archive.import(&path).unwrap();
-        let blob = fs::read(folder.path().join(format!("data/blobs/000000/000/00000000000{number}.dcm"))).unwrap();
+        let blob =
+            fs::read(folder.path().join(format!("data/blobs/000000/000/00000000000{number}.dcm"))).unwrap();
         assert_eq!(data_set_of_part10(&blob), instance.data_set(), "{syntax}");
         number += 1;
     }
@@ -57,7 +58,10 @@ fn a_data_set_without_file_meta_information_is_recognised() {
     {
         let instance = slice(&format!("2.999.1.1.{number}")).transfer_syntax(syntax);
         fs::write(&path, instance.data_set()).unwrap();
-        assert_eq!(archive.import(&path).unwrap().sop_instance.to_string(), instance.text(tags::SOP_INSTANCE_UID));
+        assert_eq!(
+            archive.import(&path).unwrap().sop_instance.to_string(),
+            instance.text(tags::SOP_INSTANCE_UID)
+        );
     }
 }
 
