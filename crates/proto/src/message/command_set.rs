@@ -141,7 +141,8 @@ impl CommandSet {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (tag, value, after) = split_element(rest)?;
-            if values.insert(tag.element(), value.to_vec()).is_some() {
+            // Orthanc 1.10.1 puts the Failed SOP Instance UID List (0008,0058) of a C-GET-RSP in here.
+            if tag.group() == 0 && values.insert(tag.element(), value.to_vec()).is_some() {
                 repeated = Some(tag);
             }
             rest = after;
@@ -299,9 +300,6 @@ fn split_element(bytes: &[u8]) -> Result<(Tag, &[u8], &[u8]), CommandError> {
         return Err(CommandError::Malformed("ends within an element header"));
     };
     let tag = Tag(u16::from_le_bytes([*g0, *g1]), u16::from_le_bytes([*e0, *e1]));
-    if tag.group() != 0 {
-        return Err(CommandError::Malformed("an element outside group 0000"));
-    }
     let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]);
     usize::try_from(length)
         .ok()
@@ -479,10 +477,9 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_as_elements_of_group_0000_is_malformed() {
+    fn what_cannot_be_read_as_elements_is_malformed() {
         for (more, reason) in [
             (&b"\0"[..], "ends within an element header"),
-            (b"\x08\0\x16\0\0\0\0\0", "an element outside group 0000"),
             (b"\0\0\x34\x12\x01\0\0\0", "an element is longer than the command set"),
             (b"\0\0\x34\x12\xff\xff\xff\xffab", "an element is longer than the command set"),
             // Explicit VR: the VR and the short length are taken for a length of 150 KB.
