@@ -343,10 +343,9 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_as_elements_of_group_0000_is_malformed() {
+    fn what_cannot_be_read_as_elements_is_malformed() {
         for (more, reason) in [
             (&b"\0"[..], "ends within an element header"),
-            (b"\x08\0\x16\0\0\0\0\0", "an element outside group 0000"),
             (b"\0\0\x34\x12\x01\0\0\0", "an element is longer than the command set"),
             (b"\0\0\x34\x12\xff\xff\xff\xffab", "an element is longer than the command set"),
             // Explicit VR: the VR and the short length are taken for a length of 150 KB.
