@@ -14,8 +14,8 @@ use dicomet_proto::query::{Level, Query};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-use crate::index::attributes::{Kind, level_of};
-use crate::index::condition::{Relation, Returned, Selection, select};
+use crate::index::attributes::{Kind, level_of, tags};
+use crate::index::condition::{Returned, Selection, select};
 use crate::index::header;
 use crate::store::Shared;
 use crate::{Archive, Error};
@@ -27,20 +27,13 @@ const FIRST_PAGE: usize = 16;
 const LARGEST_PAGE: usize = 512;
 
 impl Archive {
-    /// The matches of a query, hierarchical (PS3.4 C.4.1.2.1).
+    /// The matches of a query. Whether the identifier fits the hierarchy was found out when the query was read
+    /// from it; here a query may be relational.
     ///
     /// # Errors
-    /// [`Error::Refused`] with A900 when the identifier does not fit model, level or hierarchy.
+    /// [`Error::Refused`] with A900 when the model does not have the level, C000 for keys that mean nothing.
     pub fn find(&self, query: &Query) -> Result<Matches, Error> {
-        self.find_related(query, Relation::Hierarchical)
-    }
-
-    /// The matches of a query, hierarchical or relational, as was negotiated.
-    ///
-    /// # Errors
-    /// As [`Archive::find`].
-    pub fn find_related(&self, query: &Query, relation: Relation) -> Result<Matches, Error> {
-        let selection = select(query, relation).map_err(Error::Refused)?;
+        let selection = select(query).map_err(Error::Refused)?;
         let statements = Statements::of(&selection);
         let mut matches = Matches {
             shared: Arc::clone(&self.shared),
@@ -217,11 +210,11 @@ fn answer(row: &Row<'_>, selection: &Selection, headers: &mut Headers<'_>) -> Re
     } else {
         headers.read(row.get(0)?, &selection.header_tags)?
     };
-    if !selection.filters.iter().all(|filter| filter.passes(&header)) {
+    if !selection.filters.iter().all(|filter| filter.matches(&header)) {
         return Ok(None);
     }
     let mut answer = DataSet::new();
-    answer.set_text(crate::index::attributes::tags::QUERY_RETRIEVE_LEVEL, level_text(selection.level));
+    answer.set_text(tags::QUERY_RETRIEVE_LEVEL, selection.level.as_str());
     let mut column = 0;
     for returned in &selection.returned {
         match returned {
@@ -266,15 +259,6 @@ fn only(item: &DataSet, wanted: &[Tag]) -> DataSet {
         }
     }
     answer
-}
-
-fn level_text(level: Level) -> &'static str {
-    match level {
-        Level::Patient => "PATIENT",
-        Level::Study => "STUDY",
-        Level::Series => "SERIES",
-        Level::Image => "IMAGE",
-    }
 }
 
 /// Stored headers, those of a series read once for all its instances that follow one another.

@@ -34,7 +34,6 @@ mod index;
 pub use blob::read::Blob;
 pub use error::{Error, status};
 pub use find::Matches;
-pub use index::condition::Relation;
 pub use index::write::Conflicts;
 pub use index::writer::{Outcome, Stored};
 pub use plan::Instance;

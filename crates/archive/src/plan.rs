@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use crate::blob::BlobNumber;
 use crate::blob::read::Blob;
-use crate::index::condition::{Relation, select_for_retrieve};
+use crate::index::condition::select_for_retrieve;
 use crate::{Archive, Error};
 
 /// A stored instance: what is needed to negotiate its transfer and to open it.
@@ -47,20 +47,12 @@ struct Location {
 
 impl Archive {
     /// The instances that a retrieve identifier asks for, those of a series together, in the order in which
-    /// they came. Only the unique keys count, down to the level.
+    /// they came. Only unique keys count, down to the level; those above it narrow it when they are there.
     ///
     /// # Errors
-    /// [`Error::Refused`] with A900 when a unique key is missing.
+    /// [`Error::Refused`] with A900 when the unique key of the level is missing.
     pub fn plan(&self, query: &Query) -> Result<Vec<Instance>, Error> {
-        self.plan_related(query, Relation::Hierarchical)
-    }
-
-    /// As [`Archive::plan`], hierarchical or relational, as was negotiated.
-    ///
-    /// # Errors
-    /// As [`Archive::plan`].
-    pub fn plan_related(&self, query: &Query, relation: Relation) -> Result<Vec<Instance>, Error> {
-        let condition = select_for_retrieve(query, relation).map_err(Error::Refused)?;
+        let condition = select_for_retrieve(query).map_err(Error::Refused)?;
         let sql = format!(
             "SELECT instance.sop_instance_uid, instance.sop_class_uid, instance.transfer_syntax_uid,
                  study.study_instance_uid, series.series_instance_uid,

@@ -83,7 +83,7 @@ impl<W: Write> Writer<W> {
             .filter(|&column| self.rows.iter().any(|row| !row[column].is_empty()))
             .collect();
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(used.iter().map(|&column| name_of(self.columns[column])));
         for row in &self.rows {
             table.add_row(used.iter().map(|&column| row[column].as_str()));

@@ -25,7 +25,6 @@ pub(crate) mod tags {
     pub(crate) const SOP_CLASSES_IN_STUDY: Tag = Tag(0x0008, 0x0062);
     pub(crate) const INSTITUTION_NAME: Tag = Tag(0x0008, 0x0080);
     pub(crate) const REFERRING_PHYSICIAN_NAME: Tag = Tag(0x0008, 0x0090);
-    pub(crate) const TIMEZONE_OFFSET: Tag = Tag(0x0008, 0x0201);
     pub(crate) const STATION_NAME: Tag = Tag(0x0008, 0x1010);
     pub(crate) const STUDY_DESCRIPTION: Tag = Tag(0x0008, 0x1030);
     pub(crate) const SERIES_DESCRIPTION: Tag = Tag(0x0008, 0x103E);

@@ -1,29 +1,21 @@
-//! A query as SQL: pure, parameterised, and the only place that decides which keys a query can have.
+//! A query as SQL: pure and parameterised.
 //!
 //! A key whose attribute has a column becomes a condition; one without is a filter on the stored header, applied
 //! after; one below the level, or one that is only counted, is unsupported and said so (PS3.4 C.4.1.1.4, FF01).
+//! What a key asks, and whether an identifier fits its model and level, [`dicomet_proto::query`] has decided.
 
-use dicomet_proto::Uid;
-use dicomet_proto::dataset::dictionary::vr_of;
 use dicomet_proto::dataset::{DataSet, Tag, VR};
 use dicomet_proto::message::{Refusal, Status};
-use dicomet_proto::query::{Level, Model, Query};
+use dicomet_proto::query::pattern::Piece;
+use dicomet_proto::query::{Level, Matching, MatchingKey, NameKey, Pattern, Query};
 use rusqlite::types::Value;
 
 use super::attributes::{Attribute, Kind, attribute, level_of, tags};
-use super::criterion::Criterion;
-use super::normalise::{person_name, trim};
+use super::normalise::search_form;
 
-/// Whether the unique keys above the level must be there (PS3.4 C.4.1.2.1) or need not, as negotiated
-/// (C.4.1.2.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Relation {
-    /// Hierarchical: one value for each unique key above the level.
-    #[default]
-    Hierarchical,
-    /// Relational.
-    Relational,
-}
+/// The most characters of a wildcard pattern: the longest text that GLOB takes has some more bytes. A value of
+/// PN, LO or SH that such a pattern could match is longer than its VR allows.
+const MAX_PATTERN_CHARS: usize = 8192;
 
 /// Conditions that hold together.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -32,40 +24,10 @@ pub(crate) struct Condition {
     pub(crate) parameters: Vec<Value>,
 }
 
-impl Condition {
-    /// The expression; `1` when nothing is asked.
-    pub(crate) fn sql(&self) -> &str {
-        if self.sql.is_empty() { "1" } else { &self.sql }
-    }
-
-    pub(crate) fn is_universal(&self) -> bool {
-        self.sql.is_empty()
-    }
-
-    fn and(&mut self, sql: &str, parameters: impl IntoIterator<Item = Value>) {
-        if !self.sql.is_empty() {
-            self.sql.push_str(" AND ");
-        }
-        self.sql.push_str(sql);
-        self.parameters.extend(parameters);
-    }
-}
-
-/// A filter on an attribute that has no column.
-#[derive(Debug, Clone)]
-pub(crate) enum Filter {
-    /// On the values of an element.
-    Values(Tag, VR, Criterion),
-    /// On person names, by component group.
-    Names(Tag, Vec<[Criterion; 3]>),
-    /// On the items of a sequence: one of them must pass all of these.
-    Items(Tag, Vec<Filter>),
-}
-
 /// What is put into an answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Returned {
-    /// The expression with this position in the list of columns.
+    /// The next of the selected columns.
     Column(Tag, &'static Attribute),
     /// From the stored header; of a sequence, the elements that the key's item names (all when none).
     Header(Tag, Vec<Tag>),
@@ -80,7 +42,8 @@ pub(crate) enum Returned {
 pub(crate) struct Selection {
     pub(crate) level: Level,
     pub(crate) condition: Condition,
-    pub(crate) filters: Vec<Filter>,
+    /// Keys that the stored header has to match.
+    pub(crate) filters: Vec<MatchingKey>,
     pub(crate) returned: Vec<Returned>,
     /// Attributes of the stored headers that filters and answer need.
     pub(crate) header_tags: Vec<Tag>,
@@ -90,13 +53,9 @@ pub(crate) struct Selection {
 /// Takes a C-FIND query apart.
 ///
 /// # Errors
-/// A900 when the identifier does not fit model, level or hierarchy.
-pub(crate) fn select(query: &Query, relation: Relation) -> Result<Selection, Refusal> {
+/// A900 when the model does not have the level, C000 when a key cannot be understood.
+pub(crate) fn select(query: &Query) -> Result<Selection, Refusal> {
     check_level(query)?;
-    if relation == Relation::Hierarchical {
-        check_keys_above(query)?;
-    }
-    let keys = &query.keys;
     let mut selection = Selection {
         level: query.level,
         condition: Condition::default(),
@@ -105,37 +64,41 @@ pub(crate) fn select(query: &Query, relation: Relation) -> Result<Selection, Ref
         header_tags: Vec::new(),
         unsupported: Vec::new(),
     };
-    for tag in keys.tags().filter(|&tag| !is_control(tag)) {
-        if tag == tags::INSTANCE_AVAILABILITY {
-            selection.returned.push(Returned::Constant(tag, "ONLINE"));
-        } else if let Some(attribute) = attribute(tag, query.level) {
-            selection.column_key(attribute, keys);
-        } else if level_of(tag) <= query.level {
-            selection.header_key(tag, keys);
+    for key in query.matching_keys()? {
+        if key.tag == tags::RETRIEVE_AE_TITLE {
+            // Who knows our AE title adds it.
+        } else if key.tag == tags::INSTANCE_AVAILABILITY {
+            selection.returned.push(Returned::Constant(key.tag, "ONLINE"));
+        } else if let Some(attribute) = attribute(key.tag, query.level) {
+            selection.column_key(attribute, &key);
+        } else if level_of(key.tag) <= query.level {
+            selection.header_key(key, &query.keys);
         } else {
-            selection.unsupported(tag);
+            selection.unsupported(key.tag);
         }
     }
     Ok(selection)
 }
 
 impl Selection {
-    fn column_key(&mut self, attribute: &'static Attribute, keys: &DataSet) {
+    fn column_key(&mut self, attribute: &'static Attribute, key: &MatchingKey) {
         if attribute.level > self.level {
             return self.unsupported(attribute.tag);
         }
         self.returned.push(Returned::Column(attribute.tag, attribute));
-        self.condition.require(attribute, &keys.texts(attribute.tag));
+        self.condition.require(attribute, &key.matching);
     }
 
-    fn header_key(&mut self, tag: Tag, keys: &DataSet) {
-        self.header_tags.push(tag);
-        if let Some(filter) = filter(tag, keys) {
-            self.filters.push(filter);
-        }
-        let items = keys.items(tag).unwrap_or_default();
+    fn header_key(&mut self, key: MatchingKey, keys: &DataSet) {
+        self.header_tags.push(key.tag);
+        let items = keys.items(key.tag).unwrap_or_default();
         let wanted = items.first().map(|item| item.tags().collect()).unwrap_or_default();
-        self.returned.push(Returned::Header(tag, wanted));
+        self.returned.push(Returned::Header(key.tag, wanted));
+        match key.matching {
+            Matching::Universal => {}
+            Matching::Unsupported => self.unsupported.push(key.tag),
+            _ => self.filters.push(key),
+        }
     }
 
     fn unsupported(&mut self, tag: Tag) {
@@ -144,283 +107,286 @@ impl Selection {
     }
 }
 
-/// What a retrieve identifier asks for: unique keys, down to its level (PS3.4 C.4.2.2.1, C.4.3.2.1).
+/// What a retrieve identifier asks for: unique keys, down to its level (PS3.4 C.4.2.2.1, C.4.3.2.1). Those above
+/// the level narrow it when they are there.
 ///
 /// # Errors
-/// A900 when the level's own unique key is missing, or one above it.
-pub(crate) fn select_for_retrieve(query: &Query, relation: Relation) -> Result<Condition, Refusal> {
+/// A900 when the model does not have the level, or the level's own unique key is missing: that would mean the
+/// whole archive.
+pub(crate) fn select_for_retrieve(query: &Query) -> Result<Condition, Refusal> {
     check_level(query)?;
-    if relation == Relation::Hierarchical {
-        check_keys_above(query)?;
-    }
-    let own = unique_key(query.level);
-    if query.keys.texts(own).iter().all(|value| trim(value).is_empty()) {
-        return Err(Refusal::new(
-            Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
-            "the unique key of the level has no value",
-        )
-        .offending(own));
-    }
     let mut condition = Condition::default();
     for level in [Level::Patient, Level::Study, Level::Series, Level::Image] {
-        // Seen from below, a patient's instances are those of its studies.
-        if level <= query.level
-            && let Some(attribute) = attribute(unique_key(level), Level::Image)
-        {
-            let values: Vec<String> =
-                query.keys.texts(attribute.tag).iter().map(|value| trim(value).to_owned()).collect();
-            if values.iter().any(|value| !value.is_empty()) {
-                // Never a pattern: a retrieve names what it wants.
-                condition.require_criterion(attribute, &Criterion::OneOf(values));
+        let key = level.unique_key();
+        let values = query.keys.texts(key);
+        let is_named = !values.is_empty() && values.iter().all(|value| !value.trim().is_empty());
+        // Seen from below: a patient's instances are those of its studies.
+        let attribute = attribute(key, Level::Image);
+        match attribute {
+            _ if level > query.level => {}
+            Some(attribute) if is_named => condition.require_one_of(attribute, values),
+            _ if level == query.level => {
+                let status = Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS;
+                return Err(Refusal::new(status, "the unique key of the level has no value").offending(key));
             }
+            _ => {}
         }
     }
     Ok(condition)
 }
 
-fn is_control(tag: Tag) -> bool {
-    tag.1 == 0
-        || [
-            tags::SPECIFIC_CHARACTER_SET,
-            tags::QUERY_RETRIEVE_LEVEL,
-            tags::RETRIEVE_AE_TITLE,
-            tags::TIMEZONE_OFFSET,
-        ]
-        .contains(&tag)
-}
-
-fn unique_key(level: Level) -> Tag {
-    match level {
-        Level::Patient => tags::PATIENT_ID,
-        Level::Study => tags::STUDY_INSTANCE_UID,
-        Level::Series => tags::SERIES_INSTANCE_UID,
-        Level::Image => tags::SOP_INSTANCE_UID,
-    }
-}
-
 fn check_level(query: &Query) -> Result<(), Refusal> {
-    let fits = match query.model {
-        Model::PatientRoot => true,
-        Model::StudyRoot => query.level >= Level::Study,
-        Model::PatientStudyOnly => query.level <= Level::Study,
-        Model::Worklist => false,
-    };
-    if fits {
+    if query.model.levels().contains(&query.level) && query.model != dicomet_proto::query::Model::Worklist {
         return Ok(());
     }
     Err(Refusal::new(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "the model does not have this level")
         .offending(tags::QUERY_RETRIEVE_LEVEL))
 }
 
-fn check_keys_above(query: &Query) -> Result<(), Refusal> {
-    let top = if query.model == Model::StudyRoot { Level::Study } else { Level::Patient };
-    for level in [Level::Patient, Level::Study, Level::Series] {
-        if level < top || level >= query.level {
-            continue;
-        }
-        let key = unique_key(level);
-        let values = query.keys.texts(key);
-        let single = match &values[..] {
-            [value] if level == Level::Patient => !trim(value).is_empty() && !value.contains(['*', '?']),
-            [value] => Uid::new(trim(value)).is_ok(),
-            _ => false,
-        };
-        if !single {
-            return Err(Refusal::new(
-                Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
-                "a unique key above the level must have one value",
-            )
-            .offending(key));
-        }
-    }
-    Ok(())
-}
-
 impl Condition {
-    /// Requires what the values of a key ask.
-    fn require(&mut self, attribute: &Attribute, values: &[String]) {
-        match attribute.kind {
-            Kind::Name(number, owner) => {
-                let names = name_criteria(values);
-                if names.is_empty() {
-                    return;
-                }
-                let mut alternatives = Vec::new();
-                let mut parameters = Vec::new();
-                for groups in &names {
-                    alternatives.push(name_condition(number, owner, groups, &mut parameters));
-                }
-                self.and(&format!("({})", alternatives.join(" OR ")), parameters);
-            }
-            _ => self.require_criterion(attribute, &Criterion::of(attribute.vr, values)),
+    /// The expression; `1` when nothing is asked.
+    pub(crate) fn sql(&self) -> &str {
+        if self.sql.is_empty() { "1" } else { &self.sql }
+    }
+
+    pub(crate) fn is_universal(&self) -> bool {
+        self.sql.is_empty()
+    }
+
+    fn and(&mut self, sql: &str, parameters: Vec<Value>) {
+        if !self.sql.is_empty() {
+            self.sql.push_str(" AND ");
+        }
+        self.sql.push_str(sql);
+        self.parameters.extend(parameters);
+    }
+
+    /// Requires one of these values, whatever characters are in them: a retrieve names what it wants.
+    fn require_one_of(&mut self, attribute: &Attribute, values: Vec<String>) {
+        if let Kind::Column(column) = attribute.kind {
+            let mut parameters = Vec::new();
+            let sql = one_of(column, values, &mut parameters);
+            self.and(&sql, parameters);
         }
     }
 
-    fn require_criterion(&mut self, attribute: &Attribute, criterion: &Criterion) {
-        if *criterion == Criterion::Universal {
+    /// Requires what a key asks.
+    fn require(&mut self, attribute: &Attribute, matching: &Matching) {
+        if matches!(matching, Matching::Universal | Matching::Unsupported) {
             return;
         }
         let mut parameters = Vec::new();
-        match attribute.kind {
-            Kind::Column(column) => {
-                let sql = comparison(column, criterion, &mut parameters);
-                self.and(&sql, parameters);
+        let sql = match attribute.kind {
+            Kind::Column(column) => comparison(column, attribute.vr, matching, &mut parameters),
+            Kind::Name(number, owner) => {
+                let name = Name { number, owner, value: attribute.value };
+                name.comparison(matching, &mut parameters)
             }
             Kind::OfStudy(table, column) => {
-                let sql = comparison(column, criterion, &mut parameters);
-                self.and(&format!("study.id IN (SELECT study FROM {table} WHERE {sql})"), parameters);
+                let comparison = comparison(column, attribute.vr, matching, &mut parameters);
+                format!("study.id IN (SELECT study FROM {table} WHERE {comparison})")
             }
-            // A count is returned whatever was asked (PS3.4 C.3.4: it cannot be matched).
-            Kind::Count | Kind::Name(..) => {}
+            // A count is returned, whatever value was sent with the key.
+            Kind::Count => return,
+        };
+        self.and(&sql, parameters);
+    }
+}
+
+/// A comparison of a column, in its search form, with what is asked of it.
+fn comparison(column: &str, vr: VR, matching: &Matching, parameters: &mut Vec<Value>) -> String {
+    match matching {
+        Matching::Universal | Matching::Unsupported => "1".to_owned(),
+        Matching::SingleValue(value) => one_of(column, vec![search_form(vr, value)], parameters),
+        Matching::ListOfUid(uids) => {
+            one_of(column, uids.iter().map(|uid| uid.as_str().to_owned()).collect(), parameters)
+        }
+        Matching::Wildcard(pattern) => glob(column, pattern, parameters),
+        Matching::Range(range) => {
+            // An absent value is in no range, not even in one that is open at its beginning.
+            let from = range.from.clone().unwrap_or_else(|| "0".to_owned());
+            parameters.push(Value::Text(from));
+            match &range.to {
+                None => format!("{column} >= ?"),
+                Some(to) => {
+                    parameters.push(Value::Text(to.clone()));
+                    format!("{column} BETWEEN ? AND ?")
+                }
+            }
+        }
+        Matching::AnyOf(alternatives) => {
+            any(alternatives.iter().map(|matching| comparison(column, vr, matching, parameters)).collect())
+        }
+        // Of names and sequences there are no columns.
+        Matching::PersonName(_) | Matching::Sequence(_) => "0".to_owned(),
+    }
+}
+
+fn any(alternatives: Vec<String>) -> String {
+    match alternatives.len() {
+        0 => "0".to_owned(),
+        1 => alternatives.concat(),
+        _ => format!("({})", alternatives.join(" OR ")),
+    }
+}
+
+/// One parameter however many values: a list of 10,000 UIDs makes the same statement as one of two.
+fn one_of(column: &str, mut values: Vec<String>, parameters: &mut Vec<Value>) -> String {
+    match values.len() {
+        0 => "0".to_owned(),
+        1 => {
+            parameters.push(Value::Text(values.remove(0)));
+            format!("{column} = ?")
+        }
+        _ => {
+            parameters.push(Value::Text(serde_json::Value::from(values).to_string()));
+            format!("{column} IN (SELECT value FROM json_each(?))")
         }
     }
 }
 
-/// A comparison of a column with what is asked of it.
-fn comparison(column: &str, criterion: &Criterion, parameters: &mut Vec<Value>) -> String {
-    let alternatives: Vec<String> = criterion
-        .alternatives()
-        .iter()
-        .map(|criterion| match criterion {
-            Criterion::Universal => "1".to_owned(),
-            Criterion::OneOf(values) => match &values[..] {
-                [] => "0".to_owned(),
-                [value] => {
-                    parameters.push(Value::Text(value.clone()));
-                    format!("{column} = ?")
-                }
-                // One parameter however many values: a list of 10,000 UIDs is no longer a statement.
-                _ => {
-                    parameters.push(Value::Text(serde_json::Value::from(values.as_slice()).to_string()));
-                    format!("{column} IN (SELECT value FROM json_each(?))")
-                }
-            },
-            Criterion::Range(from, to) => {
-                parameters.extend([Value::Text(from.clone()), Value::Text(to.clone())]);
-                format!("{column} BETWEEN ? AND ?")
-            }
-            Criterion::Pattern(pattern) => pattern_comparison(column, pattern, parameters),
-            Criterion::Any(_) => comparison_of_any(column, criterion, parameters),
-        })
-        .collect();
-    if alternatives.len() == 1 { alternatives.concat() } else { format!("({})", alternatives.join(" OR ")) }
-}
-
-/// [`Criterion::of`] never puts alternatives into alternatives; were it to, they hold all the same.
-fn comparison_of_any(column: &str, criterion: &Criterion, parameters: &mut Vec<Value>) -> String {
-    let parts: Vec<String> =
-        criterion.alternatives().iter().map(|part| comparison(column, part, parameters)).collect();
-    format!("({})", parts.join(" OR "))
-}
-
 /// A pattern as GLOB, with the range of its beginning so that an index serves it.
-fn pattern_comparison(column: &str, pattern: &str, parameters: &mut Vec<Value>) -> String {
-    let prefix: String = pattern.chars().take_while(|c| !matches!(c, '*' | '?')).collect();
-    let glob = Value::Text(pattern.replace('[', "[[]"));
+fn glob(column: &str, pattern: &Pattern, parameters: &mut Vec<Value>) -> String {
+    if let Some(literal) = pattern.literal() {
+        return one_of(column, vec![literal.to_owned()], parameters);
+    }
+    let mut glob = String::new();
+    for piece in pattern.pieces() {
+        match piece {
+            Piece::Any => glob.push('*'),
+            Piece::One => glob.push('?'),
+            Piece::Literal(text) => push_escaped(&mut glob, text),
+        }
+    }
+    if glob.chars().count() > MAX_PATTERN_CHARS {
+        return "0".to_owned();
+    }
+    let prefix = pattern.prefix();
     if prefix.is_empty() {
-        parameters.push(glob);
+        parameters.push(Value::Text(glob));
         return format!("{column} GLOB ?");
     }
     // Nothing that begins with the prefix sorts after it with the last character of Unicode behind.
     let end = format!("{prefix}{}", char::MAX);
-    parameters.extend([Value::Text(prefix), Value::Text(end), glob]);
+    parameters.extend([prefix.to_owned(), end, glob].map(Value::Text));
     format!("({column} >= ? AND {column} < ? AND {column} GLOB ?)")
 }
 
-/// What a person name key asks, a triple for each of its values: criteria for the alphabetic, ideographic and
-/// phonetic group. Empty for universal matching.
-fn name_criteria(values: &[String]) -> Vec<[Criterion; 3]> {
-    let mut names = Vec::new();
-    for value in values {
-        let mut groups = value.splitn(3, '=');
-        let groups: [Criterion; 3] = std::array::from_fn(|_| {
-            Criterion::of(VR::PN, &groups.next().map(|group| vec![person_name(group)]).unwrap_or_default())
-        });
-        if groups.iter().all(|group| *group == Criterion::Universal) {
-            return Vec::new();
+/// In GLOB a character is itself when it stands alone between brackets.
+fn push_escaped(glob: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '*' | '?' | '[' => glob.extend(['[', character, ']']),
+            other => glob.push(other),
         }
-        names.push(groups);
-    }
-    names
-}
-
-/// Whether a name key has its first group only: then any group of the stored name may fit it.
-fn any_group(groups: &[Criterion; 3]) -> Option<&Criterion> {
-    match groups {
-        [first, Criterion::Universal, Criterion::Universal] => Some(first),
-        _ => None,
     }
 }
 
-fn name_condition(
-    attribute: i64,
-    owner: &str,
-    groups: &[Criterion; 3],
-    parameters: &mut Vec<Value>,
-) -> String {
-    if let Some(criterion) = any_group(groups) {
-        let comparison = comparison("name", criterion, parameters);
-        return format!(
-            "{owner} IN (SELECT owner FROM person_name WHERE attribute = {attribute} AND {comparison})"
-        );
-    }
-    let parts: Vec<String> = (0..)
-        .zip(groups)
-        .filter(|(_, criterion)| **criterion != Criterion::Universal)
-        .map(|(number, criterion): (i64, _)| {
-            let comparison = comparison("name", criterion, parameters);
-            format!(
-                "{owner} IN (SELECT owner FROM person_name WHERE attribute = {attribute} AND {comparison} AND component_group = {number})"
-            )
-        })
-        .collect();
-    format!("({})", parts.join(" AND "))
+/// A person name: its rows in `person_name`, one for each component group that is not empty.
+struct Name {
+    number: i64,
+    owner: &'static str,
+    value: &'static str,
 }
 
-/// The filter of a key without a column; `None` when it asks nothing.
-fn filter(tag: Tag, keys: &DataSet) -> Option<Filter> {
-    if let Some(items) = keys.items(tag) {
-        let item = items.into_iter().next()?;
-        let filters: Vec<Filter> = item.tags().filter_map(|tag| filter(tag, &item)).collect();
-        return (!filters.is_empty()).then_some(Filter::Items(tag, filters));
-    }
-    let vr = match vr_of(tag) {
-        VR::UN => keys.vr(tag).unwrap_or(VR::UN),
-        vr => vr,
-    };
-    let values = keys.texts(tag);
-    if vr == VR::PN {
-        let names = name_criteria(&values);
-        return (!names.is_empty()).then_some(Filter::Names(tag, names));
-    }
-    match Criterion::of(vr, &values) {
-        Criterion::Universal => None,
-        criterion => Some(Filter::Values(tag, vr, criterion)),
-    }
-}
-
-impl Filter {
-    /// Whether a stored header, or an item in it, passes. An element of several values passes when one does.
-    pub(crate) fn passes(&self, header: &DataSet) -> bool {
-        match self {
-            Filter::Values(tag, vr, criterion) => {
-                let values = header.texts(*tag);
-                values.iter().any(|value| criterion.matches(&super::normalise::search_form(*vr, value)))
+impl Name {
+    fn comparison(&self, matching: &Matching, parameters: &mut Vec<Value>) -> String {
+        match matching {
+            Matching::PersonName(key) => self.key(key, parameters),
+            Matching::AnyOf(alternatives) => {
+                any(alternatives.iter().map(|matching| self.comparison(matching, parameters)).collect())
             }
-            Filter::Names(tag, names) => header.texts(*tag).iter().any(|stored| {
-                let stored = super::normalise::component_groups(stored);
-                names.iter().any(|groups| match any_group(groups) {
-                    Some(criterion) => {
-                        stored.iter().any(|group| !group.is_empty() && criterion.matches(group))
-                    }
-                    None => stored.iter().zip(groups).all(|(group, criterion)| criterion.matches(group)),
-                })
-            }),
-            Filter::Items(tag, filters) => header
-                .items(*tag)
-                .unwrap_or_default()
-                .iter()
-                .any(|item| filters.iter().all(|filter| filter.passes(item))),
+            Matching::Universal | Matching::Unsupported => "1".to_owned(),
+            _ => "0".to_owned(),
         }
+    }
+
+    fn key(&self, key: &NameKey, parameters: &mut Vec<Value>) -> String {
+        let Name { number, owner, value } = self;
+        match key {
+            NameKey::AnyGroup(patterns) => {
+                let comparison =
+                    any(patterns.iter().map(|pattern| glob("name", pattern, parameters)).collect());
+                let part = format!(
+                    "{owner} IN (SELECT owner FROM person_name WHERE attribute = {number} AND {comparison})"
+                );
+                if !patterns.iter().any(|pattern| pattern.matches("")) {
+                    return part;
+                }
+                // A group that is not there has no row, and is what such a pattern is for too.
+                format!(
+                    "({value} <> '' AND ({part} OR (SELECT COUNT(DISTINCT component_group) FROM person_name
+                         WHERE attribute = {number} AND owner = {owner}) < 3))"
+                )
+            }
+            NameKey::Groups(groups) => {
+                let mut parts = vec![format!("{value} <> ''")];
+                for (group, patterns) in
+                    groups.iter().enumerate().filter(|(_, patterns)| !patterns.is_empty())
+                {
+                    let comparison =
+                        any(patterns.iter().map(|pattern| glob("name", pattern, parameters)).collect());
+                    let rows =
+                        format!("FROM person_name WHERE attribute = {number} AND component_group = {group}");
+                    let mut part = format!("{owner} IN (SELECT owner {rows} AND {comparison})");
+                    if patterns.iter().any(|pattern| pattern.matches("")) {
+                        part = format!("({part} OR NOT EXISTS (SELECT 1 {rows} AND owner = {owner}))");
+                    }
+                    parts.push(part);
+                }
+                format!("({})", parts.join(" AND "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dicomet_proto::query::Model;
+
+    use super::*;
+
+    fn condition(level: Level, tag: Tag, value: &str) -> (String, Vec<Value>) {
+        let mut query = Query::new(Model::StudyRoot, level);
+        query.keys.set_text(tag, value);
+        let condition = select(&query).unwrap().condition;
+        (condition.sql().to_owned(), condition.parameters)
+    }
+
+    fn texts(values: &[&str]) -> Vec<Value> {
+        values.iter().map(|value| Value::Text((*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_value_is_a_parameter_whatever_is_in_it() {
+        let (sql, parameters) = condition(Level::Study, tags::ACCESSION_NUMBER, "'; DROP TABLE--");
+        assert_eq!(sql, "study.accession_number = ?");
+        assert_eq!(parameters, texts(&["'; DROP TABLE--"]));
+    }
+
+    #[test]
+    fn only_star_and_question_mark_are_wildcards() {
+        let (sql, parameters) = condition(Level::Study, tags::STUDY_DESCRIPTION, "a[0-9]%_*?");
+        let column = "study.study_description";
+        assert_eq!(sql, format!("({column} >= ? AND {column} < ? AND {column} GLOB ?)"));
+        assert_eq!(parameters, texts(&["a[0-9]%_", "a[0-9]%_\u{10FFFF}", "a[[]0-9]%_*?"]));
+        assert_eq!(condition(Level::Study, tags::STUDY_DESCRIPTION, "*chest*").1, texts(&["*chest*"]));
+    }
+
+    #[test]
+    fn a_list_of_uids_is_one_parameter() {
+        let (sql, parameters) = condition(Level::Study, tags::STUDY_INSTANCE_UID, "1.2\\1.3");
+        assert_eq!(sql, "study.study_instance_uid IN (SELECT value FROM json_each(?))");
+        assert_eq!(parameters, texts(&["[\"1.2\",\"1.3\"]"]));
+    }
+
+    #[test]
+    fn keys_below_the_level_are_unsupported_and_ask_nothing() {
+        let mut query = Query::new(Model::StudyRoot, Level::Study);
+        query.keys.set_text(tags::SERIES_INSTANCE_UID, "1.2");
+        query.keys.set_text(Tag(0x0018, 0x0050), "5");
+        let selection = select(&query).unwrap();
+        assert!(selection.condition.is_universal() && selection.filters.is_empty());
+        assert_eq!(selection.unsupported, [Tag(0x0018, 0x0050), tags::SERIES_INSTANCE_UID]);
     }
 }

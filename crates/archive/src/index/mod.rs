@@ -5,7 +5,6 @@
 
 pub(crate) mod attributes;
 pub(crate) mod condition;
-pub(crate) mod criterion;
 pub(crate) mod header;
 pub(crate) mod normalise;
 pub(crate) mod read;

@@ -5,11 +5,12 @@
 //! whatever the order of arrival. Values of a level are those of its first instance.
 
 use dicomet_proto::dataset::VR;
+use dicomet_proto::query::normalise_person_name;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::attributes::names;
 use super::header::difference;
-use super::normalise::{component_groups, search_form};
+use super::normalise::search_form;
 use super::record::Record;
 use crate::blob::BlobNumber;
 
@@ -160,7 +161,7 @@ fn study(
         })
         .optional()?;
     if let Some((study, flags, name, birth_date)) = found {
-        let differs = component_groups(&name) != component_groups(&record.patient_name)
+        let differs = normalise_person_name(&name) != normalise_person_name(&record.patient_name)
             || search_form(VR::DA, &birth_date) != search_form(VR::DA, &record.patient_birth_date);
         if differs && flags & PATIENT_DIFFERS == 0 {
             index
@@ -305,7 +306,7 @@ fn add_name(index: &Connection, attribute: i64, owner: i64, name: &str) -> rusql
         "INSERT OR IGNORE INTO person_name (attribute, name, owner, component_group) VALUES (?1, ?2, ?3, ?4)",
     )?;
     for value in name.split('\\') {
-        for (number, group) in (0_i64..).zip(component_groups(value)) {
+        for (number, group) in (0_i64..).zip(normalise_person_name(value).groups()) {
             if !group.is_empty() {
                 insert.execute(params![attribute, group, owner, number])?;
             }

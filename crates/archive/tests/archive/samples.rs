@@ -84,7 +84,11 @@ pub(crate) fn store(archive: &Archive, instance: &Instance) -> Result<Stored, Er
     store_bytes(archive, provenance(instance, EXPLICIT), &instance.data_set())
 }
 
-pub(crate) fn store_bytes(archive: &Archive, provenance: Provenance, data_set: &[u8]) -> Result<Stored, Error> {
+pub(crate) fn store_bytes(
+    archive: &Archive,
+    provenance: Provenance,
+    data_set: &[u8],
+) -> Result<Stored, Error> {
     let mut incoming = archive.receive(provenance)?;
     for piece in data_set.chunks(1000) {
         incoming.write(piece)?;

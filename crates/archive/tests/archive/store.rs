@@ -37,7 +37,11 @@ fn incoming(folder: &tempfile::TempDir) -> Vec<PathBuf> {
 #[test]
 fn a_stored_instance_is_a_dicom_file_with_the_bytes_as_they_came() {
     let (folder, archive) = archive();
-    let instance = slice("2.999.1.1.1").with_bytes(dicomet_proto::dataset::Tag(0x0009, 0x1001), dicomet_proto::dataset::VR::OB, b"\x01\x02");
+    let instance = slice("2.999.1.1.1").with_bytes(
+        dicomet_proto::dataset::Tag(0x0009, 0x1001),
+        dicomet_proto::dataset::VR::OB,
+        b"\x01\x02",
+    );
     let mut provenance = provenance(&instance, EXPLICIT);
     provenance.calling_ae_title = Some(AeTitle::new("MODALITY").unwrap());
     let stored = store_bytes(&archive, provenance, &instance.data_set()).unwrap();
@@ -61,7 +65,10 @@ fn what_the_command_and_the_data_set_disagree_on_is_refused() {
     let mut other_class = provenance(&instance, EXPLICIT);
     other_class.sop_class = Uid::from_static(MR);
     let data_set = instance.data_set();
-    assert_eq!(refusal(store_bytes(&archive, other_instance, &data_set)), (0xA900, vec![tags::SOP_INSTANCE_UID]));
+    assert_eq!(
+        refusal(store_bytes(&archive, other_instance, &data_set)),
+        (0xA900, vec![tags::SOP_INSTANCE_UID])
+    );
     assert_eq!(refusal(store_bytes(&archive, other_class, &data_set)), (0xA900, vec![tags::SOP_CLASS_UID]));
     assert!(blobs(&folder).is_empty() && incoming(&folder).is_empty());
 }
@@ -142,7 +149,10 @@ fn when_replacing_the_second_stays_and_nothing_is_left_of_the_first() {
     let third = slice("2.999.1.1.2").in_series("2.999.2", "2.999.2.1").with(tags::PATIENT_ID, "P2");
     store(&archive, &third).unwrap();
     assert_eq!(found(&archive, &counts, tags::STUDY_INSTANCE_UID), ["2.999.2"]);
-    assert_eq!(found(&archive, &query(Level::Study, &[(tags::PATIENT_NAME, "bowen*")]), tags::PATIENT_NAME).len(), 1);
+    assert_eq!(
+        found(&archive, &query(Level::Study, &[(tags::PATIENT_NAME, "bowen*")]), tags::PATIENT_NAME).len(),
+        1
+    );
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn transfer_syntax(text: &str) -> Result<Uid, String> {
 pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     if !args.query.has_values() {
         return Err(CommandError::usage("no key has a value, so everything on the peer would match")
-            .hint("name what you want, such as PatientID=PAT004; StudyInstanceUID=* is everything"));
+            .hint("name what you want, such as PatientID=PAT004; PatientID=* is everything"));
     }
     let query = args.query.query(Level::Study)?;
     let options = Options {

@@ -32,7 +32,7 @@ use find::{Finder, Inventory};
 use folder::{Folder, FolderError};
 use get::{Outcome, Roles, Shared, Work};
 use plan::{Granularity, Offered, Round};
-use verify::Ledger;
+use verify::{Ledger, MissingStudy};
 
 pub use find::find;
 pub use layout::Layout;
@@ -185,7 +185,8 @@ impl Retrieve {
             events,
             stop: stop.clone(),
         });
-        let mut engine = Engine { shared, options: self.options, associations: 0, roles: Roles::Scp };
+        let mut engine =
+            Engine { shared, options: self.options, associations: 0, roles: Roles::Scp, query: self.query };
         let outcome = {
             let mut passes = std::pin::pin!(engine.passes());
             loop {
@@ -238,6 +239,7 @@ struct Engine {
     options: Options,
     associations: u64,
     roles: Roles,
+    query: Query,
 }
 
 /// How a pass over all that is missing went.
@@ -254,6 +256,7 @@ impl Engine {
         let mut offered = Offered::default();
         let mut granularity = Granularity::Coarse;
         let mut barren = 0;
+        let mut has_asked_classes = false;
         for number in 0..MAX_PASSES {
             let missing = self.shared.ledger().missing();
             if missing.is_empty() || self.is_stopped() {
@@ -289,12 +292,38 @@ impl Engine {
             if plan::has_more_to_offer(&missing, &offered, self.options.transfer_syntaxes.as_deref()) {
                 continue;
             }
+            if !has_asked_classes && missing.iter().any(|study| study.unknown > 0) {
+                has_asked_classes = true;
+                if self.ask_classes(&missing).await {
+                    continue;
+                }
+            }
             match granularity.finer() {
                 Some(finer) => granularity = finer,
                 None => return None,
             }
         }
         None
+    }
+
+    /// Asks for the SOP class of each instance of studies whose SOP Classes in Study led nowhere; answers whether
+    /// there are classes that were not proposed.
+    async fn ask_classes(&self, missing: &[MissingStudy]) -> bool {
+        let Ok(mut finder) = Finder::open(&self.shared.node, &self.options.caller, &self.query).await else {
+            return false;
+        };
+        finder.asks_classes = true;
+        let mut is_news = false;
+        for place in missing.iter().filter(|study| study.unknown > 0).map(|study| study.study) {
+            let mut study = self.shared.ledger().inventory().studies[place].head();
+            if finder.look_into(&mut study).await.is_err() {
+                finder.abort().await;
+                return is_news;
+            }
+            is_news |= self.shared.ledger().learn_classes(place, &study);
+        }
+        finder.close().await;
+        is_news
     }
 
     /// Works off the rounds one after the other, each with as many workers as are useful. Stops at an error.

@@ -136,11 +136,18 @@ pub fn rounds(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Ui
         .collect()
 }
 
-/// Whether some missing instance, whose class is known, could still be offered a transfer syntax that it was not
+/// Whether some missing instance, whose class is known or told by SOP Classes in Study, could still be offered a transfer syntax that it was not
 /// offered before.
 pub fn has_more_to_offer(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Uid]>) -> bool {
-    let mut classes = missing.iter().flat_map(|study| study.classes.keys());
-    classes.any(|class| !offered.is_exhausted(class, narrowed))
+    let known = missing.iter().flat_map(|study| study.classes.keys());
+    let told = missing.iter().filter(|study| study.unknown > 0).flat_map(|study| &study.sop_classes);
+    known.chain(told).any(|class| !offered.is_exhausted(class, narrowed))
+}
+
+/// Whether one association has room for all these classes (and there are any), so that it need not be known which
+/// instance has which.
+pub(super) fn fit_together(classes: &[Uid]) -> bool {
+    !classes.is_empty() && cost(classes, None) <= STORAGE_CONTEXTS
 }
 
 /// The requests of a round, by what is missing now.

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 
-use super::find::Inventory;
+use super::find::{Inventory, Study};
 use super::report::{Failure, Report};
 
 /// What became of an instance.
@@ -164,6 +164,27 @@ impl Ledger {
             Some(series) => series.is_whole,
             None => study.is_whole,
         }
+    }
+
+    /// Takes SOP classes that were asked for later; answers whether any was news.
+    pub fn learn_classes(&mut self, place: usize, told: &Study) -> bool {
+        let classes: HashMap<&Uid, &Uid> = told
+            .series
+            .iter()
+            .flat_map(|series| &series.instances)
+            .filter_map(|instance| Some((&instance.uid, instance.sop_class.as_ref()?)))
+            .collect();
+        let study = &mut self.inventory.studies[place];
+        let mut is_news = false;
+        for instance in study.series.iter_mut().flat_map(|series| &mut series.instances) {
+            if instance.sop_class.is_none()
+                && let Some(class) = classes.get(&instance.uid)
+            {
+                is_news |= !study.sop_classes.contains(class);
+                instance.sop_class = Some((*class).clone());
+            }
+        }
+        is_news
     }
 
     /// Notes an instance that was in the folder before.
