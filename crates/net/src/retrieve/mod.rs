@@ -1,7 +1,7 @@
 //! The retrieve engine: find, plan, get, verify. This is the only file that knows the order.
 //!
 //! - [`find`]: the studies that match, and the inventory of every instance in them;
-//! - [`plan`]: what to propose and what to ask for, from what is missing;
+//! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `get`: an association that works off requests and writes what comes;
 //! - [`folder`], [`layout`], `head`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
@@ -12,6 +12,7 @@ pub mod folder;
 mod get;
 mod head;
 pub mod layout;
+mod likely;
 pub mod plan;
 pub mod report;
 pub mod verify;
@@ -221,16 +222,16 @@ impl Retrieve {
 }
 
 async fn fill(finder: &mut Finder, tell: &mut impl FnMut(&Event)) -> Result<Inventory, RetrieveError> {
-    let mut studies = finder.studies().await?;
+    let mut inventory = finder.studies().await?;
     let mut instances = 0;
-    for (place, study) in studies.iter_mut().enumerate() {
+    for (place, study) in inventory.studies.iter_mut().enumerate() {
         finder.look_into(study).await?;
         instances += study.series.iter().map(|series| series.instances.len() as u64).sum::<u64>();
         tell(&Event::Found { studies: place as u64 + 1, instances });
     }
     // Keys below STUDY level may leave nothing of a study.
-    studies.retain(|study| study.is_whole || !study.series.is_empty());
-    Ok(Inventory { studies })
+    inventory.studies.retain(|study| study.is_whole || !study.series.is_empty());
+    Ok(inventory)
 }
 
 /// Plan, get and verify, until nothing is missing or nothing more comes.
