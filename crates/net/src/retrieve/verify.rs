@@ -335,8 +335,9 @@ impl Ledger {
         missing
     }
 
-    /// The report, but for what the ledger does not know: time, method, associations.
-    pub fn report(&self) -> Report {
+    /// The report, but for what the ledger does not know: time, method, associations. `otherwise` is the reason for
+    /// instances that were neither sent nor reported as failed.
+    pub fn report(&self, otherwise: &str) -> Report {
         let places = || 0..self.inventory.studies.len();
         let gap: u64 = places().map(|place| self.gap(place)).sum();
         let filled: u64 = places().map(|place| self.filled(place)).sum();
@@ -345,7 +346,7 @@ impl Ledger {
         let proved =
             self.inventory.nameless == 0 && self.inventory.studies.iter().all(|study| study.is_named);
         let mut failures: Vec<Failure> =
-            self.entries.iter().filter_map(|(uid, entry)| self.failure(uid, entry)).collect();
+            self.entries.iter().filter_map(|(uid, entry)| self.failure(uid, entry, otherwise)).collect();
         failures.sort_by(|a, b| {
             (&a.study, &a.series, &a.sop_instance).cmp(&(&b.study, &b.series, &b.sop_instance))
         });
@@ -365,10 +366,10 @@ impl Ledger {
         }
     }
 
-    fn failure(&self, uid: &Uid, entry: &Entry) -> Option<Failure> {
+    fn failure(&self, uid: &Uid, entry: &Entry, otherwise: &str) -> Option<Failure> {
         let reason = match &entry.state {
             State::Failed(reason) => reason.clone(),
-            State::Missing => "it was not asked for".to_owned(),
+            State::Missing => otherwise.to_owned(),
             State::Present | State::Retrieved => return None,
         };
         let study = &self.inventory.studies[entry.study];
