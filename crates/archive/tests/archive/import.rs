@@ -30,13 +30,13 @@ fn a_dicom_file_keeps_its_data_set_and_loses_its_preamble() {
 #[test]
 fn every_transfer_syntax_is_imported_byte_for_byte() {
     let (folder, archive) = archive();
-    let mut number = 0;
-    for syntax in [
+    let syntaxes = [
         transfer_syntax::IMPLICIT_VR_LITTLE_ENDIAN,
         transfer_syntax::EXPLICIT_VR_BIG_ENDIAN,
         transfer_syntax::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
         transfer_syntax::JPEG_BASELINE,
-    ] {
+    ];
+    for (number, syntax) in syntaxes.into_iter().enumerate() {
         let instance = slice(&format!("2.999.1.1.{number}")).transfer_syntax(syntax);
         let path = folder.path().join("in.dcm");
         fs::write(&path, instance.part10()).unwrap();
@@ -44,7 +44,6 @@ fn every_transfer_syntax_is_imported_byte_for_byte() {
         let blob =
             fs::read(folder.path().join(format!("data/blobs/000000/000/00000000000{number}.dcm"))).unwrap();
         assert_eq!(data_set_of_part10(&blob), instance.data_set(), "{syntax}");
-        number += 1;
     }
     assert_eq!(answers(&archive, &query(Level::Study, &[(tags::PATIENT_NAME, "bowen*")])).len(), 1);
 }
