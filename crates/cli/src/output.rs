@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use dicomet_proto::dataset::{DataSet, Tag, dictionary};
 
+use crate::exit::CommandError;
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -116,6 +118,16 @@ pub fn visible(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Writes a line of results to stdout.
+pub fn line(line: impl std::fmt::Display) -> Result<(), CommandError> {
+    writeln!(io::stdout().lock(), "{line}").map_err(|error| CommandError::unwritten(&error))
+}
+
+/// A number with what it counts.
+pub fn count(number: u64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 /// A number of bytes as a person reads it.

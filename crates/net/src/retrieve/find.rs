@@ -44,6 +44,8 @@ const STUDY_KEYS: [Tag; 8] = [
 pub struct Inventory {
     /// The studies.
     pub studies: Vec<Study>,
+    /// Studies that match but have no usable Study Instance UID, so that nobody can ask for them.
+    pub nameless: u64,
 }
 
 /// A study in the inventory.
@@ -55,6 +57,8 @@ pub struct Study {
     pub patient_id: Option<String>,
     /// SOP Classes in Study (0008,0062).
     pub sop_classes: Vec<Uid>,
+    /// The modalities: of its series, or Modalities in Study (0008,0061).
+    pub modalities: Vec<String>,
     /// Number of Study Related Instances (0020,1208).
     pub counted: Option<u64>,
     /// Whether all of it is wanted: no key narrows it.
@@ -72,6 +76,7 @@ impl Study {
             uid: self.uid.clone(),
             patient_id: self.patient_id.clone(),
             sop_classes: Vec::new(),
+            modalities: Vec::new(),
             counted: self.counted,
             is_whole: self.is_whole,
             is_named: self.is_named,
@@ -288,43 +293,46 @@ impl Finder {
     }
 
     /// STUDY level: the studies that match, their series not yet looked at.
-    pub(super) async fn studies(&mut self) -> Result<Vec<Study>, RetrieveError> {
+    pub(super) async fn studies(&mut self) -> Result<Inventory, RetrieveError> {
         let mut query = Query::new(self.model, Level::Study);
         query.keys = self.keys.study.clone();
         ask(&mut query, &STUDY_KEYS);
         let answers = matches(&mut self.association, &query, usize::MAX).await?;
         let narrows = Keys::narrows(&self.keys.series) || Keys::narrows(&self.keys.image);
-        let mut studies: Vec<Study> = Vec::new();
+        let mut inventory = Inventory::default();
         let mut known = HashSet::new();
         for answer in answers.iter().filter(|answer| fits(answer, &self.keys.study)) {
             let Some(uid) = answer.uid(STUDY_INSTANCE_UID) else {
-                tracing::warn!("the peer named a study without a usable Study Instance UID; it is left out");
+                inventory.nameless += 1;
                 continue;
             };
             if !known.insert(uid.clone()) {
                 continue;
             }
-            studies.push(Study {
+            inventory.studies.push(Study {
                 uid,
                 patient_id: answer.text(PATIENT_ID),
                 sop_classes: answer.uids(SOP_CLASSES_IN_STUDY),
+                modalities: answer.texts(MODALITIES_IN_STUDY),
                 counted: count(answer, NUMBER_OF_STUDY_RELATED_INSTANCES),
                 is_whole: !narrows,
                 is_named: false,
                 series: Vec::new(),
             });
         }
-        Ok(studies)
+        Ok(inventory)
     }
 
     /// SERIES and IMAGE level: fills in what is in a study. A peer that refuses leaves the study unnamed.
     pub(super) async fn look_into(&mut self, study: &mut Study) -> Result<(), RetrieveError> {
         let mut keys = self.keys.series.clone();
-        let answers =
-            match self.below(study, Level::Series, &mut keys, &[NUMBER_OF_SERIES_RELATED_INSTANCES]).await {
-                Ok(answers) => answers,
-                Err(error) => return refused(error),
-            };
+        let answers = match self
+            .below(study, Level::Series, &mut keys, &[MODALITY, NUMBER_OF_SERIES_RELATED_INSTANCES])
+            .await
+        {
+            Ok(answers) => answers,
+            Err(error) => return refused(error),
+        };
         study.is_named = true;
         study.series.clear();
         for answer in answers {
@@ -334,6 +342,11 @@ impl Finder {
             let Some(uid) = answer.uid(SERIES_INSTANCE_UID) else { continue };
             if study.series.iter().any(|known| known.uid == uid) {
                 continue;
+            }
+            if let Some(modality) = answer.text(MODALITY)
+                && !study.modalities.contains(&modality)
+            {
+                study.modalities.push(modality);
             }
             let is_whole = !Keys::narrows(&self.keys.image);
             let counted = count(&answer, NUMBER_OF_SERIES_RELATED_INSTANCES);
