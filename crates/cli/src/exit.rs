@@ -1,6 +1,7 @@
 //! How a command ends: the exit status of the process, and errors that say what to try next.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 /// The exit status of the process.
@@ -48,9 +49,19 @@ impl CommandError {
         CommandError { hint: Some(hint.to_string()), ..self }
     }
 
+    /// The results cannot be written. Where they went to a pipe that was closed, as by `head`, nobody wants to know.
+    pub fn unwritten(error: &io::Error) -> CommandError {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => CommandError::new(""),
+            _ => CommandError::new(format!("cannot write the results: {error}")),
+        }
+    }
+
     /// Writes it to stderr.
     pub fn print(&self) {
-        eprintln!("{self}");
+        if !self.message.is_empty() {
+            eprintln!("{self}");
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use dicomet_proto::dataset::{DataSet, Tag, dictionary};
 
+use crate::exit::CommandError;
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -83,7 +85,7 @@ impl<W: Write> Writer<W> {
             .filter(|&column| self.rows.iter().any(|row| !row[column].is_empty()))
             .collect();
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(used.iter().map(|&column| name_of(self.columns[column])));
         for row in &self.rows {
             table.add_row(used.iter().map(|&column| row[column].as_str()));
@@ -116,6 +118,16 @@ pub fn visible(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Writes a line of results to stdout.
+pub fn line(line: impl std::fmt::Display) -> Result<(), CommandError> {
+    writeln!(io::stdout().lock(), "{line}").map_err(|error| CommandError::unwritten(&error))
+}
+
+/// A number with what it counts.
+pub fn count(number: u64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 /// A number of bytes as a person reads it.

@@ -118,9 +118,10 @@ impl Progress {
                 None => format!("the peer ended with {status}"),
             }),
             Event::Lost { reason } => self.say(&format!("an association ended early: {reason}")),
-            Event::AskingAgain { missing } => {
-                self.say(&format!("{missing} instances are missing; asking again"))
-            }
+            Event::AskingAgain { missing } => self.say(&format!(
+                "{} missing; asking again",
+                output::count(*missing, "instance is", "instances are")
+            )),
         }
         if self.shown.elapsed() >= self.interval {
             self.show();
@@ -139,7 +140,13 @@ impl Progress {
         if let Style::Bar(bar) = &self.style {
             bar.set_length(expected);
         }
-        self.detail(|| format!("{studies} studies, {expected} instances, {present} of them here already"));
+        self.detail(|| {
+            format!(
+                "{}, {}, {present} of them here already",
+                output::count(studies, "study", "studies"),
+                output::count(expected, "instance", "instances")
+            )
+        });
     }
 
     /// What only `-v` shows.

@@ -137,10 +137,11 @@ fn proposal(window: Option<u16>, scp: bool) -> Proposal {
             (uids::CT_IMAGE_STORAGE, syntaxes()),
             (uids::VERIFICATION, syntaxes()),
         ],
-        role_selections: scp
-            .then(|| RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: false, scp: true })
-            .into_iter()
-            .collect(),
+        role_selections: if scp {
+            vec![RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: false, scp: true }]
+        } else {
+            Vec::new()
+        },
         async_operations_window: window.map(|performed| AsyncOperationsWindow { invoked: 1, performed }),
         extended_negotiations: Vec::new(),
         user_identity: None,

@@ -22,10 +22,9 @@ use dicomet_proto::{AeTitle, Uid};
 use dicomet_server::settings::CalledAeTitles;
 use dicomet_server::{Server, Settings};
 use dicomet_testkit::instance::{Instance, Pixels, data_set_of_part10};
+use dicomet_testkit::study::Plan;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-const STUDY_INSTANCE_UID: Tag = Tag(0x0020, 0x000D);
 
 struct Running {
     node: Node,
@@ -127,7 +126,6 @@ async fn what_is_stored_is_found_and_comes_back_byte_for_byte_after_a_restart() 
     let query = named_bowen().key("SOPClassesInStudy").unwrap().key("NumberOfStudyRelatedInstances").unwrap();
     let matches = retrieve::find(&server.node, &query, &Caller::default(), None).await.unwrap();
     assert_eq!(matches.len(), 1);
-    assert_eq!(matches[0].text(STUDY_INSTANCE_UID).unwrap_or_default(), "");
     assert_eq!(matches[0].uids(Tag(0x0008, 0x0062)), [uids::CT_IMAGE_STORAGE]);
     assert_eq!(matches[0].integer(Tag(0x0020, 0x1208)), Some(3));
     assert_eq!(matches[0].text(Tag(0x0008, 0x0054)).as_deref(), Some("ARCHIVE"));
@@ -252,5 +250,27 @@ async fn an_unknown_study_is_a_success_of_nothing_and_a_missing_key_is_a900() {
         }
         other => panic!("{other:?}"),
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_of_two_hundred_sop_classes_comes_home_complete() {
+    let data = tempfile::tempdir().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let output = tempfile::tempdir().unwrap();
+    let plan = Plan { instances: 200, sop_classes: 200, size_bytes: 1024, ..Plan::default() };
+    let written = plan.write_to(files.path()).unwrap();
+    let archive = Archive::open(data.path(), dicomet_archive::Settings::default()).unwrap();
+    for file in &written {
+        archive.import(&file.path).unwrap();
+    }
+    drop(archive);
+
+    let server = Running::start(data.path(), |_| ()).await;
+    let study = format!("StudyInstanceUID={}", written[0].study_instance_uid);
+    let query = Query::new(Model::StudyRoot, Level::Study).key(&study).unwrap();
+    let report = Retrieve::new(server.node.clone(), query, output.path()).run(|_| ()).await.unwrap();
+    assert!(report.complete, "{report:?}");
+    assert_eq!((report.expected, report.retrieved), (200, 200));
     server.stop().await;
 }

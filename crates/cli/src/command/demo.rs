@@ -81,18 +81,29 @@ async fn fill(folder: &Path) -> Result<Archive, CommandError> {
             (summary, refused)
         })
     };
-    let (summary, refused) =
-        importing.await.map_err(|error| CommandError::new(format!("the samples were not stored: {error}")))?;
+    let (summary, refused) = importing
+        .await
+        .map_err(|error| CommandError::new(format!("the samples were not stored: {error}")))?;
     if let Some(first) = refused.first() {
         return Err(CommandError::new(format!("a sample was not stored: {first}")));
     }
-    println!("1. An archive");
-    println!(
-        "  Filled with the bundled sample studies: {} instances, {}.",
-        summary.stored,
-        bytes(summary.bytes)
-    );
+    println!("1. An archive, filled with the bundled sample studies");
+    println!("  {} instances, {}, of these patients:", summary.stored, bytes(summary.bytes));
+    for name in patients(&archive).map_err(CommandError::new)? {
+        println!("    {}", visible(&name));
+    }
     Ok(archive)
+}
+
+/// The names of the patients in an archive.
+fn patients(archive: &Archive) -> Result<Vec<String>, dicomet_archive::Error> {
+    let mut query = Query::new(Model::PatientRoot, Level::Patient);
+    query.keys.set_empty(PATIENT_NAME);
+    let names = archive.find(&query)?.map(|patient| Ok(patient?.text(PATIENT_NAME)));
+    let names: Result<Vec<Option<String>>, dicomet_archive::Error> = names.collect();
+    let mut names: Vec<String> = names?.into_iter().flatten().collect();
+    names.sort();
+    Ok(names)
 }
 
 /// The DICOM files of the samples; licences and scripts lie beside them.
@@ -121,8 +132,7 @@ impl DemoServer {
             .await
             .map_err(|error| CommandError::new(format!("cannot listen on this machine: {error}")))?;
         let address = listener.local_address();
-        let node =
-            Node { ae_title: ae_title.clone(), host: address.ip().to_string(), port: address.port() };
+        let node = Node { ae_title: ae_title.clone(), host: address.ip().to_string(), port: address.port() };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
             // Ends when told so, and when the demo is gone.
@@ -142,7 +152,7 @@ impl DemoServer {
 /// Find, plan, get, verify, and tell of each.
 async fn main_job(node: &Node, output: &Path) -> Result<Report, CommandError> {
     let explain = |error: retrieve::RetrieveError| CommandError::new(error);
-    println!("2. Find (C-FIND)");
+    println!("2. Find, with C-FIND");
     println!("  $ dicomet find {node} '{KEY}'");
     let mut query = Query::new(Model::StudyRoot, Level::Study).key(KEY).map_err(CommandError::new)?;
     let wanted = query.clone();
@@ -152,7 +162,7 @@ async fn main_job(node: &Node, output: &Path) -> Result<Report, CommandError> {
     let matches = retrieve::find(node, &query, &Caller::default(), None).await.map_err(explain)?;
     println!("{}\n", indented(&matches_table(&matches)));
 
-    println!("3. Get (C-GET), into {}", output.display());
+    println!("3. Get, with C-GET, into {}", output.display());
     println!("  $ dicomet get {node} '{KEY}' --output {}", output.display());
     let mut arrivals = Vec::new();
     let retrieving = Retrieve::new(node.clone(), wanted, output);
@@ -172,7 +182,8 @@ async fn main_job(node: &Node, output: &Path) -> Result<Report, CommandError> {
 }
 
 fn matches_table(matches: &[DataSet]) -> Table {
-    let mut table = new_table(["Patient's Name", "Patient ID", "Study Date", "Modalities", "Description", "Instances"]);
+    let mut table =
+        new_table(["Patient's Name", "Patient ID", "Study Date", "Modalities", "Description", "Instances"]);
     for study in matches {
         let text = |tag| visible(&study.text(tag).unwrap_or_default());
         table.add_row([
@@ -187,18 +198,31 @@ fn matches_table(matches: &[DataSet]) -> Table {
     table
 }
 
-/// Each instance that came, under the folder of its study.
+/// Each instance that came, by study.
 fn print_arrivals(arrivals: &[Arrival], report: &Report) {
     if arrivals.is_empty() {
         println!("  Nothing to get: all {} instances are there from an earlier run.\n", report.present);
         return;
     }
+    let mut arrivals: Vec<&Arrival> = arrivals.iter().collect();
+    arrivals.sort_by(|a, b| a.path.cmp(&b.path));
+    for study in arrivals.chunk_by(|a, b| a.study == b.study) {
+        println!("  Study {}: {} instances", study[0].study, study.len());
+        println!("{}\n", indented(&instances_table(study)));
+    }
+    if let Some(first) = arrivals.first() {
+        println!(
+            "  Each is a file of its own, byte for byte as it was stored, such as\n  {}\n",
+            first.path.display()
+        );
+    }
+}
+
+fn instances_table(arrivals: &[&Arrival]) -> Table {
     let mut table = new_table(["SOP Class", "Transfer Syntax", "Size", "SOP Instance UID"]);
     if let Some(sizes) = table.column_mut(2) {
         sizes.set_cell_alignment(CellAlignment::Right);
     }
-    let mut arrivals: Vec<&Arrival> = arrivals.iter().collect();
-    arrivals.sort_by(|a, b| a.path.cmp(&b.path));
     for arrival in arrivals {
         table.add_row([
             name_of(&arrival.sop_class),
@@ -207,23 +231,23 @@ fn print_arrivals(arrivals: &[Arrival], report: &Report) {
             arrival.sop_instance.to_string(),
         ]);
     }
-    println!("{}\n", indented(&table));
+    table
 }
 
-/// The name of a UID, without what stands behind the first comma or bracket.
+/// The name of a UID in short: without what is the same for all, or stands behind a comma or bracket.
 fn name_of(uid: &Uid) -> String {
     let name = uid_name(uid).unwrap_or(uid.as_str());
-    name.split([',', '(']).next().unwrap_or(name).trim().to_owned()
+    let short = [" Storage", ",", "("].iter().fold(name, |name, end| name.split(end).next().unwrap_or(name));
+    short.trim().to_owned()
 }
 
 fn print_report(report: &Report) {
-    println!("  expected   {:>4}  instances of {} studies, as C-FIND named them", report.expected, report.studies);
+    println!("  expected   {:>4}  in {} studies, as C-FIND named them", report.expected, report.studies);
     println!(
-        "  retrieved  {:>4}  {} in {:.2} s on {} association(s)",
+        "  retrieved  {:>4}  now: {} in {:.2} s",
         report.retrieved,
         bytes(report.bytes),
-        report.seconds.as_secs_f64(),
-        report.associations
+        report.seconds.as_secs_f64()
     );
     println!("  present    {:>4}  from an earlier run", report.present);
     println!("  failed     {:>4}", report.failed);
@@ -251,11 +275,11 @@ fn print_next(output: &Path) {
 
 fn new_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
     table
 }
 
 fn indented(table: &Table) -> String {
-    table.to_string().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    table.to_string().lines().map(|line| format!("   {}", line.trim_end())).collect::<Vec<_>>().join("\n")
 }

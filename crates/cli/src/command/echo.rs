@@ -11,6 +11,7 @@ use dicomet_proto::message::Status;
 
 use crate::exit::{CommandError, Exit};
 use crate::node_args::NodeArgs;
+use crate::output;
 
 /// Ask a peer whether it is there, with C-ECHO
 ///
@@ -48,12 +49,12 @@ pub async fn run(args: EchoArgs) -> Result<ExitCode, CommandError> {
     if status != Status::SUCCESS {
         return Err(CommandError::new(format!("{}: the peer answered {status}", args.node.node)));
     }
-    let peer = if peer.is_empty() { peer } else { format!(" ({})", crate::output::visible(&peer)) };
-    println!(
+    let peer = if peer.is_empty() { peer } else { format!(" ({})", output::visible(&peer)) };
+    output::line(format!(
         "{}{peer}: echo in {:.1} ms, association in {:.1} ms",
         args.node.node,
         echoed.as_secs_f64() * 1000.0,
         associated.as_secs_f64() * 1000.0
-    );
+    ))?;
     Ok(Exit::Done.into())
 }

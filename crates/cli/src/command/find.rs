@@ -128,8 +128,8 @@ async fn answers(
 ) -> Result<Exit, CommandError> {
     let explain = |error| args.node.explain(&error);
     let limit = args.limit.unwrap_or(u64::MAX);
-    let mut writer =
-        Writer::new(io::BufWriter::new(io::stdout().lock()), args.format, columns).map_err(unwritten)?;
+    let mut writer = Writer::new(io::BufWriter::new(io::stdout().lock()), args.format, columns)
+        .map_err(|error| CommandError::unwritten(&error))?;
     let mut find = Find::start(association, query).await.map_err(explain)?;
     let mut count = 0;
     let ended_by_us = loop {
@@ -141,14 +141,14 @@ async fn answers(
             _ = tokio::signal::ctrl_c() => break true,
         };
         let Some(answer) = next else { break false };
-        writer.write(&answer).map_err(unwritten)?;
+        writer.write(&answer).map_err(|error| CommandError::unwritten(&error))?;
         count += 1;
     };
     if ended_by_us {
         find.cancel().await.map_err(explain)?;
     }
     let end = find.finish().await.map_err(explain)?;
-    writer.finish().map_err(unwritten)?;
+    writer.finish().map_err(|error| CommandError::unwritten(&error))?;
     if end.unsupported_keys {
         eprintln!("note: the peer did not support some of the keys; the answers may not match them");
     }
@@ -172,8 +172,4 @@ async fn answers(
         eprintln!("nothing matches");
     }
     Ok(Exit::Done)
-}
-
-fn unwritten(error: io::Error) -> CommandError {
-    CommandError::new(format!("cannot write the results: {error}"))
 }

@@ -38,7 +38,6 @@ use crate::query_args::QueryArgs;
 ///
 ///   dicomet get ORTHANC@127.0.0.1:4242 AccessionNumber=A17 -o out --layout '{PatientID}/{StudyDate}/{SOPInstanceUID}.dcm'
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct GetArgs {
     #[command(flatten)]
     node: NodeArgs,
@@ -121,7 +120,7 @@ fn transfer_syntax(text: &str) -> Result<Uid, String> {
 pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     if !args.query.has_values() {
         return Err(CommandError::usage("no key has a value, so everything on the peer would match")
-            .hint("name what you want, such as PatientID=PAT004; StudyInstanceUID=* is everything"));
+            .hint("name what you want, such as PatientID=PAT004; PatientID=* is everything"));
     }
     let query = args.query.query(Level::Study)?;
     let options = Options {
@@ -180,11 +179,11 @@ fn tell(args: &GetArgs, report: &Report) -> Result<ExitCode, CommandError> {
         ReportFormat::Json => {
             details(report).iter().for_each(|line| eprintln!("{line}"));
             let line = serde_json::to_string(report).map_err(CommandError::new)?;
-            println!("{line}");
+            output::line(line)?;
         }
         ReportFormat::Text => {
-            details(report).iter().for_each(|line| println!("{line}"));
-            println!("{}", summary(report));
+            details(report).iter().try_for_each(output::line)?;
+            output::line(summary(report))?;
         }
     }
     if report.studies == 0 && !report.cancelled {
@@ -222,13 +221,11 @@ fn details(report: &Report) -> Vec<String> {
 fn summary(report: &Report) -> String {
     let seconds = report.seconds.as_secs_f64();
     let rate = (report.bytes as f64 / seconds.max(0.001)) as u64;
-    let count =
-        |number: u64, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
     let mut parts = vec![
         format!(
             "{}, {}: {} retrieved",
-            count(report.studies, "study", "studies"),
-            count(report.expected, "instance", "instances"),
+            output::count(report.studies, "study", "studies"),
+            output::count(report.expected, "instance", "instances"),
             report.retrieved
         ),
         format!("{} here before", report.present),

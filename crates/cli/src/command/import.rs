@@ -78,10 +78,10 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode, CommandError> {
 }
 
 /// What became of one file: stored (with its bytes), present already, or why not.
-type Outcome = Result<Option<u64>, (PathBuf, String)>;
+pub(super) type Outcome = Result<Option<u64>, (PathBuf, String)>;
 
 /// Brings in files and folders, and tells of each file as it is done.
-fn import(archive: &Archive, paths: Vec<PathBuf>, mut tell: impl FnMut(&Outcome)) -> Summary {
+pub(super) fn import(archive: &Archive, paths: Vec<PathBuf>, mut tell: impl FnMut(&Outcome)) -> Summary {
     let (outcomes, done) = mpsc::channel();
     let (names, next) = mpsc::sync_channel::<PathBuf>(1024);
     let next = Mutex::new(next);

@@ -14,7 +14,7 @@ use dicomet_proto::message::StatusKind;
 use dicomet_proto::query::{Level, Model, Query};
 
 use super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
-use super::{Caller, RetrieveError};
+use super::{Caller, RetrieveError, plan};
 use crate::service::c_find::scu::Find;
 use crate::{Association, Error, Node, connect};
 
@@ -44,6 +44,8 @@ const STUDY_KEYS: [Tag; 8] = [
 pub struct Inventory {
     /// The studies.
     pub studies: Vec<Study>,
+    /// Studies that match but have no usable Study Instance UID, so that nobody can ask for them.
+    pub nameless: u64,
 }
 
 /// A study in the inventory.
@@ -55,6 +57,8 @@ pub struct Study {
     pub patient_id: Option<String>,
     /// SOP Classes in Study (0008,0062).
     pub sop_classes: Vec<Uid>,
+    /// The modalities: of its series, or Modalities in Study (0008,0061).
+    pub modalities: Vec<String>,
     /// Number of Study Related Instances (0020,1208).
     pub counted: Option<u64>,
     /// Whether all of it is wanted: no key narrows it.
@@ -72,6 +76,7 @@ impl Study {
             uid: self.uid.clone(),
             patient_id: self.patient_id.clone(),
             sop_classes: Vec::new(),
+            modalities: Vec::new(),
             counted: self.counted,
             is_whole: self.is_whole,
             is_named: self.is_named,
@@ -258,6 +263,9 @@ pub(super) struct Finder {
     /// The model the peer accepted.
     pub(super) model: Model,
     keys: Keys,
+    /// Whether to ask for the SOP class of each instance even where SOP Classes in Study say enough. Orthanc 1.10
+    /// reads every file for it, some 5 ms each.
+    pub(super) asks_classes: bool,
 }
 
 impl Finder {
@@ -281,48 +289,52 @@ impl Finder {
                 return Err(Error::NoPresentationContext { what }.into());
             }
         };
-        Ok(Finder { association, model, keys: Keys::sort(&query.keys) })
+        Ok(Finder { association, model, keys: Keys::sort(&query.keys), asks_classes: false })
     }
 
     /// STUDY level: the studies that match, their series not yet looked at.
-    pub(super) async fn studies(&mut self) -> Result<Vec<Study>, RetrieveError> {
+    pub(super) async fn studies(&mut self) -> Result<Inventory, RetrieveError> {
         let mut query = Query::new(self.model, Level::Study);
         query.keys = self.keys.study.clone();
         ask(&mut query, &STUDY_KEYS);
         let answers = matches(&mut self.association, &query, usize::MAX).await?;
         let narrows = Keys::narrows(&self.keys.series) || Keys::narrows(&self.keys.image);
-        let mut studies: Vec<Study> = Vec::new();
+        let mut inventory = Inventory::default();
         let mut known = HashSet::new();
         for answer in answers.iter().filter(|answer| fits(answer, &self.keys.study)) {
             let Some(uid) = answer.uid(STUDY_INSTANCE_UID) else {
-                tracing::warn!("the peer named a study without a usable Study Instance UID; it is left out");
+                inventory.nameless += 1;
                 continue;
             };
             if !known.insert(uid.clone()) {
                 continue;
             }
-            studies.push(Study {
+            inventory.studies.push(Study {
                 uid,
                 patient_id: answer.text(PATIENT_ID),
                 sop_classes: answer.uids(SOP_CLASSES_IN_STUDY),
+                modalities: answer.texts(MODALITIES_IN_STUDY),
                 counted: count(answer, NUMBER_OF_STUDY_RELATED_INSTANCES),
                 is_whole: !narrows,
                 is_named: false,
                 series: Vec::new(),
             });
         }
-        Ok(studies)
+        Ok(inventory)
     }
 
     /// SERIES and IMAGE level: fills in what is in a study. A peer that refuses leaves the study unnamed.
     pub(super) async fn look_into(&mut self, study: &mut Study) -> Result<(), RetrieveError> {
         let mut keys = self.keys.series.clone();
-        let answers =
-            match self.below(study, Level::Series, &mut keys, &[NUMBER_OF_SERIES_RELATED_INSTANCES]).await {
-                Ok(answers) => answers,
-                Err(error) => return refused(error),
-            };
+        let answers = match self
+            .below(study, Level::Series, &mut keys, &[MODALITY, NUMBER_OF_SERIES_RELATED_INSTANCES])
+            .await
+        {
+            Ok(answers) => answers,
+            Err(error) => return refused(error),
+        };
         study.is_named = true;
+        study.series.clear();
         for answer in answers {
             if !fits(&answer, &self.keys.series) {
                 continue;
@@ -330,6 +342,11 @@ impl Finder {
             let Some(uid) = answer.uid(SERIES_INSTANCE_UID) else { continue };
             if study.series.iter().any(|known| known.uid == uid) {
                 continue;
+            }
+            if let Some(modality) = answer.text(MODALITY)
+                && !study.modalities.contains(&modality)
+            {
+                study.modalities.push(modality);
             }
             let is_whole = !Keys::narrows(&self.keys.image);
             let counted = count(&answer, NUMBER_OF_SERIES_RELATED_INSTANCES);
@@ -358,12 +375,21 @@ impl Finder {
     async fn images(&mut self, study: &Study, series: &Uid) -> Result<Vec<Instance>, RetrieveError> {
         let mut keys = self.keys.image.clone();
         keys.set_uid(SERIES_INSTANCE_UID, series);
-        let answers = self.below(study, Level::Image, &mut keys, &[SOP_CLASS_UID, SOP_INSTANCE_UID]).await?;
+        let asked: &[Tag] = match self.asks_classes || !plan::fit_together(&study.sop_classes) {
+            true => &[SOP_CLASS_UID, SOP_INSTANCE_UID],
+            false => &[SOP_INSTANCE_UID],
+        };
+        let answers = self.below(study, Level::Image, &mut keys, asked).await?;
+        let only_class = match study.sop_classes.as_slice() {
+            [class] => Some(class),
+            _ => None,
+        };
         let fitting = answers.iter().filter(|answer| fits(answer, &self.keys.image));
         Ok(fitting
             .filter_map(|answer| {
                 let uid = answer.uid(SOP_INSTANCE_UID)?;
-                Some(Instance { uid, sop_class: answer.uid(SOP_CLASS_UID) })
+                let sop_class = answer.uid(SOP_CLASS_UID).or_else(|| only_class.cloned());
+                Some(Instance { uid, sop_class })
             })
             .collect())
     }

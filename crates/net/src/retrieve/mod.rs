@@ -1,7 +1,7 @@
 //! The retrieve engine: find, plan, get, verify. This is the only file that knows the order.
 //!
 //! - [`find`]: the studies that match, and the inventory of every instance in them;
-//! - [`plan`]: what to propose and what to ask for, from what is missing;
+//! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `get`: an association that works off requests and writes what comes;
 //! - [`folder`], [`layout`], `head`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
@@ -12,6 +12,7 @@ pub mod folder;
 mod get;
 mod head;
 pub mod layout;
+mod likely;
 pub mod plan;
 pub mod report;
 pub mod verify;
@@ -32,7 +33,7 @@ use find::{Finder, Inventory};
 use folder::{Folder, FolderError};
 use get::{Outcome, Roles, Shared, Work};
 use plan::{Granularity, Offered, Round};
-use verify::Ledger;
+use verify::{Ledger, MissingStudy};
 
 pub use find::find;
 pub use layout::Layout;
@@ -172,7 +173,7 @@ impl Retrieve {
         for uid in folder.present(ledger.expected()) {
             ledger.present(&uid);
         }
-        let report = ledger.report();
+        let report = ledger.report("");
         tell(&Event::Planned { studies: report.studies, expected: report.expected, present: report.present });
         let (events, mut receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -185,7 +186,8 @@ impl Retrieve {
             events,
             stop: stop.clone(),
         });
-        let mut engine = Engine { shared, options: self.options, associations: 0, roles: Roles::Scp };
+        let mut engine =
+            Engine { shared, options: self.options, associations: 0, roles: Roles::Scp, query: self.query };
         let outcome = {
             let mut passes = std::pin::pin!(engine.passes());
             loop {
@@ -220,16 +222,16 @@ impl Retrieve {
 }
 
 async fn fill(finder: &mut Finder, tell: &mut impl FnMut(&Event)) -> Result<Inventory, RetrieveError> {
-    let mut studies = finder.studies().await?;
+    let mut inventory = finder.studies().await?;
     let mut instances = 0;
-    for (place, study) in studies.iter_mut().enumerate() {
+    for (place, study) in inventory.studies.iter_mut().enumerate() {
         finder.look_into(study).await?;
         instances += study.series.iter().map(|series| series.instances.len() as u64).sum::<u64>();
         tell(&Event::Found { studies: place as u64 + 1, instances });
     }
     // Keys below STUDY level may leave nothing of a study.
-    studies.retain(|study| study.is_whole || !study.series.is_empty());
-    Ok(Inventory { studies })
+    inventory.studies.retain(|study| study.is_whole || !study.series.is_empty());
+    Ok(inventory)
 }
 
 /// Plan, get and verify, until nothing is missing or nothing more comes.
@@ -238,6 +240,7 @@ struct Engine {
     options: Options,
     associations: u64,
     roles: Roles,
+    query: Query,
 }
 
 /// How a pass over all that is missing went.
@@ -250,17 +253,18 @@ struct Pass {
 
 impl Engine {
     /// Answers why it ended before all was tried, if it did.
-    async fn passes(&mut self) -> Option<Error> {
+    async fn passes(&mut self) -> Option<End> {
         let mut offered = Offered::default();
         let mut granularity = Granularity::Coarse;
         let mut barren = 0;
+        let mut has_asked_classes = false;
         for number in 0..MAX_PASSES {
             let missing = self.shared.ledger().missing();
             if missing.is_empty() || self.is_stopped() {
                 return None;
             }
             if number > 0 {
-                let report = self.shared.ledger().report();
+                let report = self.shared.ledger().report("");
                 let _ =
                     self.shared.events.send(Event::AskingAgain { missing: report.failed + report.missing });
             }
@@ -268,13 +272,16 @@ impl Engine {
             let rounds = plan::rounds(&missing, &offered, self.options.transfer_syntaxes.as_deref());
             let pass = self.pass(&rounds, granularity).await;
             let came = self.shared.ledger().arrived() > before;
-            if pass.fatal.is_some() || self.is_stopped() {
+            if let Some(reason) = pass.fatal {
+                return Some(End::CannotStore(reason));
+            }
+            if self.is_stopped() {
                 return None;
             }
             if let Some(error) = pass.error {
                 barren = if came { 0 } else { barren + 1 };
                 if is_final(&error) || barren >= MAX_BARREN {
-                    return Some(error);
+                    return Some(End::Association(error));
                 }
                 // A peer that has just fallen over needs a moment.
                 tokio::time::sleep(Duration::from_millis(200) * (1 << barren)).await;
@@ -289,12 +296,38 @@ impl Engine {
             if plan::has_more_to_offer(&missing, &offered, self.options.transfer_syntaxes.as_deref()) {
                 continue;
             }
+            if !has_asked_classes && missing.iter().any(|study| study.unknown > 0) {
+                has_asked_classes = true;
+                if self.ask_classes(&missing).await {
+                    continue;
+                }
+            }
             match granularity.finer() {
                 Some(finer) => granularity = finer,
                 None => return None,
             }
         }
         None
+    }
+
+    /// Asks for the SOP class of each instance of studies whose SOP Classes in Study led nowhere; answers whether
+    /// there are classes that were not proposed.
+    async fn ask_classes(&self, missing: &[MissingStudy]) -> bool {
+        let Ok(mut finder) = Finder::open(&self.shared.node, &self.options.caller, &self.query).await else {
+            return false;
+        };
+        finder.asks_classes = true;
+        let mut is_news = false;
+        for place in missing.iter().filter(|study| study.unknown > 0).map(|study| study.study) {
+            let mut study = self.shared.ledger().inventory().studies[place].head();
+            if finder.look_into(&mut study).await.is_err() {
+                finder.abort().await;
+                return is_news;
+            }
+            is_news |= self.shared.ledger().learn_classes(place, &study);
+        }
+        finder.close().await;
+        is_news
     }
 
     /// Works off the rounds one after the other, each with as many workers as are useful. Stops at an error.
@@ -337,21 +370,30 @@ impl Engine {
         *self.shared.stop.borrow() != Stop::No
     }
 
-    fn report(
-        &self,
-        outcome: Option<Error>,
-        seconds: Duration,
-        cancelled: bool,
-    ) -> Result<Report, RetrieveError> {
-        let mut report = self.shared.ledger().report();
-        if let Some(error) = outcome {
-            if report.retrieved + report.present + report.unnamed == 0 {
-                return Err(error.into());
-            }
-            report.notes.push(format!("the retrieve ended early: {error}"));
+    fn report(&self, end: Option<End>, seconds: Duration, cancelled: bool) -> Result<Report, RetrieveError> {
+        let otherwise = match &end {
+            Some(End::Association(error)) => error.to_string(),
+            Some(End::CannotStore(reason)) => reason.clone(),
+            None if cancelled => "cancelled before it came".to_owned(),
+            None => "the peer never sent it and did not say why".to_owned(),
+        };
+        let mut report = self.shared.ledger().report(&otherwise);
+        let nothing_is_here = report.retrieved + report.present + report.unnamed == 0;
+        match end {
+            Some(End::Association(error)) if nothing_is_here => return Err(error.into()),
+            Some(_) => report.notes.push(format!("the retrieve ended early: {otherwise}")),
+            None => {}
         }
         Ok(Report { seconds, associations: self.associations, cancelled, ..report })
     }
+}
+
+/// Why a retrieve ended before all was tried.
+enum End {
+    /// Associations are not to be had, or end early each time.
+    Association(Error),
+    /// The folder takes no more.
+    CannotStore(String),
 }
 
 /// Errors that the same attempt will meet again.

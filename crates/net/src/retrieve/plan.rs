@@ -15,14 +15,16 @@ use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::{self, uids};
 use dicomet_proto::query::Level;
 
+use super::likely::{self, syntaxes_of};
 use super::verify::{Ledger, MissingStudy};
 
 /// Presentation contexts for storage classes in one association: 128 but the one of C-GET itself.
 pub const STORAGE_CONTEXTS: usize = 127;
 
-/// How many transfer syntaxes each class of an association is to have at least, if there are so many: with fewer,
-/// compressed instances come converted or not at all; with more, a study of many classes takes more associations.
-const MIN_SYNTAXES: usize = 6;
+/// How many transfer syntaxes each class of an association is to have at least, if there are so many: all that are
+/// met in archives. With fewer, an instance comes converted, or not at all (Orthanc 1.10 inflates what is stored
+/// deflated when that context is missing).
+const MIN_SYNTAXES: usize = likely::COMMON_SYNTAXES;
 
 /// The most UIDs in one IMAGE level request: 64 characters each stay far below the 65,534 bytes that a UI element
 /// holds in Explicit VR, and a peer's SQL gets no endless list.
@@ -93,6 +95,11 @@ impl Offered {
         }
     }
 
+    /// Whether the class was offered in any syntax.
+    fn has(&self, class: &Uid) -> bool {
+        self.0.contains_key(class)
+    }
+
     /// The syntaxes of a class, those that were not offered yet first.
     fn order(&self, class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
         let mut syntaxes = syntaxes_of(class, narrowed);
@@ -118,7 +125,7 @@ pub fn rounds(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Ui
     let mut drafts = Vec::new();
     let mut shared = Draft::default();
     for study in missing {
-        let classes = study.candidate_classes();
+        let classes = candidates(study, offered);
         if cost(&classes, narrowed) > STORAGE_CONTEXTS {
             drafts.extend(split(study, &classes, narrowed));
             continue;
@@ -136,11 +143,44 @@ pub fn rounds(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Ui
         .collect()
 }
 
-/// Whether some missing instance, whose class is known, could still be offered a transfer syntax that it was not
-/// offered before.
+/// Whether another pass could bring more without asking more finely: some class that instances are missing of, or
+/// that they may be of, has a transfer syntax that it was not offered with, or was not offered at all.
 pub fn has_more_to_offer(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Uid]>) -> bool {
-    let mut classes = missing.iter().flat_map(|study| study.classes.keys());
-    classes.any(|class| !offered.is_exhausted(class, narrowed))
+    missing.iter().any(|study| {
+        let mut known = study.classes.keys().chain(study.guesses_told());
+        known.any(|class| !offered.is_exhausted(class, narrowed))
+            || study.is_guessed()
+                // A count that is wrong is no reason to try every class there is.
+                && (study.unknown > 0 || study.sop_classes.is_empty())
+                && candidates(study, offered).iter().any(|class| !offered.has(class))
+    })
+}
+
+/// The classes to prepare for, those with the most instances first. Where the classes are not all known: SOP Classes
+/// in Study, or else what the modalities make likely, or, that having been offered, every storage class there is.
+fn candidates(study: &MissingStudy, offered: &Offered) -> Vec<Uid> {
+    let mut classes: Vec<(&Uid, usize)> =
+        study.classes.iter().map(|(class, count)| (class, *count)).collect();
+    classes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    let mut classes: Vec<Uid> = classes.into_iter().map(|(class, _)| class.clone()).collect();
+    if study.is_guessed() {
+        let told: Vec<Uid> = study.guesses_told().cloned().collect();
+        let likely = if told.is_empty() { likely::classes_of(&study.modalities) } else { told };
+        let is_news = likely.iter().any(|class| !offered.has(class));
+        let further = if is_news { likely.as_slice() } else { dictionary::storage_sop_classes() };
+        for class in further {
+            if !classes.contains(class) {
+                classes.push(class.clone());
+            }
+        }
+    }
+    classes
+}
+
+/// Whether one association has room for all these classes (and there are any), so that it need not be known which
+/// instance has which.
+pub(super) fn fit_together(classes: &[Uid]) -> bool {
+    !classes.is_empty() && cost(classes, None) <= STORAGE_CONTEXTS
 }
 
 /// The requests of a round, by what is missing now.
@@ -262,102 +302,6 @@ fn split(study: &MissingStudy, classes: &[Uid], narrowed: Option<&[Uid]>) -> Vec
         })
         .collect()
 }
-
-/// The transfer syntaxes in which instances of a class may be stored, the likely ones first.
-fn syntaxes_of(class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
-    if let Some(narrowed) = narrowed {
-        return narrowed.to_vec();
-    }
-    let first: &[&str] = match kind_of(class) {
-        Kind::Image => &IMAGE,
-        Kind::Video => &VIDEO,
-        Kind::Other => return OTHER.iter().map(|uid| Uid::from_static(uid)).collect(),
-    };
-    let mut syntaxes: Vec<Uid> = first.iter().map(|uid| Uid::from_static(uid)).collect();
-    for syntax in dictionary::transfer_syntaxes() {
-        if !syntaxes.contains(syntax) && !is_referenced(syntax) {
-            syntaxes.push(syntax.clone());
-        }
-    }
-    syntaxes
-}
-
-/// What of the pixel data stands elsewhere (JPIP) is no whole instance.
-fn is_referenced(syntax: &Uid) -> bool {
-    matches!(
-        syntax.as_str(),
-        "1.2.840.10008.1.2.4.94"
-            | "1.2.840.10008.1.2.4.95"
-            | "1.2.840.10008.1.2.4.204"
-            | "1.2.840.10008.1.2.4.205"
-    )
-}
-
-enum Kind {
-    Image,
-    Video,
-    Other,
-}
-
-/// What a class holds, by its name. An unknown class (a private one) may be an image.
-fn kind_of(class: &Uid) -> Kind {
-    let Some(name) = dictionary::uid_name(class) else { return Kind::Image };
-    const NO_PIXELS: [&str; 14] = [
-        " SR",
-        "Presentation State",
-        "Waveform",
-        "Encapsulated",
-        "Plan",
-        "Structure Set",
-        "Record",
-        "Key Object",
-        "Report",
-        "Raw Data",
-        "Fiducials",
-        "Measurements",
-        "Registration",
-        "Instruction",
-    ];
-    if name.contains("Video") {
-        Kind::Video
-    } else if NO_PIXELS.iter().any(|part| name.contains(part)) && !name.contains("Image") {
-        Kind::Other
-    } else {
-        Kind::Image
-    }
-}
-
-/// Native first, as most archives hold; then the lossless and lossy compressions by how often they are met.
-const IMAGE: [&str; 13] = [
-    "1.2.840.10008.1.2.1",    // Explicit VR Little Endian
-    "1.2.840.10008.1.2",      // Implicit VR Little Endian
-    "1.2.840.10008.1.2.4.70", // JPEG Lossless, first-order prediction
-    "1.2.840.10008.1.2.4.90", // JPEG 2000 lossless
-    "1.2.840.10008.1.2.4.50", // JPEG Baseline
-    "1.2.840.10008.1.2.5",    // RLE Lossless
-    "1.2.840.10008.1.2.4.91", // JPEG 2000
-    "1.2.840.10008.1.2.4.80", // JPEG-LS lossless
-    "1.2.840.10008.1.2.4.57", // JPEG Lossless
-    "1.2.840.10008.1.2.4.51", // JPEG Extended
-    "1.2.840.10008.1.2.4.81", // JPEG-LS near-lossless
-    "1.2.840.10008.1.2.2",    // Explicit VR Big Endian
-    "1.2.840.10008.1.2.1.99", // Deflated Explicit VR Little Endian
-];
-
-/// MPEG first, then JPEG, then what an image may have.
-const VIDEO: [&str; 7] = [
-    "1.2.840.10008.1.2.4.102", // MPEG-4 AVC/H.264 High Profile
-    "1.2.840.10008.1.2.4.100", // MPEG2 Main Profile / Main Level
-    "1.2.840.10008.1.2.4.103", // MPEG-4 AVC/H.264 BD-compatible
-    "1.2.840.10008.1.2.4.101", // MPEG2 Main Profile / High Level
-    "1.2.840.10008.1.2.4.50",  // JPEG Baseline
-    "1.2.840.10008.1.2.1",     // Explicit VR Little Endian
-    "1.2.840.10008.1.2",       // Implicit VR Little Endian
-];
-
-/// Without pixel data there is nothing to compress but the data set itself.
-const OTHER: [&str; 4] =
-    ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"];
 
 /// The SOP class of C-GET in a model.
 pub fn get_sop_class(model: dicomet_proto::query::Model) -> Uid {

@@ -6,9 +6,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use dicomet_proto::Uid;
-use dicomet_proto::dataset::dictionary;
 
-use super::find::Inventory;
+use super::find::{Inventory, Study};
 use super::report::{Failure, Report};
 
 /// What became of an instance.
@@ -55,25 +54,19 @@ pub struct MissingStudy {
     pub is_open: bool,
     /// SOP Classes in Study (0008,0062).
     pub sop_classes: Vec<Uid>,
+    /// The modalities of its series.
+    pub modalities: Vec<String>,
 }
 
 impl MissingStudy {
-    /// The classes to prepare for, those with the most instances first; where the classes are not all known, SOP
-    /// Classes in Study, or else every storage class there is.
-    pub fn candidate_classes(&self) -> Vec<Uid> {
-        let mut classes: Vec<(&Uid, usize)> =
-            self.classes.iter().map(|(class, count)| (class, *count)).collect();
-        classes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        let mut classes: Vec<Uid> = classes.into_iter().map(|(class, _)| class.clone()).collect();
-        if self.unknown > 0 || self.is_open {
-            let further = if self.sop_classes.is_empty() {
-                dictionary::storage_sop_classes()
-            } else {
-                &self.sop_classes
-            };
-            classes.extend(further.iter().filter(|class| !self.classes.contains_key(class)).cloned());
-        }
-        classes
+    /// Whether the classes of what is missing are not all known.
+    pub(super) fn is_guessed(&self) -> bool {
+        self.unknown > 0 || self.is_open
+    }
+
+    /// SOP Classes in Study, where they are needed to guess.
+    pub(super) fn guesses_told(&self) -> impl Iterator<Item = &Uid> {
+        self.sop_classes.iter().filter(|_| self.is_guessed())
     }
 }
 
@@ -164,6 +157,27 @@ impl Ledger {
             Some(series) => series.is_whole,
             None => study.is_whole,
         }
+    }
+
+    /// Takes SOP classes that were asked for later; answers whether any was news.
+    pub fn learn_classes(&mut self, place: usize, told: &Study) -> bool {
+        let classes: HashMap<&Uid, &Uid> = told
+            .series
+            .iter()
+            .flat_map(|series| &series.instances)
+            .filter_map(|instance| Some((&instance.uid, instance.sop_class.as_ref()?)))
+            .collect();
+        let study = &mut self.inventory.studies[place];
+        let mut is_news = false;
+        for instance in study.series.iter_mut().flat_map(|series| &mut series.instances) {
+            if instance.sop_class.is_none()
+                && let Some(class) = classes.get(&instance.uid)
+            {
+                is_news |= !study.sop_classes.contains(class);
+                instance.sop_class = Some((*class).clone());
+            }
+        }
+        is_news
     }
 
     /// Notes an instance that was in the folder before.
@@ -274,6 +288,7 @@ impl Ledger {
                 study: place,
                 is_open: self.shortfall(place) > 0,
                 sop_classes: study.sop_classes.clone(),
+                modalities: study.modalities.clone(),
                 ..MissingStudy::default()
             };
             for instance in study.series.iter().flat_map(|series| &series.instances) {
@@ -320,16 +335,18 @@ impl Ledger {
         missing
     }
 
-    /// The report, but for what the ledger does not know: time, method, associations.
-    pub fn report(&self) -> Report {
+    /// The report, but for what the ledger does not know: time, method, associations. `otherwise` is the reason for
+    /// instances that were neither sent nor reported as failed.
+    pub fn report(&self, otherwise: &str) -> Report {
         let places = || 0..self.inventory.studies.len();
         let gap: u64 = places().map(|place| self.gap(place)).sum();
         let filled: u64 = places().map(|place| self.filled(place)).sum();
         let failed = self.count(|state| matches!(state, State::Failed(_)));
         let missing = self.count(|state| *state == State::Missing) + gap - filled;
-        let proved = self.inventory.studies.iter().all(|study| study.is_named);
+        let proved =
+            self.inventory.nameless == 0 && self.inventory.studies.iter().all(|study| study.is_named);
         let mut failures: Vec<Failure> =
-            self.entries.iter().filter_map(|(uid, entry)| self.failure(uid, entry)).collect();
+            self.entries.iter().filter_map(|(uid, entry)| self.failure(uid, entry, otherwise)).collect();
         failures.sort_by(|a, b| {
             (&a.study, &a.series, &a.sop_instance).cmp(&(&b.study, &b.series, &b.sop_instance))
         });
@@ -349,10 +366,10 @@ impl Ledger {
         }
     }
 
-    fn failure(&self, uid: &Uid, entry: &Entry) -> Option<Failure> {
+    fn failure(&self, uid: &Uid, entry: &Entry, otherwise: &str) -> Option<Failure> {
         let reason = match &entry.state {
             State::Failed(reason) => reason.clone(),
-            State::Missing => "it was not asked for".to_owned(),
+            State::Missing => otherwise.to_owned(),
             State::Present | State::Retrieved => return None,
         };
         let study = &self.inventory.studies[entry.study];
@@ -366,6 +383,12 @@ impl Ledger {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        if self.inventory.nameless > 0 {
+            notes.push(format!(
+                "{} matching studies have no usable Study Instance UID, so they cannot be asked for",
+                self.inventory.nameless
+            ));
+        }
         for (place, study) in self.inventory.studies.iter().enumerate() {
             let came = self.unnamed[place].len();
             match study.counted {

@@ -18,8 +18,8 @@ use dicomet_proto::association::ContextId;
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, Tag, dictionary::uids};
 use dicomet_proto::message::{
-    CGetRq, CGetRsp, CMoveRq, CMoveRsp, CStoreRsp, Command, Counters, DataSetType, MessageId,
-    Refusal, Status, StatusKind, SubOperations,
+    CGetRq, CGetRsp, CMoveRq, CMoveRsp, CStoreRsp, Command, Counters, DataSetType, MessageId, Refusal,
+    Status, StatusKind, SubOperations,
 };
 use tokio::time::Instant;
 

@@ -2,8 +2,8 @@
 //!
 //! One value of (0008,0005) names a character set, several name code extensions by ISO 2022: the first stands
 //! at the beginning of every value, an escape sequence switches to another, and at a delimiter or a control
-//! character the first one stands again. [`defined_term`] has the terms, [`graphic`] the sets of characters
-//! behind them, [`escape`] the sequences between them, [`decode`] and [`encode`] the two walks.
+//! character the first one stands again. `defined_term` has the terms, `graphic` the sets of characters
+//! behind them, `escape` the sequences between them, `decode` and `encode` the two walks.
 //!
 //! Decoding never fails and loses no text: what a peer got wrong is read as well as it can be. Encoding is
 //! strict: it writes what decoding gives back, or says that it cannot.

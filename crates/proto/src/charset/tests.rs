@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{CharacterSets, TextKind};
+use crate::dataset::{DataSet, FileMeta, Tag, dictionary};
 
 const FILES: &str = include_str!("../../../../testdata/charset/files.json");
 const TERMS: &str = include_str!("../../../../testdata/charset/terms.json");
@@ -58,6 +59,42 @@ fn reads_the_files_of_pydicom_as_pydicom_does() {
                 element["element"]
             );
         }
+    }
+}
+
+/// The files themselves, through the reader of data sets, and what it writes read once more.
+#[test]
+fn a_data_set_has_the_text_of_its_file() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/charset");
+    let files: Value = serde_json::from_str(FILES).unwrap();
+    for (name, elements) in files.as_object().unwrap() {
+        let file = std::fs::read(format!("{folder}/{name}")).unwrap();
+        let (meta, offset) = FileMeta::read(&mut file.as_slice()).unwrap();
+        let data_set = DataSet::parse(&file[offset as usize..], &meta.transfer_syntax).unwrap();
+        let written = data_set.encode(&meta.transfer_syntax).unwrap();
+        let again = DataSet::parse(&written, &meta.transfer_syntax).unwrap();
+        for element in elements.as_array().unwrap() {
+            for data_set in [&data_set, &again] {
+                let (data_set, tag) = item_of(data_set, element["element"].as_str().unwrap());
+                let text = data_set.text(tag).unwrap();
+                let expected = element["text"].as_str().unwrap();
+                assert_eq!(text.trim_end_matches('='), expected, "{name} {}", element["element"]);
+            }
+        }
+    }
+}
+
+/// Follows a path such as `0032,1064[0].0008,0104`.
+fn item_of(data_set: &DataSet, path: &str) -> (DataSet, Tag) {
+    let mut data_set = data_set.clone();
+    let mut steps = path.split('.').peekable();
+    loop {
+        let step = steps.next().unwrap();
+        let Some((sequence, item)) = step.split_once('[') else {
+            return (data_set, dictionary::tag_of(step).unwrap());
+        };
+        let item: usize = item.trim_end_matches(']').parse().unwrap();
+        data_set = data_set.items(dictionary::tag_of(sequence).unwrap()).unwrap().swap_remove(item);
     }
 }
 

@@ -78,7 +78,13 @@ fn element_from_json(key: &str, json: &Json, depth: usize) -> Result<InMemElemen
     let is_tag = key.len() == 8 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
     let tag = is_tag.then(|| super::dictionary::tag_of(key)).flatten();
     let tag = tag.ok_or_else(|| malformed("a key that is no tag of eight hexadecimal digits"))?;
-    if json.get("vr").and_then(Json::as_str) == Some("SQ") {
+    let vr = match json.get("vr").map(Json::as_str) {
+        Some(vr) => vr
+            .and_then(|vr| vr.parse().ok())
+            .ok_or_else(|| malformed(&format!("element {tag}: no such VR")))?,
+        None => super::dictionary::vr_of(tag),
+    };
+    if vr == VR::SQ {
         let items = json.get("Value").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         let items: Result<C<_>, _> = items
             .iter()
@@ -93,9 +99,12 @@ fn element_from_json(key: &str, json: &Json, depth: usize) -> Result<InMemElemen
         return Ok(build::sequence(tag, items?));
     }
     let mut member = json.clone();
-    if member.get("vr").and_then(Json::as_str) == Some("PN") {
+    if vr == VR::PN {
         let names = member.get_mut("Value").and_then(Json::as_array_mut);
         names.into_iter().flatten().for_each(add_alphabetic);
+    }
+    if let Some(member) = member.as_object_mut() {
+        member.insert("vr".to_owned(), Json::from(vr.to_string()));
     }
     // The library reads whole data sets only.
     let object: DicomJson<InMemDicomObject> = serde_json::from_value(json!({ key: member }))

@@ -2,6 +2,7 @@
 //!
 //! A command is small and is held whole; the data set that may follow it is not here: it passes by in pieces.
 
+mod argument;
 pub mod c_cancel;
 pub mod c_echo;
 pub mod c_find;

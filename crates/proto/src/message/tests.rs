@@ -293,6 +293,15 @@ fn an_argument_that_comes_twice_is_mistyped() {
     );
 }
 
+/// The final response of Orthanc 1.10.1 when an instance could not be sent.
+#[test]
+fn elements_of_a_data_set_behind_the_command_are_passed_over() {
+    let (hex, command) = &made_by_pynetdicom()[0];
+    let mut longer = bytes(hex);
+    longer.extend_from_slice(b"\x08\0\0\0\x04\0\0\0\x16\0\0\0\x08\0\x58\0\x0E\0\0\x002.999.1.1.1.52");
+    assert_eq!(Command::decode(&longer).as_ref(), Ok(command));
+}
+
 #[test]
 fn a_sop_instance_uid_that_is_no_uid_is_an_invalid_sop_instance() {
     let (hex, _) = &made_by_pynetdicom()[2];

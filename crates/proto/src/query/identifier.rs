@@ -88,7 +88,8 @@ impl Query {
     /// What the keys ask for, those of universal matching among them.
     ///
     /// # Errors
-    /// C000 with the offending element: a date or time that is none, or a sequence of more than one item.
+    /// C000 with the offending element: a date or time that is none, a pattern too long, a sequence of more than one
+    /// item or too deep.
     pub fn matching_keys(&self) -> Result<Vec<MatchingKey>, Refusal> {
         MatchingKey::of_data_set(&self.keys)
     }

@@ -14,6 +14,10 @@ use crate::message::{Refusal, Status};
 /// More sequences in sequences than any information model has.
 const MAX_DEPTH: usize = 16;
 
+/// Matching takes steps in proportion to the product of pattern and value, so the pattern has a limit. A name of
+/// three groups in UTF-8, the longest that one would look for, is below 800.
+const MAX_PATTERN_BYTES: usize = 4096;
+
 /// A key and what it asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatchingKey {
@@ -38,7 +42,7 @@ pub enum Matching {
     Wildcard(Pattern),
     /// A name, with or without wildcards; case and accents do not count.
     PersonName(NameKey),
-    /// Dates and times; a single one is the range of its precision.
+    /// Dates and times; a single one is a range of one moment.
     Range(Range),
     /// Keys that one and the same item has to match.
     Sequence(Vec<MatchingKey>),
@@ -46,6 +50,17 @@ pub enum Matching {
     AnyOf(Vec<Matching>),
     /// A value in an element whose VR is not for matching: everything matches, and FF01 says so.
     Unsupported,
+}
+
+/// What is wrong with the value of a key, in the words of an Error Comment: nothing of the value is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// Of DA, TM or DT.
+    #[error("a date or time key is neither a value nor a range")]
+    NoDateOrTime,
+    /// A pattern longer than any value that it could be for.
+    #[error("a key with wildcards is longer than {MAX_PATTERN_BYTES} bytes")]
+    TooLong,
 }
 
 impl MatchingKey {
@@ -73,8 +88,7 @@ impl MatchingKey {
                 _ => return Err(refusal("a sequence key has more than one item")),
             }
         } else {
-            Matching::of_values(vr, &values(keys, tag, vr))
-                .ok_or_else(|| refusal("a date or time key is neither a value nor a range"))?
+            Matching::of_values(vr, &values(keys, tag, vr)).map_err(|error| refusal(&error.to_string()))?
         };
         Ok(MatchingKey { tag, vr, matching })
     }
@@ -100,17 +114,20 @@ impl MatchingKey {
 }
 
 impl Matching {
-    /// What the values of a key ask for; `None` for a date or time that is none.
-    pub fn of_values(vr: VR, values: &[String]) -> Option<Matching> {
+    /// What the values of a key ask for.
+    ///
+    /// # Errors
+    /// [`InvalidKey`].
+    pub fn of_values(vr: VR, values: &[String]) -> Result<Matching, InvalidKey> {
         let mut alternatives = Vec::new();
         match values {
-            [] => return Some(Matching::Universal),
+            [] => return Ok(Matching::Universal),
             // Several clients send `*` for "anything", whatever the VR.
             [single] if !single.is_empty() && single.bytes().all(|byte| byte == b'*') => {
-                return Some(Matching::Universal);
+                return Ok(Matching::Universal);
             }
             uids if vr == VR::UI => {
-                return Some(Matching::ListOfUid(
+                return Ok(Matching::ListOfUid(
                     uids.iter().filter_map(|uid| Uid::new(uid.as_str()).ok()).collect(),
                 ));
             }
@@ -118,20 +135,25 @@ impl Matching {
         }
         for value in values.iter().filter(|value| !value.is_empty()) {
             match Matching::of_value(vr, value)? {
-                Matching::Universal => return Some(Matching::Universal),
+                Matching::Universal => return Ok(Matching::Universal),
                 matching => alternatives.push(matching),
             }
         }
-        Some(match alternatives.len() {
+        Ok(match alternatives.len() {
             0 => Matching::Universal,
             1 => alternatives.remove(0),
             _ => Matching::AnyOf(alternatives),
         })
     }
 
-    fn of_value(vr: VR, value: &str) -> Option<Matching> {
-        Some(match vr {
-            VR::DA | VR::TM | VR::DT => Matching::Range(parse_range(vr, value).ok()?),
+    fn of_value(vr: VR, value: &str) -> Result<Matching, InvalidKey> {
+        if value.len() > MAX_PATTERN_BYTES && Pattern::has_wildcard(value) && has_wildcards(vr) {
+            return Err(InvalidKey::TooLong);
+        }
+        Ok(match vr {
+            VR::DA | VR::TM | VR::DT => {
+                Matching::Range(parse_range(vr, value).map_err(|_| InvalidKey::NoDateOrTime)?)
+            }
             VR::PN => {
                 let key = NameKey::new(value);
                 if key.is_universal() { Matching::Universal } else { Matching::PersonName(key) }
@@ -189,9 +211,12 @@ fn is_key(tag: Tag) -> bool {
         && !is_private_creator
 }
 
-/// PS3.4 C.2.2.2.4: these may have wildcards; PN is a matter of its own.
+/// PS3.4 C.2.2.2.4: the VRs that may have wildcards.
 fn has_wildcards(vr: VR) -> bool {
-    matches!(vr, VR::AE | VR::CS | VR::LO | VR::LT | VR::SH | VR::ST | VR::UC | VR::UR | VR::UT | VR::UN)
+    matches!(
+        vr,
+        VR::AE | VR::CS | VR::LO | VR::LT | VR::PN | VR::SH | VR::ST | VR::UC | VR::UR | VR::UT | VR::UN
+    )
 }
 
 /// The values of an element without padding; a text of several lines is one value, whatever backslashes it has.

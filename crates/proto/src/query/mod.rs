@@ -16,7 +16,7 @@ pub mod range;
 
 pub use identifier::Hierarchy;
 pub use level::Level;
-pub use matching::{Matching, MatchingKey};
+pub use matching::{InvalidKey, Matching, MatchingKey};
 pub use model::{Model, Operation};
 pub use pattern::Pattern;
 pub use person_name::{NameKey, NormalisedName, normalise_person_name};

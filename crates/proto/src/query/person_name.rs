@@ -80,7 +80,7 @@ fn is_accent(character: char) -> bool {
 /// What a key of VR PN asks of a name. In each list one pattern has to match; an empty list asks nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NameKey {
-    /// The key has one group: any group of the name may match it.
+    /// The key asks something in its first group only: any group of the name may match it.
     AnyGroup(Vec<Pattern>),
     /// The key has several: each group is held against the same group of the name.
     Groups([Vec<Pattern>; 3]),
@@ -90,10 +90,12 @@ impl NameKey {
     /// Reads a key value, wildcards in it or not.
     pub fn new(value: &str) -> NameKey {
         let mut groups = value.splitn(3, '=').map(group_patterns);
-        let first = groups.next().unwrap_or_default();
-        match groups.next() {
-            None => NameKey::AnyGroup(first),
-            Some(second) => NameKey::Groups([first, second, groups.next().unwrap_or_default()]),
+        let mut next = || groups.next().unwrap_or_default();
+        let [first, second, third] = [next(), next(), next()];
+        if second.is_empty() && third.is_empty() {
+            NameKey::AnyGroup(first)
+        } else {
+            NameKey::Groups([first, second, third])
         }
     }
 

@@ -1,11 +1,12 @@
 //! Dates and times as keys: single values and ranges, PS3.4 C.2.2.2.1 and C.2.2.2.5, PS3.5 6.2.
 //!
-//! A value of less than full precision is the time it covers: `1030` is 10:30:00 to 10:30:59.999999. Bounds are
-//! texts of fixed width, so that comparing them as texts compares them as times; an index can do that too.
+//! A value of less than full precision stands for its first moment (`1030` equals `103000`), but as the end of a
+//! range for its last: `-1030` goes to 10:30:59.999999. Bounds are texts of fixed width, so that comparing them as
+//! texts compares them as times; an index can do that too.
 
 use crate::dataset::VR;
 
-/// From when to when, both included; an open end is `None`.
+/// From when to when, both included; an open end is `None`. A single value is a range of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     /// The first moment, in the form that [`normalise`] gives.
@@ -76,7 +77,7 @@ type Moments = (String, String);
 /// Tries the one hyphen, or each of them, that can divide the range. A hyphen that is the sign of an offset
 /// from UTC divides nothing.
 fn split_range(text: &str, read: fn(&str) -> Option<Moments>, is_offset: fn(&str) -> bool) -> Option<Range> {
-    let single = |text| read(text).map(|(from, to)| Range { from: Some(from), to: Some(to) });
+    let single = |text| read(text).map(|(moment, _)| Range { from: Some(moment.clone()), to: Some(moment) });
     let hyphens: Vec<usize> = text.match_indices('-').map(|(at, _)| at).collect();
     // More than a range with two offsets can have.
     if hyphens.is_empty() || hyphens.len() > 3 {
@@ -276,14 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn times_cover_what_their_precision_leaves_open() {
+    fn times_stand_for_their_first_moment_and_as_an_end_for_their_last() {
         for (text, from, to) in [
-            ("10", "100000.000000", "105959.999999"),
-            ("1030", "103000.000000", "103059.999999"),
-            ("103015", "103015.000000", "103015.999999"),
-            ("103015.5", "103015.500000", "103015.599999"),
+            ("10", "100000.000000", "100000.000000"),
+            ("1030", "103000.000000", "103000.000000"),
+            ("103015.5", "103015.500000", "103015.500000"),
             ("103015.123456", "103015.123456", "103015.123456"),
-            ("10:30:15", "103015.000000", "103015.999999"),
+            ("10:30:15", "103015.000000", "103015.000000"),
+            ("103015.5-103015.5", "103015.500000", "103015.599999"),
             ("10-11", "100000.000000", "115959.999999"),
             ("1000-", "100000.000000", ""),
             ("-1030", "", "103059.999999"),
@@ -298,13 +299,13 @@ mod tests {
     #[test]
     fn date_times_know_offsets_from_hyphens() {
         for (text, from, to) in [
-            ("2024", "20240101000000.000000", "20241231235959.999999"),
-            ("202402", "20240201000000.000000", "20240231235959.999999"),
-            ("2024013110", "20240131100000.000000", "20240131105959.999999"),
-            ("20240131103015.25", "20240131103015.250000", "20240131103015.259999"),
-            ("20240131103015+0100", "20240131093015.000000", "20240131093015.999999"),
-            ("20240131233015-0100", "20240201003015.000000", "20240201003015.999999"),
-            ("20240301003000+0100", "20240229233000.000000", "20240229233000.999999"),
+            ("2024", "20240101000000.000000", "20240101000000.000000"),
+            ("20240131103015.25", "20240131103015.250000", "20240131103015.250000"),
+            ("20240131103015+0100", "20240131093015.000000", "20240131093015.000000"),
+            ("20240131233015-0100", "20240201003015.000000", "20240201003015.000000"),
+            ("20240301003000+0100", "20240229233000.000000", "20240229233000.000000"),
+            ("202402-202402", "20240201000000.000000", "20240231235959.999999"),
+            ("2024013110-2024013110", "20240131100000.000000", "20240131105959.999999"),
             ("20230101-20230131", "20230101000000.000000", "20230131235959.999999"),
             ("2010-2012", "20100101000000.000000", "20121231235959.999999"),
             ("2010-", "20100101000000.000000", ""),

@@ -231,6 +231,10 @@ fn a_value_that_cannot_be_a_key_is_named() {
     let (status, elements) =
         refused(Model::StudyRoot, &[(QUERY_RETRIEVE_LEVEL, "STUDY"), (STUDY_DATE, "yesterday")]);
     assert_eq!((status, elements), (0xC000, vec![STUDY_DATE]));
+    let long = "*?".repeat(10_000);
+    let (status, elements) =
+        refused(Model::StudyRoot, &[(QUERY_RETRIEVE_LEVEL, "STUDY"), (PATIENT_ID, &long)]);
+    assert_eq!((status, elements), (0xC000, vec![PATIENT_ID]));
     let mut identifier = data_set(&[(QUERY_RETRIEVE_LEVEL, "STUDY")]);
     identifier.set_items(STEP_SEQUENCE, vec![DataSet::new(), DataSet::new()]);
     let refusal = Query::from_identifier(Model::StudyRoot, &identifier).unwrap_err();
@@ -290,10 +294,10 @@ fn each_vr_has_its_kind_of_matching() {
 
 #[test]
 fn uids_that_are_none_match_nothing_and_not_everything() {
-    let Some(list) = Matching::of_values(VR::UI, &["1.2.x".to_owned()]) else { panic!("a UID is no date") };
+    let list = Matching::of_values(VR::UI, &["1.2.x".to_owned()]).unwrap();
     assert_eq!(list, Matching::ListOfUid(Vec::new()));
     assert!(!list.matches(VR::UI, "1.2"));
-    assert_eq!(Matching::of_values(VR::UI, &["*".to_owned()]), Some(Matching::Universal));
+    assert_eq!(Matching::of_values(VR::UI, &["*".to_owned()]), Ok(Matching::Universal));
 }
 
 #[test]
@@ -330,7 +334,9 @@ fn an_instance_is_held_against_each_key() {
         (&["StudyDate=20240101-20240131"], true),
         (&["StudyDate=20240201-"], false),
         (&["StudyDate=-20240131"], true),
-        (&["StudyTime=10"], true),
+        (&["StudyTime=10"], false),
+        (&["StudyTime=103015.50"], true),
+        (&["StudyTime=10-10"], true),
         (&["StudyTime=1030-1031"], true),
         (&["StudyTime=11-"], false),
         (&["InstanceNumber=7"], true),

@@ -3,13 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use dicomet_archive::Relation;
 use dicomet_net::service::c_find::scp::Answer;
 use dicomet_net::{Association, Error};
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, DataSetError, Tag};
 use dicomet_proto::message::{CFindRq, Status};
-use dicomet_proto::query::Query;
+use dicomet_proto::query::{Hierarchy, Query};
 use tokio::sync::mpsc;
 
 use super::identifier;
@@ -34,12 +33,12 @@ pub(super) async fn answer(
     identifier: Result<DataSet, DataSetError>,
 ) -> Result<(), Error> {
     let began = Instant::now();
-    let relation = if is_relational(association.negotiated(), &context.abstract_syntax) {
-        Relation::Relational
+    let hierarchy = if is_relational(association.negotiated(), &context.abstract_syntax) {
+        Hierarchy::Relational
     } else {
-        Relation::Hierarchical
+        Hierarchy::Required
     };
-    let query = identifier::query(&context.abstract_syntax, identifier);
+    let query = identifier::find_query(&context.abstract_syntax, identifier, hierarchy);
     let answer = Answer::new(association, context, request);
     let query = match query {
         Ok(query) => query,
@@ -49,7 +48,7 @@ pub(super) async fn answer(
         }
     };
     let level = query.level;
-    let (matches, status) = send_matches(server, answer, query, relation).await?;
+    let (matches, status) = send_matches(server, answer, query).await?;
     tracing::info!(
         message_id = request.message_id.0,
         ?level,
@@ -66,12 +65,11 @@ async fn send_matches(
     server: &Server,
     mut answer: Answer<'_>,
     query: Query,
-    relation: Relation,
 ) -> Result<(u64, &'static str), Error> {
     let (found, mut next) = mpsc::channel(MATCHES_AHEAD);
     let archive = server.archive.clone();
     let finding = tokio::task::spawn_blocking(move || -> Result<(), dicomet_archive::Error> {
-        let matches = archive.find_related(&query, relation)?;
+        let matches = archive.find(&query)?;
         let status = matches.status();
         for identifier in matches {
             if found.blocking_send((identifier?, status)).is_err() {

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::time::Instant;
 
-use dicomet_archive::{Archive, Blob, Relation};
+use dicomet_archive::{Archive, Blob};
 use dicomet_net::association::Source;
 use dicomet_net::service::c_get;
 use dicomet_net::service::sub_operations::{Instance, Instances, Operation};
@@ -66,13 +66,9 @@ async fn plan(
     context: &Context,
     identifier: Result<DataSet, DataSetError>,
 ) -> Result<Stored, Refusal> {
-    let query = identifier::query(&context.abstract_syntax, identifier)?;
+    let query = identifier::retrieve_query(&context.abstract_syntax, identifier)?;
     let archive = server.archive.clone();
-    let planned = tokio::task::spawn_blocking(move || {
-        // Each UID of a retrieve names one thing: the levels above may be left out.
-        archive.plan_related(&query, Relation::Relational)
-    })
-    .await;
+    let planned = tokio::task::spawn_blocking(move || archive.plan(&query)).await;
     match planned {
         Ok(Ok(instances)) => {
             Ok(Stored { archive: server.archive.clone(), instances: instances.into_iter(), current: None })

@@ -77,10 +77,16 @@ impl Inflate {
     /// # Errors
     /// [`ScanError::Deflate`].
     pub(super) fn finish(&self) -> Result<(), ScanError> {
-        if self.ended || self.decompress.total_in() == 0 {
-            Ok(())
-        } else {
-            Err(ScanError::Deflate("cut short"))
+        if !self.ended && self.decompress.total_in() > 0 {
+            return Err(ScanError::Deflate("cut short"));
+        }
+        // One NUL pads the data set to even length (PS3.5 A.5). Some writers leave the trailer of gzip there, whose
+        // second half is the inflated length: that it fits says that it is this and nothing else.
+        let length = self.decompress.total_out().to_le_bytes();
+        match self.trailing.as_slice() {
+            [] | [0] => Ok(()),
+            [_, _, _, _, size @ ..] if matches!(size.len(), 4 | 5) && size[..4] == length[..4] => Ok(()),
+            _ => Err(ScanError::Deflate("bytes after its end")),
         }
     }
 
