@@ -1,4 +1,4 @@
-"""Fails unless two folders hold the same instances (*.dcm), with the same values in every element.
+"""Fails unless two folders hold the same instances, with the same values in every element.
 
     same_values.py FOLDER FOLDER
 """
@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.misc import is_dicom
 
 
 def instances(folder):
-    data_sets = [dcmread(path) for path in sorted(Path(folder).rglob("*.dcm"))]
+    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and is_dicom(path)]
+    data_sets = [dcmread(path) for path in files]
     return {data_set.SOPInstanceUID: [element for element in data_set if is_value(element)] for data_set in data_sets}
 
 
