@@ -70,8 +70,8 @@ impl Dcmqrscp {
             let port = free_port();
             let config = folder.path().join("dcmqrscp.cfg");
             std::fs::write(&config, configuration(port, &folder.path().join("storage"))).expect("our folder");
-            // One process, so that a killed one leaves no children with associations behind.
-            let mut process = Process::start(tool("dcmqrscp").arg("--single-process").arg("-c").arg(&config));
+            // It forks a process per association; as a single one, 3.6.7 crashes after the first C-FIND.
+            let mut process = Process::start_group(tool("dcmqrscp").arg("-c").arg(&config));
             if process.wait_for_port(port) {
                 return Dcmqrscp { process, port, folder };
             }

@@ -1,6 +1,7 @@
 //! A child process whose output is gathered while it runs and that is ended when the value is dropped.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Process {
     name: String,
     child: Child,
+    /// It forks: it leads a process group, all of which ends with it.
+    is_group: bool,
     stdout: Arc<Output>,
     stderr: Arc<Output>,
     /// The threads that read its output; they end with it.
@@ -46,6 +49,16 @@ pub fn run(command: &mut Command) -> Ended {
 }
 
 impl Process {
+    /// Starts a command that forks: what it forks ends with it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_group(command: &mut Command) -> Process {
+        let mut process = Process::start(command.process_group(0));
+        process.is_group = true;
+        process
+    }
+
     /// Starts a command.
     ///
     /// # Panics
@@ -61,7 +74,7 @@ impl Process {
             gather(child.stdout.take().expect("it is piped"), &stdout),
             gather(child.stderr.take().expect("it is piped"), &stderr),
         ];
-        Process { name, child, stdout, stderr, readers }
+        Process { name, child, is_group: false, stdout, stderr, readers }
     }
 
     /// Waits for a line on standard error that contains this text, and returns it.
@@ -143,6 +156,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.is_group {
+            let kill = format!("kill -KILL -{}", self.child.id());
+            let _ = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

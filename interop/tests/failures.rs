@@ -126,7 +126,7 @@ fn malformed_keys_are_wrong_usage_and_named() {
     for (key, word) in [
         ("PatientNam=Bowen*", "PatientNam"),
         ("0010,00=Bowen*", "0010,00"),
-        ("=Bowen*", "="),
+        ("=Bowen*", "path"),
         ("StudyInstanceUID=../../etc/passwd", "StudyInstanceUID"),
         ("StudyDate=yesterday", "StudyDate"),
     ] {

@@ -82,3 +82,45 @@ fn concerns_one_connection(error: &io::Error) -> bool {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use dicomet_proto::message::Status;
+
+    use super::*;
+    use crate::service::{self, Request, c_echo};
+    use crate::testing::{Everything, proposal};
+
+    #[tokio::test]
+    async fn an_echo_goes_over_tcp_and_each_side_knows_the_other_by_address() {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Timeouts::default()).await.unwrap();
+        let port = listener.local_address().port();
+        let serve = async {
+            let requested = listener.accept().await.request().await.unwrap();
+            let mut association = requested.accept(&Everything).await.unwrap();
+            assert!(association.peer_address().unwrap().ip().is_loopback());
+            while let Some(request) = service::next_request(&mut association).await.unwrap() {
+                let Request::Echo(context, request) = request else { panic!("no C-ECHO-RQ") };
+                c_echo::answer(&mut association, &context, &request).await.unwrap();
+            }
+            association.respond_release().await.unwrap();
+        };
+        let ask = async {
+            let node = format!("ACCEPTOR@127.0.0.1:{port}").parse().unwrap();
+            let timeouts = Timeouts::default();
+            let mut association = crate::connect::connect(&node, proposal(), &timeouts).await.unwrap();
+            assert_eq!(association.peer_address().unwrap().port(), port);
+            assert_eq!(c_echo::echo(&mut association).await.unwrap(), Status::SUCCESS);
+            association.release().await.unwrap();
+        };
+        tokio::join!(serve, ask);
+    }
+
+    #[test]
+    fn only_what_concerns_one_connection_is_passed_over_without_a_pause() {
+        const EMFILE: i32 = 24;
+        assert!(!concerns_one_connection(&io::Error::from_raw_os_error(EMFILE)));
+        assert!(concerns_one_connection(&io::ErrorKind::ConnectionAborted.into()));
+    }
+}

@@ -54,7 +54,7 @@ impl Association {
     fn max_fragment(&mut self) -> Result<usize, Error> {
         let max = self.pump.core.max_fragment_length().min(output::MAX_FRAGMENT);
         if max < 2 {
-            let what = "its maximum PDU length leaves no room for data";
+            let what = "stated a maximum length in which no fragment fits";
             return Err(self.pump.misbehaved(AbortReason::InvalidPduParameterValue, what));
         }
         Ok(max)
