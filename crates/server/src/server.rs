@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::Settings;
+use crate::dicom::transcode::Converter;
 use crate::dicom::{self, Admission};
 
 /// An archive on the network.
@@ -16,12 +17,13 @@ use crate::dicom::{self, Admission};
 pub struct Server {
     pub(crate) archive: Archive,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) converter: Converter,
 }
 
 impl Server {
     /// Puts an archive on the network, as soon as [`Server::serve`] runs.
     pub fn new(archive: Archive, settings: Settings) -> Server {
-        Server { archive, settings: Arc::new(settings) }
+        Server { archive, settings: Arc::new(settings), converter: Converter::new() }
     }
 
     /// Serves until `shutdown` is ready. Then nothing more is accepted, idle associations are aborted, and running

@@ -3,10 +3,10 @@
 mod echo;
 mod find;
 mod identifier;
-mod reencode;
 mod retrieve;
 mod store;
 mod support;
+pub(crate) mod transcode;
 
 use std::time::Instant;
 

@@ -14,7 +14,7 @@ use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{CGetRq, CMoveRq, Refusal, Status};
 
 use super::identifier;
-use super::reencode::{self, Reencoded};
+use super::transcode::{self, Converter, Pieces};
 use crate::Server;
 
 /// Answers a C-GET-RQ; says how many bytes were sent.
@@ -70,9 +70,12 @@ async fn plan(
     let archive = server.archive.clone();
     let planned = tokio::task::spawn_blocking(move || archive.plan(&query)).await;
     match planned {
-        Ok(Ok(instances)) => {
-            Ok(Stored { archive: server.archive.clone(), instances: instances.into_iter(), current: None })
-        }
+        Ok(Ok(instances)) => Ok(Stored {
+            archive: server.archive.clone(),
+            converter: server.converter.clone(),
+            instances: instances.into_iter(),
+            current: None,
+        }),
         Ok(Err(error)) => Err(super::refusal(&error)),
         Err(error) => Err(super::fault(&error, Status::UNABLE_TO_COUNT_MATCHES)),
     }
@@ -81,6 +84,7 @@ async fn plan(
 /// The instances of a retrieve, from the archive.
 struct Stored {
     archive: Archive,
+    converter: Converter,
     instances: std::vec::IntoIter<dicomet_archive::Instance>,
     current: Option<dicomet_archive::Instance>,
 }
@@ -104,7 +108,7 @@ impl Instances for Stored {
     }
 
     fn converts(&self, instance: &Instance, transfer_syntax: &Uid) -> bool {
-        reencode::is_possible(&instance.transfer_syntax, transfer_syntax)
+        transcode::alternatives(&instance.transfer_syntax).any(|other| other == transfer_syntax)
     }
 
     /// Opens inline: some ten microseconds, and a thread switch would cost more.
@@ -116,26 +120,24 @@ impl Instances for Stored {
             return Ok(BlobSource::AsStored { blob, remaining: length });
         }
         let (file, offset) = blob.into_file();
-        let reading = {
-            let transfer_syntax = transfer_syntax.clone();
-            move || Reencoded::new(file, offset, length, &transfer_syntax)
-        };
-        let reencoded = tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)??;
-        Ok(BlobSource::Reencoded(Box::new(reencoded)))
+        let from = stored.transfer_syntax.clone();
+        let stored = transcode::DataSet { file, offset, length, transfer_syntax: from };
+        let pieces = self.converter.convert(stored, transfer_syntax).await?;
+        Ok(BlobSource::Converted(pieces))
     }
 }
 
 /// A blob as it is sent.
 enum BlobSource {
     AsStored { blob: Blob, remaining: u64 },
-    Reencoded(Box<Reencoded>),
+    Converted(Pieces),
 }
 
 impl Source for BlobSource {
     fn remaining(&self) -> u64 {
         match self {
             BlobSource::AsStored { remaining, .. } => *remaining,
-            BlobSource::Reencoded(reencoded) => reencoded.remaining(),
+            BlobSource::Converted(pieces) => pieces.remaining(),
         }
     }
 
@@ -146,7 +148,7 @@ impl Source for BlobSource {
                 *remaining = remaining.saturating_sub(length as u64);
                 Ok(length)
             }
-            BlobSource::Reencoded(reencoded) => reencoded.read(buffer),
+            BlobSource::Converted(pieces) => Source::read(pieces, buffer),
         }
     }
 }
