@@ -6,6 +6,7 @@
 //! - [`association`]: the driver that moves a [`dicomet_proto::association`] over a transport;
 //! - [`connect`], [`listen`], [`accept`]: how an association begins, from either end;
 //! - [`service`]: the DIMSE services, each with its SCU and SCP;
+//! - [`reencode`]: an uncompressed data set in the other uncompressed encoding;
 //! - [`retrieve`]: find, plan, get, verify;
 //! - [`error`]: what can go wrong, and whose fault it is.
 
@@ -15,6 +16,7 @@ pub mod connect;
 pub mod error;
 pub mod listen;
 pub mod node;
+pub mod reencode;
 pub mod retrieve;
 pub mod service;
 
