@@ -1,4 +1,4 @@
-//! DICOM associations on tokio, the service classes, and the retrieve engine.
+//! DICOM associations on tokio, the service classes, and the engines that retrieve and store.
 //!
 //! The modules, in the order to read them:
 //!
@@ -8,6 +8,7 @@
 //! - [`service`]: the DIMSE services, each with its SCU and SCP;
 //! - [`reencode`]: an uncompressed data set in the other uncompressed encoding;
 //! - [`retrieve`]: find, plan, get, verify;
+//! - [`store`]: files and folders to a peer: look, plan, send;
 //! - [`error`]: what can go wrong, and whose fault it is.
 
 pub mod accept;
@@ -19,6 +20,7 @@ pub mod node;
 pub mod reencode;
 pub mod retrieve;
 pub mod service;
+pub mod store;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
