@@ -160,8 +160,9 @@ fn look(shared: &Shared, paths: Vec<PathBuf>) -> Vec<FileInstance> {
                 Ok(file) => {
                     note(shared, &file);
                     found.push(file);
-                    if found.len() as u64 % FILES_PER_EVENT == 0 {
-                        shared.tell(Event::Found { files: found.len() as u64 });
+                    let files = found.len() as u64;
+                    if files.is_multiple_of(FILES_PER_EVENT) {
+                        shared.tell(Event::Found { files });
                     }
                     continue;
                 }

@@ -148,7 +148,7 @@ impl Shared {
                 }
                 Err(error) => (Some(error), 0),
             };
-            let Some(error) = error else { return None };
+            let error = error?;
             barren = if settled > 0 { 0 } else { barren + 1 };
             if is_final(&error) || barren >= MAX_BARREN {
                 return Some(error);
