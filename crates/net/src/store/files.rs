@@ -1,20 +1,21 @@
 //! What a file is to a storage SCU: a DICOM file (PS3.10 7.1) with the SOP class, SOP instance and transfer syntax
 //! that a C-STORE must name, or why it is none.
 //!
-//! Only the front of a file is read. The command names what the data set says of itself; the file meta
+//! The front of a file is read, and where its elements end. The command names what the data set says of itself; the file meta
 //! information tells the transfer syntax, and a DICOMDIR. Where the two disagree, that is told.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Chain, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use dicomet_proto::Uid;
-use dicomet_proto::dataset::dictionary::{uid_name, uids};
-use dicomet_proto::dataset::scan::Peek;
+use dicomet_proto::dataset::dictionary::{is_deflated, uid_name, uids};
+use dicomet_proto::dataset::scan::{self, Peek};
 use dicomet_proto::dataset::{FileMeta, FileMetaError, Tag, VR};
 use rustix::fs::{Mode, OFlags};
 
 use super::walk::Place;
+use crate::association::ReaderSource;
 
 const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
 const SOP_INSTANCE_UID: Tag = Tag(0x0008, 0x0018);
@@ -80,6 +81,7 @@ pub fn look(place: &Place) -> Result<FileInstance, Unfit> {
     }
     let known = front.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
     let (sop_class, sop_instance) = peek(&mut file, offset, known, &meta.transfer_syntax)?;
+    check_end(&mut file, offset, length, &meta.transfer_syntax)?;
     let note = disagreement(&meta, sop_class.as_ref(), sop_instance.as_ref());
     let sop_class = sop_class.or(meta.media_storage_sop_class_uid);
     let sop_instance = sop_instance.or(meta.media_storage_sop_instance_uid);
@@ -99,6 +101,17 @@ pub fn look(place: &Place) -> Result<FileInstance, Unfit> {
 }
 
 impl FileInstance {
+    /// Opens the data set in the file, as it is. A deflated one of odd length, which a file may have, gets the zero
+    /// that makes it even (PS3.5 A.5): some receivers abort at a fragment of odd length.
+    ///
+    /// # Errors
+    /// As [`FileInstance::open`].
+    pub(super) fn source(&self) -> io::Result<ReaderSource<Chain<File, &'static [u8]>>> {
+        let padding = if self.length % 2 == 1 { &[0][..] } else { &[] };
+        let length = self.length + padding.len() as u64;
+        Ok(ReaderSource::new(self.open()?.chain(padding), length))
+    }
+
     /// Opens the file again, at its data set.
     ///
     /// # Errors
@@ -149,6 +162,19 @@ fn peek(
     Ok((peek.uid(SOP_CLASS_UID), peek.uid(SOP_INSTANCE_UID)))
 }
 
+/// Finds out that a file was cut short. A peer would store what is left, or end the association over it.
+fn check_end(file: &mut File, offset: u64, length: u64, transfer_syntax: &Uid) -> Result<(), Unfit> {
+    file.seek(SeekFrom::Start(offset)).map_err(|error| unreadable(&error))?;
+    if let Some(error) = scan::missing_end(file, transfer_syntax) {
+        return Err(Unfit::Failed(format!("the file was cut short: {error}")));
+    }
+    if length % 2 == 1 && !is_deflated(transfer_syntax) {
+        let words = "the data set has an odd number of bytes, as none can have (PS3.5 7.1)";
+        return Err(Unfit::Failed(words.to_owned()));
+    }
+    Ok(())
+}
+
 /// Whether a data set begins with an element in group 0008 that has a VR.
 fn looks_explicit(data_set: &[u8]) -> bool {
     matches!(data_set, [0x08, 0x00, _, _, v, r, ..] if VR::from_binary([*v, *r]).is_some())
@@ -193,10 +219,11 @@ fn unreadable(error: &io::Error) -> Unfit {
 
 #[cfg(test)]
 mod tests {
-    use dicomet_testkit::instance::Instance;
+    use dicomet_testkit::instance::{Instance, Pixels};
     use rustix::fs::CWD;
 
     use super::*;
+    use crate::association::Source;
 
     const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
@@ -264,6 +291,32 @@ mod tests {
         let meta = &file[..file.len() - slice().data_set().len()];
         assert!(failure(meta).contains("no data set"));
         assert!(failure(&meta[..meta.len() - 3]).contains("broken file meta information"));
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_is_not_sent() {
+        let file = slice().pixels(Pixels::Native(1000)).part10();
+        for missing in [1, 2, 998, 1100] {
+            let reason = failure(&file[..file.len() - missing]);
+            assert!(reason.contains("cut short") || reason.contains("odd number"), "{missing}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_deflated_data_set_of_odd_length_gets_its_padding() {
+        let deflated = slice().transfer_syntax(uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN.as_str());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, [deflated.part10(), vec![0]].concat()).unwrap();
+        let found = look(&Place { path, is_named: true }).unwrap();
+        assert_eq!(found.length % 2, 1);
+        let mut source = found.source().unwrap();
+        let mut sent = vec![7; found.length as usize + 1];
+        let mut at = 0;
+        while source.remaining() > 0 {
+            at += source.read(&mut sent[at..]).unwrap();
+        }
+        assert_eq!(sent, [deflated.data_set(), vec![0, 0]].concat());
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::io;
+use std::io::{self, Chain};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -392,10 +392,10 @@ fn refused_context(file: &FileInstance) -> String {
 /// Opens the data set of a file, to be sent in a transfer syntax. Inline: it takes some ten microseconds, and a
 /// change of threads would cost more.
 async fn open(file: &FileInstance, transfer_syntax: &Uid) -> io::Result<FileSource> {
-    let opened = file.open()?;
     if *transfer_syntax == file.transfer_syntax {
-        return Ok(FileSource::AsIs(ReaderSource::new(opened, file.length)));
+        return Ok(FileSource::AsIs(file.source()?));
     }
+    let opened = file.open()?;
     let (offset, length, transfer_syntax) = (file.offset, file.length, transfer_syntax.clone());
     let reading = move || Reencoded::new(opened, offset, length, &transfer_syntax);
     let reencoded = tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)??;
@@ -404,7 +404,7 @@ async fn open(file: &FileInstance, transfer_syntax: &Uid) -> io::Result<FileSour
 
 /// The data set of a file as it is sent.
 enum FileSource {
-    AsIs(ReaderSource<File>),
+    AsIs(ReaderSource<Chain<File, &'static [u8]>>),
     Reencoded(Box<Reencoded>),
 }
 
