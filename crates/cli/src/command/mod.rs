@@ -6,6 +6,7 @@ mod find;
 mod get;
 mod import;
 mod serve;
+mod store;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ pub enum Command {
     Echo(echo::EchoArgs),
     Find(find::FindArgs),
     Get(Box<get::GetArgs>),
+    Store(store::StoreArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
 }
@@ -30,6 +32,7 @@ impl Command {
             Command::Echo(args) => echo::run(args).await,
             Command::Find(args) => find::run(args).await,
             Command::Get(args) => get::run(*args).await,
+            Command::Store(args) => store::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
         }

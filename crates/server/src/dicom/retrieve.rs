@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use dicomet_archive::{Archive, Blob};
 use dicomet_net::association::Source;
+use dicomet_net::reencode::{self, Reencoded};
 use dicomet_net::service::c_get;
 use dicomet_net::service::sub_operations::{Instance, Instances, Operation};
 use dicomet_net::{Association, Error};
@@ -14,7 +15,6 @@ use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{CGetRq, CMoveRq, Refusal, Status};
 
 use super::identifier;
-use super::reencode::{self, Reencoded};
 use crate::Server;
 
 /// Answers a C-GET-RQ; says how many bytes were sent.
