@@ -1,0 +1,141 @@
+//! C-MOVE as SCP: PS3.4 C.4.2.3, PS3.7 9.1.4. The instances go to the move destination on associations that we
+//! request there, one after the other.
+//!
+//! A destination that cannot be reached, rejects, or is lost fails what is left; it is not tried again within the
+//! operation. One that accepts no context for some instances fails those alone. When the requestor goes away,
+//! sending stops (PS3.4 leaves it open).
+
+use std::time::Duration;
+
+use dicomet_proto::AeTitle;
+use dicomet_proto::Uid;
+use dicomet_proto::association::negotiation::{Context, Proposal};
+use dicomet_proto::message::{CMoveRq, Refusal};
+use dicomet_proto::pdu::AsyncOperationsWindow;
+
+use crate::association::Timeouts;
+use crate::service::sub_operations::{Answer, Destination, Instances, Line, Operation, Pace, Report};
+use crate::{Association, Error, Node, connect};
+
+/// How long the destination may take to answer our release: the requestor waits for the final response meanwhile.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the instances go, and as whom we call there.
+#[derive(Debug, Clone)]
+pub struct MoveDestination {
+    /// The destination.
+    pub node: Node,
+    /// Our AE title.
+    pub calling_ae_title: AeTitle,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// Operations outstanding that we offer to have; 1 leaves the item out.
+    pub window: u16,
+}
+
+/// What goes over one association: see [`super::plan`].
+#[derive(Debug)]
+pub struct Portion<I> {
+    /// SOP class and transfer syntax of each presentation context.
+    pub contexts: Vec<(Uid, Uid)>,
+    /// The instances.
+    pub instances: I,
+}
+
+/// Answers a C-MOVE-RQ: with C-STORE sub-operations to the destination, and then the final response; or with the
+/// refusal. A refusal has no report.
+///
+/// # Errors
+/// [`Error`] when the requestor's association is at its end. A destination that fails is no error.
+pub async fn answer<I: Instances>(
+    association: &mut Association,
+    context: &Context,
+    request: &CMoveRq,
+    outcome: Result<(MoveDestination, Vec<Portion<I>>), Refusal>,
+    pace: &Pace,
+) -> Result<Option<Report>, Error> {
+    let operation = Operation::moving(context, request);
+    let (destination, portions) = match outcome {
+        Ok(work) => work,
+        Err(refusal) => {
+            operation.refuse(association, &refusal).await?;
+            return Ok(None);
+        }
+    };
+    let total = portions.iter().map(|portion| portion.instances.total()).sum();
+    let mut answer = Answer::new(association, operation, total, pace);
+    let mut lost = None;
+    for mut portion in portions {
+        match lost {
+            _ if answer.is_cancelled() => break,
+            Some(comment) => answer.fail(&mut portion.instances, comment).await,
+            None => lost = send(&mut answer, &destination, &mut portion).await?,
+        }
+    }
+    answer.finish().await.map(Some)
+}
+
+/// Sends one portion; answers why there is no use in trying the next, if there is none.
+async fn send<I: Instances>(
+    answer: &mut Answer<'_>,
+    destination: &MoveDestination,
+    portion: &mut Portion<I>,
+) -> Result<Option<&'static str>, Error> {
+    let proposal = proposal(destination, &portion.contexts);
+    let connecting = connect::connect(&destination.node, proposal, &destination.timeouts);
+    let mut other = match answer.meanwhile(Duration::ZERO, connecting).await? {
+        Some(Ok(other)) => other,
+        Some(Err(error)) => {
+            tracing::warn!(destination = %destination.node, %error, "no association with the move destination");
+            let comment = comment(&error);
+            answer.fail(&mut portion.instances, comment).await;
+            return Ok(Some(comment));
+        }
+        // Cancelled before it stood.
+        None => return Ok(None),
+    };
+    if other.negotiated().contexts.is_empty() {
+        answer.explain("the move destination accepts none of these SOP classes");
+    }
+    match answer.send(Destination::Other(&mut other), &mut portion.instances).await {
+        Ok(Line::Lost) => {
+            other.abort().await;
+            Ok(Some("the association with the move destination was lost"))
+        }
+        Ok(_) => {
+            match tokio::time::timeout(RELEASE_PATIENCE, other.release()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "releasing from the move destination"),
+                Err(_) => tracing::debug!("the move destination did not answer the release"),
+            }
+            Ok(None)
+        }
+        Err(error) => {
+            other.abort().await;
+            Err(error)
+        }
+    }
+}
+
+fn proposal(destination: &MoveDestination, contexts: &[(Uid, Uid)]) -> Proposal {
+    let window = AsyncOperationsWindow { invoked: destination.window, performed: 1 };
+    Proposal {
+        calling_ae_title: destination.calling_ae_title.clone(),
+        called_ae_title: destination.node.ae_title.clone(),
+        contexts: contexts.iter().map(|(class, syntax)| (class.clone(), vec![syntax.clone()])).collect(),
+        role_selections: Vec::new(),
+        async_operations_window: (destination.window != 1).then_some(window),
+        extended_negotiations: Vec::new(),
+        user_identity: None,
+    }
+}
+
+/// For the requestor, in at most 64 characters: what its user can tell an administrator.
+fn comment(error: &Error) -> &'static str {
+    match error {
+        Error::Connect { .. } => "cannot connect to the move destination",
+        Error::Rejected(_) => "the move destination rejected the association",
+        Error::TimedOut { .. } => "the move destination did not answer",
+        _ => "no association with the move destination",
+    }
+}
