@@ -17,7 +17,7 @@ use crate::association::Timeouts;
 use crate::service::sub_operations::{Answer, Destination, Instances, Line, Operation, Pace, Report};
 use crate::{Association, Error, Node, connect};
 
-/// How long the destination may take to answer our release: the requestor waits for the final response meanwhile.
+/// How long the destination may take to answer our release.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the instances go, and as whom we call there.
@@ -63,57 +63,102 @@ pub async fn answer<I: Instances>(
         }
     };
     let total = portions.iter().map(|portion| portion.instances.total()).sum();
-    let mut answer = Answer::new(association, operation, total, pace);
-    let mut lost = None;
+    let mut sending = Sending {
+        answer: Answer::new(association, operation, total, pace),
+        destination,
+        open: None,
+        lost: None,
+    };
     for mut portion in portions {
-        match lost {
-            _ if answer.is_cancelled() => break,
-            Some(comment) => answer.fail(&mut portion.instances, comment).await,
-            None => lost = send(&mut answer, &destination, &mut portion).await?,
+        if sending.answer.is_cancelled() {
+            break;
         }
+        sending.send(&mut portion).await?;
     }
-    answer.finish().await.map(Some)
+    sending.finish().await.map(Some)
 }
 
-/// Sends one portion; answers why there is no use in trying the next, if there is none.
-async fn send<I: Instances>(
-    answer: &mut Answer<'_>,
-    destination: &MoveDestination,
-    portion: &mut Portion<I>,
-) -> Result<Option<&'static str>, Error> {
-    let proposal = proposal(destination, &portion.contexts);
-    let connecting = connect::connect(&destination.node, proposal, &destination.timeouts);
-    let mut other = match answer.meanwhile(Duration::ZERO, connecting).await? {
-        Some(Ok(other)) => other,
-        Some(Err(error)) => {
-            tracing::warn!(destination = %destination.node, %error, "no association with the move destination");
-            let comment = comment(&error);
-            answer.fail(&mut portion.instances, comment).await;
-            return Ok(Some(comment));
+/// A C-MOVE under way.
+struct Sending<'a> {
+    answer: Answer<'a>,
+    destination: MoveDestination,
+    /// An association whose work is done.
+    open: Option<Association>,
+    /// Why there is no use in trying the destination again.
+    lost: Option<&'static str>,
+}
+
+impl Sending<'_> {
+    /// Sends one portion, or counts it as failed.
+    async fn send<I: Instances>(&mut self, portion: &mut Portion<I>) -> Result<(), Error> {
+        if let Some(open) = self.open.take() {
+            // First: a destination may take one association at a time (storescp does).
+            self.answer.meanwhile(Duration::ZERO, release(open)).await?;
         }
-        // Cancelled before it stood.
-        None => return Ok(None),
-    };
-    if other.negotiated().contexts.is_empty() {
-        answer.explain("the move destination accepts none of these SOP classes");
-    }
-    match answer.send(Destination::Other(&mut other), &mut portion.instances).await {
-        Ok(Line::Lost) => {
-            other.abort().await;
-            Ok(Some("the association with the move destination was lost"))
+        if let Some(comment) = self.lost {
+            self.answer.fail(&mut portion.instances, comment).await;
+            return Ok(());
         }
-        Ok(_) => {
-            match tokio::time::timeout(RELEASE_PATIENCE, other.release()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "releasing from the move destination"),
-                Err(_) => tracing::debug!("the move destination did not answer the release"),
+        let proposal = proposal(&self.destination, &portion.contexts);
+        let connecting = connect::connect(&self.destination.node, proposal, &self.destination.timeouts);
+        match self.answer.meanwhile(Duration::ZERO, connecting).await? {
+            Some(Ok(association)) => self.send_over(association, &mut portion.instances).await,
+            Some(Err(error)) => {
+                let destination = &self.destination.node;
+                tracing::warn!(%destination, %error, "no association with the move destination");
+                let comment = comment(&error);
+                self.lost = Some(comment);
+                self.answer.fail(&mut portion.instances, comment).await;
+                Ok(())
             }
-            Ok(None)
+            // Cancelled before it stood.
+            None => Ok(()),
         }
-        Err(error) => {
-            other.abort().await;
-            Err(error)
+    }
+
+    async fn send_over<I: Instances>(
+        &mut self,
+        mut other: Association,
+        instances: &mut I,
+    ) -> Result<(), Error> {
+        if other.negotiated().contexts.is_empty() {
+            self.answer.explain("the move destination accepts none of these SOP classes");
         }
+        match self.answer.send(Destination::Other(&mut other), instances).await {
+            Ok(Line::Lost) => {
+                self.lost = Some("the association with the move destination was lost");
+                other.abort().await;
+                Ok(())
+            }
+            Ok(_) => {
+                self.open = Some(other);
+                Ok(())
+            }
+            Err(error) => {
+                other.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Releases the destination, and answers without waiting for that: a requestor that is the destination itself may
+    /// close only when it has the answer (movescu does).
+    async fn finish(self) -> Result<Report, Error> {
+        let releasing = async {
+            if let Some(open) = self.open {
+                release(open).await;
+            }
+        };
+        let ((), report) = tokio::join!(releasing, self.answer.finish());
+        report
+    }
+}
+
+async fn release(association: Association) {
+    match tokio::time::timeout(RELEASE_PATIENCE, association.release()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "releasing from the move destination"),
+        Err(_) => tracing::debug!("the move destination did not answer the release"),
     }
 }
 

@@ -54,6 +54,7 @@ impl<'a> Move<'a> {
             move_destination: move_destination.clone(),
         });
         association.send(context.id, &request, Data::Bytes(&data)).await?;
+        association.flush().await?;
         Ok(Move { association, context, message_id, reading: None, is_ended: false })
     }
 
