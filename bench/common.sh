@@ -1,9 +1,11 @@
-# Sourced by the scripts beside it: a release build, a temporary folder, and servers that end with the script.
+# Sourced by the scripts beside it: a release build (PROFILE=dev for one that is quick to make), a temporary folder, and servers that end with the script.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-cargo build --locked --release --quiet -p dicomet-cli -p dicomet-testkit --bins
-PATH=$PWD/target/release:$PATH
+PROFILE=${PROFILE:-release}
+cargo build --locked --profile "$PROFILE" --quiet -p dicomet-cli -p dicomet-testkit --bins
+case $PROFILE in dev) built=debug ;; *) built=$PROFILE ;; esac
+PATH=$PWD/target/$built:$PATH
 
 # On tmpfs (BENCH_DIR=/dev/shm) the disk stays out of the figures.
 work=$(mktemp -d "${BENCH_DIR:-/tmp}/dicomet-bench.XXXXXX")

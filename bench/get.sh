@@ -19,10 +19,10 @@ HostTable END
 VendorTable BEGIN
 VendorTable END
 AETable BEGIN
-QRSCP $work/storage RW (100, 100000mb) ANY
+QRSCP $work/storage RW (100, 1024mb) ANY
 AETable END
 END
-dcmqrscp -c "$work/dcmqrscp.cfg" &
+dcmqrscp -c "$work/dcmqrscp.cfg" 2>/dev/null &
 servers+=($!)
 wait_for_port "$port"
 

@@ -28,7 +28,7 @@ same=no
 # The file meta information differs, the data set behind it must not.
 bytes=$(stat -c %s "$retrieved")
 original=$(find "$work/original" -name '*.dcm')
-data_set=$((size - 4096))
+data_set=$((bytes - 4096))
 cmp --silent <(tail -c "$data_set" "$original") <(tail -c "$data_set" "$retrieved") && same=yes
 echo "one object of $bytes bytes; the same bytes: $same"
 echo "serve, storing and sending it: peak $(peak "$work/serve.time"); storescu took $store s"

@@ -7,18 +7,24 @@ import sys
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.misc import is_dicom
 
 
 def instances(folder):
-    data_sets = [dcmread(path) for path in sorted(Path(folder).rglob("*")) if path.is_file()]
-    return {data_set.SOPInstanceUID: data_set for data_set in data_sets}
+    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and is_dicom(path)]
+    data_sets = [dcmread(path) for path in files]
+    return {data_set.SOPInstanceUID: [element for element in data_set if is_value(element)] for data_set in data_sets}
+
+
+def is_value(element):
+    """Not a group length or padding behind the data set, which archives leave out when they write anew."""
+    return element.tag.element != 0 and element.tag != (0xFFFC, 0xFFFC)
 
 
 ours, theirs = instances(sys.argv[1]), instances(sys.argv[2])
 assert ours.keys() == theirs.keys(), f"{sorted(ours)}\n{sorted(theirs)}"
-for uid, data_set in ours.items():
-    for element in data_set:
-        other = theirs[uid][element.tag]
+for uid, elements in ours.items():
+    assert [element.tag for element in elements] == [element.tag for element in theirs[uid]], uid
+    for element, other in zip(elements, theirs[uid]):
         # The VR of pixels follows from the transfer syntax.
         assert element.value == other.value, f"{uid}: {element}, {other}"
-    assert len(data_set) == len(theirs[uid]), uid

@@ -38,6 +38,7 @@ pub struct Dcmqrscp {
     process: Process,
     port: u16,
     folder: TempDir,
+    prefer: &'static str,
 }
 
 impl Dcmqrscp {
@@ -45,10 +46,16 @@ impl Dcmqrscp {
     pub const AE_TITLE: &str = "QRSCP";
 
     /// Starts it with these files registered as they are, without a network, by `dcmqridx`.
+    pub fn with_files(files: &Path) -> Dcmqrscp {
+        Dcmqrscp::preferring("+x=", files)
+    }
+
+    /// Starts it so that besides the uncompressed transfer syntaxes it accepts that of this option; there is no way
+    /// to have it accept more than one.
     ///
     /// # Panics
     /// When it does not come up.
-    pub fn with_files(files: &Path) -> Dcmqrscp {
+    pub fn preferring(option: &'static str, files: &Path) -> Dcmqrscp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let storage = folder.path().join("storage");
         std::fs::create_dir(&storage).expect("it is our folder");
@@ -61,19 +68,21 @@ impl Dcmqrscp {
         for copies in copies.chunks(200) {
             run(tool("dcmqridx").arg(&storage).args(copies)).expect_success();
         }
-        Dcmqrscp::in_folder(folder)
+        Dcmqrscp::in_folder(folder, option)
     }
 
-    fn in_folder(folder: TempDir) -> Dcmqrscp {
+    fn in_folder(folder: TempDir, prefer: &'static str) -> Dcmqrscp {
         // The port was free a moment ago; should somebody have taken it meanwhile, another one is.
         for _ in 0..3 {
             let port = free_port();
             let config = folder.path().join("dcmqrscp.cfg");
             std::fs::write(&config, configuration(port, &folder.path().join("storage"))).expect("our folder");
             // It forks a process per association; as a single one, 3.6.7 crashes after the first C-FIND.
-            let mut process = Process::start_group(tool("dcmqrscp").arg("-c").arg(&config));
+            let mut dcmqrscp = tool("dcmqrscp");
+            dcmqrscp.args([prefer, "-c"]).arg(&config);
+            let mut process = Process::start_group(&mut dcmqrscp);
             if process.wait_for_port(port) {
-                return Dcmqrscp { process, port, folder };
+                return Dcmqrscp { process, port, folder, prefer };
             }
         }
         panic!("dcmqrscp does not come up");
@@ -92,7 +101,7 @@ impl Dcmqrscp {
     /// Kills it and starts it again over the same files.
     pub fn kill_and_start_again(self) -> Dcmqrscp {
         self.process.kill();
-        Dcmqrscp::in_folder(self.folder)
+        Dcmqrscp::in_folder(self.folder, self.prefer)
     }
 }
 

@@ -327,3 +327,59 @@ impl Headers<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dicomet_proto::query::Model;
+
+    use super::*;
+    use crate::Settings;
+    use crate::index::schema::open_for_writing;
+
+    /// How SQLite goes about collecting the matches of a key.
+    fn plan(index: &Connection, level: Level, keys: &[(Tag, &str)]) -> String {
+        let mut query = Query::new(Model::PatientRoot, level);
+        for (tag, value) in keys {
+            query.keys.set_text(*tag, value);
+        }
+        let selection = select(&query).unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", Statements::of(&selection).collect);
+        let mut statement = index.prepare(&sql).unwrap();
+        let limit = Value::Integer(1);
+        let parameters = selection.condition.parameters.iter().chain([&limit]);
+        let steps = statement.query_map(params_from_iter(parameters), |row| row.get::<_, String>(3)).unwrap();
+        steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn selective_keys_never_go_through_a_whole_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open_for_writing(&folder.path().join("index.sqlite"), &Settings::default()).unwrap();
+        let of_study = [(tags::STUDY_INSTANCE_UID, "1.2"), (tags::PATIENT_ID, "P1")];
+        // So does what has no index of its own; were it otherwise, this test would look at the wrong words.
+        assert!(plan(&index, Level::Study, &[(tags::STUDY_DESCRIPTION, "x")]).contains("SCAN study"));
+        for (level, keys) in [
+            (Level::Patient, &[(tags::PATIENT_ID, "P1")][..]),
+            (Level::Patient, &[(tags::PATIENT_NAME, "bowen*")]),
+            (Level::Study, &[(tags::STUDY_INSTANCE_UID, "1.2")]),
+            (Level::Study, &[(tags::STUDY_INSTANCE_UID, "1.2\\1.3")]),
+            (Level::Study, &[(tags::PATIENT_ID, "P1")]),
+            (Level::Study, &[(tags::PATIENT_ID, "P1*")]),
+            (Level::Study, &[(tags::PATIENT_NAME, "bowen^william")]),
+            (Level::Study, &[(tags::PATIENT_NAME, "bowen*")]),
+            (Level::Study, &[(tags::REFERRING_PHYSICIAN_NAME, "house*")]),
+            (Level::Study, &[(tags::ACCESSION_NUMBER, "A1")]),
+            (Level::Study, &[(tags::STUDY_DATE, "20200301-20200331")]),
+            (Level::Study, &[(tags::MODALITIES_IN_STUDY, "MR")]),
+            (Level::Series, &of_study),
+            (Level::Image, &[of_study[0], (tags::SERIES_INSTANCE_UID, "1.2.3")]),
+            (Level::Image, &[(tags::SOP_INSTANCE_UID, "1.2.3.4")]),
+        ] {
+            let plan = plan(&index, level, keys);
+            for table in ["patient", "study", "series", "instance", "person_name", "study_modality"] {
+                assert!(!format!("{plan};").contains(&format!("SCAN {table};")), "{keys:?}: {plan}");
+                assert!(!plan.contains(&format!("SCAN {table} ")), "{keys:?}: {plan}");
+            }
+        }
+    }
+}

@@ -71,13 +71,19 @@ fn identify(file: &mut File) -> Result<Provenance, Error> {
         Some(meta) => meta.transfer_syntax.clone(),
         None => guess_transfer_syntax(file)?,
     };
-    let (sop_class, sop_instance) = match meta {
-        Some(FileMeta {
-            media_storage_sop_class_uid: Some(class),
-            media_storage_sop_instance_uid: Some(instance),
-            ..
-        }) => (class, instance),
-        _ => peek(file, &transfer_syntax)?,
+    // The data set is what is kept. File meta information that says otherwise occurs, where a tool has given
+    // an instance a new UID and forgotten its file.
+    let (sop_class, sop_instance) = match (peek(file, &transfer_syntax), meta) {
+        (Ok(identity), _) => identity,
+        (
+            Err(_),
+            Some(FileMeta {
+                media_storage_sop_class_uid: Some(class),
+                media_storage_sop_instance_uid: Some(instance),
+                ..
+            }),
+        ) => (class, instance),
+        (Err(error), _) => return Err(error),
     };
     file.seek(SeekFrom::Start(start)).map_err(reading)?;
     Ok(Provenance { sop_class, sop_instance, transfer_syntax, calling_ae_title: None })

@@ -8,6 +8,28 @@
 //! - [`service`]: the DIMSE services, each with its SCU and SCP;
 //! - [`retrieve`]: find, plan, get, verify;
 //! - [`error`]: what can go wrong, and whose fault it is.
+//!
+//! Find studies, and bring them home:
+//!
+//! ```no_run
+//! use dicomet_net::Node;
+//! use dicomet_net::retrieve::{Caller, Retrieve, find};
+//! use dicomet_proto::query::{Level, Model, Query};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let node: Node = "ORTHANC@127.0.0.1:4242".parse()?;
+//! let query = Query::new(Model::StudyRoot, Level::Study).key("PatientName=Bowen*")?.key("StudyInstanceUID")?;
+//! for study in find(&node, &query, &Caller::default(), None).await? {
+//!     println!("{}", study.to_json());
+//! }
+//! let report = Retrieve::new(node, query, "retrieved").run(|event| println!("{event:?}")).await?;
+//! for failure in &report.failures {
+//!     eprintln!("{}: {}", failure.sop_instance, failure.reason);
+//! }
+//! assert!(report.complete);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod accept;
 pub mod association;

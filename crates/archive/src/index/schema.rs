@@ -22,6 +22,8 @@ pub(crate) fn open_for_writing(path: &Path, settings: &Settings) -> Result<Conne
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
+    // What undoes one instance of a batch would otherwise be written to a file for each.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", cache_size(settings.writer_cache_bytes))?;
     // In pages of 4 KiB. A checkpoint writes each changed page once, so later is cheaper; 16 MiB are read back
     // quickly after a crash.

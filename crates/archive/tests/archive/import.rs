@@ -49,6 +49,20 @@ fn every_transfer_syntax_is_imported_byte_for_byte() {
 }
 
 #[test]
+fn the_data_set_says_what_instance_a_file_has_not_its_file_meta_information() {
+    let (folder, archive) = archive();
+    let (other, instance) = (slice("2.999.9.9.9"), slice("2.999.1.1.1"));
+    let mut file = other.part10();
+    file.truncate(file.len() - other.data_set().len());
+    file.extend(instance.data_set());
+    let path = folder.path().join("in.dcm");
+    fs::write(&path, &file).unwrap();
+    assert_eq!(archive.import(&path).unwrap().sop_instance.as_str(), "2.999.1.1.1");
+    let blob = fs::read(folder.path().join("data/blobs/000000/000/000000000000.dcm")).unwrap();
+    assert!(!blob.windows(11).any(|window| window == b"2.999.9.9.9"));
+}
+
+#[test]
 fn a_data_set_without_file_meta_information_is_recognised() {
     let (folder, archive) = archive();
     let path = folder.path().join("bare");

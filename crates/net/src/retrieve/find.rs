@@ -354,7 +354,8 @@ impl Finder {
                 Ok(instances) => {
                     // An answer without instances, or one cut at a peer's limit, names nothing for certain.
                     let lacks = is_whole && counted.is_some_and(|counted| (instances.len() as u64) < counted);
-                    study.is_named &= !lacks && !(is_whole && instances.is_empty());
+                    let is_empty = is_whole && instances.is_empty();
+                    study.is_named &= !(lacks || is_empty);
                     study.series.push(Series { uid, is_whole, instances });
                 }
                 Err(error) => {

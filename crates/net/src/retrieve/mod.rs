@@ -1,6 +1,6 @@
 //! The retrieve engine: find, plan, get, verify. This is the only file that knows the order.
 //!
-//! - [`find`]: the studies that match, and the inventory of every instance in them;
+//! - [`mod@find`]: the studies that match, and the inventory of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `get`: an association that works off requests and writes what comes;
 //! - [`folder`], [`layout`], `head`: where instances go, and what of them must be read for that;
@@ -404,3 +404,6 @@ fn is_final(error: &Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,3 +192,198 @@ fn name_of(command: &Command) -> &'static str {
         Command::Unknown(_) => "command of no known service",
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use dicomet_proto::dataset::dictionary::uids;
+    use dicomet_proto::message::{CStoreRsp, Counters};
+    use dicomet_proto::pdu::RoleSelection;
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::accept::Incoming;
+    use crate::association::Timeouts;
+    use crate::testing::{self, Everything, data, message};
+
+    /// A requestor with Study Root GET (context 1) and CT Image Storage (3), the latter as SCP, and its acceptor.
+    async fn pair() -> (Association, Association) {
+        let (ours, theirs): (DuplexStream, DuplexStream) = tokio::io::duplex(64 * 1024);
+        let mut proposal = testing::proposal();
+        proposal.contexts = [uids::STUDY_ROOT_GET, uids::CT_IMAGE_STORAGE]
+            .map(|class| (class, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN]))
+            .to_vec();
+        let role = RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: false, scp: true };
+        proposal.role_selections = vec![role];
+        let accept = async {
+            let incoming = Incoming::new(Box::new(theirs), None, Timeouts::default());
+            incoming.request().await.unwrap().accept(&Everything).await.unwrap()
+        };
+        let timeouts = Timeouts::default();
+        let request = crate::connect::request(Box::new(ours), proposal, &timeouts);
+        let (requestor, acceptor) = tokio::join!(request, accept);
+        (requestor.unwrap(), acceptor)
+    }
+
+    fn context_id(id: u8) -> ContextId {
+        ContextId::new(id).unwrap()
+    }
+
+    fn store(class: Uid) -> Command {
+        Command::CStoreRq(CStoreRq {
+            message_id: MessageId(9),
+            affected_sop_class_uid: class,
+            affected_sop_instance_uid: Uid::from_static("1.2.3"),
+            priority: Priority::Medium,
+            move_originator: None,
+        })
+    }
+
+    fn response(message_id: MessageId, status: Status, identifier: DataSetType) -> Command {
+        let counters = Counters { remaining: Some(1), ..Counters::default() };
+        Command::CGetRsp(CGetRsp {
+            message_id,
+            affected_sop_class_uid: None,
+            status,
+            counters,
+            identifier,
+            error_comment: None,
+            offending_elements: Vec::new(),
+        })
+    }
+
+    /// Takes the C-GET-RQ and returns its Message ID.
+    async fn take_request(acceptor: &mut Association) -> MessageId {
+        match message(acceptor).await.command {
+            Command::CGetRq(request) => {
+                data(acceptor).await;
+                request.message_id
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn store_status(acceptor: &mut Association) -> Status {
+        match message(acceptor).await.command {
+            Command::CStoreRsp(CStoreRsp { message_id: MessageId(9), status, .. }) => status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn instances_come_between_the_responses_and_each_is_answered() {
+        let (mut requestor, mut acceptor) = pair().await;
+        let peer = async {
+            let id = take_request(&mut acceptor).await;
+            acceptor
+                .send(context_id(3), &store(uids::CT_IMAGE_STORAGE), Data::Bytes(&[7; 200_000]))
+                .await
+                .unwrap();
+            assert_eq!(store_status(&mut acceptor).await, Status::SUCCESS);
+            acceptor
+                .send(context_id(1), &response(id, Status::PENDING, DataSetType::Null), Data::None)
+                .await
+                .unwrap();
+            acceptor.send(context_id(3), &store(uids::CT_IMAGE_STORAGE), Data::Bytes(b"ab")).await.unwrap();
+            assert_eq!(store_status(&mut acceptor).await, Status::OUT_OF_RESOURCES);
+            let mut identifier = DataSet::new();
+            identifier.set_uids(FAILED_SOP_INSTANCE_UID_LIST, &[Uid::from_static("1.2.3")]);
+            let bytes = identifier.encode(&uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+            let end = response(id, Status::WARNING, DataSetType::Present);
+            acceptor.send(context_id(1), &end, Data::Bytes(&bytes)).await.unwrap();
+            acceptor.flush().await.unwrap();
+        };
+        let ask = async {
+            let mut get = Get::start(&mut requestor, &uids::STUDY_ROOT_GET, &DataSet::new()).await.unwrap();
+            let Some(GetEvent::Store(context, rq)) = get.next().await.unwrap() else { panic!() };
+            let mut length = 0;
+            while let Some(piece) = get.data().await.unwrap() {
+                length += piece.len();
+            }
+            assert_eq!(length, 200_000);
+            get.answer(&context, &rq, Ok(())).await.unwrap();
+            let Some(GetEvent::Response(pending)) = get.next().await.unwrap() else { panic!() };
+            assert_eq!(pending.command.counters.remaining, Some(1));
+            // Its data set is not taken: it is passed over.
+            let Some(GetEvent::Store(context, rq)) = get.next().await.unwrap() else { panic!() };
+            let refusal = Refusal::new(Status::OUT_OF_RESOURCES, "no space");
+            get.answer(&context, &rq, Err(refusal)).await.unwrap();
+            let Some(GetEvent::Response(end)) = get.next().await.unwrap() else { panic!() };
+            assert_eq!(end.command.status, Status::WARNING);
+            assert_eq!(end.failed, [Uid::from_static("1.2.3")]);
+            assert_eq!(get.next().await.unwrap(), None);
+        };
+        tokio::join!(peer, ask);
+    }
+
+    #[tokio::test]
+    async fn a_sop_class_that_is_not_the_contexts_is_refused_here() {
+        let (mut requestor, mut acceptor) = pair().await;
+        let peer = async {
+            let id = take_request(&mut acceptor).await;
+            acceptor.send(context_id(3), &store(uids::MR_IMAGE_STORAGE), Data::Bytes(b"ab")).await.unwrap();
+            assert_eq!(store_status(&mut acceptor).await, Status::SOP_CLASS_NOT_SUPPORTED);
+            // A response to another operation is nobody's.
+            let stray = response(MessageId(id.0 + 1), Status::SUCCESS, DataSetType::Null);
+            acceptor.send(context_id(1), &stray, Data::None).await.unwrap();
+            acceptor
+                .send(context_id(1), &response(id, Status::SUCCESS, DataSetType::Null), Data::None)
+                .await
+                .unwrap();
+            acceptor.flush().await.unwrap();
+        };
+        let ask = async {
+            let mut get = Get::start(&mut requestor, &uids::STUDY_ROOT_GET, &DataSet::new()).await.unwrap();
+            let Some(GetEvent::Response(end)) = get.next().await.unwrap() else { panic!() };
+            assert_eq!(end.command.status, Status::SUCCESS);
+            assert_eq!(get.next().await.unwrap(), None);
+        };
+        tokio::join!(peer, ask);
+    }
+
+    #[tokio::test]
+    async fn a_cancel_names_the_operation_and_the_end_still_comes() {
+        let (mut requestor, mut acceptor) = pair().await;
+        let peer = async {
+            let id = take_request(&mut acceptor).await;
+            assert_eq!(
+                message(&mut acceptor).await.command,
+                Command::CCancelRq(CCancelRq { message_id: id })
+            );
+            acceptor
+                .send(context_id(1), &response(id, Status::CANCEL, DataSetType::Null), Data::None)
+                .await
+                .unwrap();
+            acceptor.flush().await.unwrap();
+        };
+        let ask = async {
+            let mut get = Get::start(&mut requestor, &uids::STUDY_ROOT_GET, &DataSet::new()).await.unwrap();
+            get.cancel().await.unwrap();
+            let Some(GetEvent::Response(end)) = get.next().await.unwrap() else { panic!() };
+            assert_eq!(end.command.status, Status::CANCEL);
+        };
+        tokio::join!(peer, ask);
+    }
+
+    #[tokio::test]
+    async fn a_release_in_the_middle_ends_the_operation() {
+        let (mut requestor, mut acceptor) = pair().await;
+        let peer = async {
+            take_request(&mut acceptor).await;
+            let _ = acceptor.release().await;
+        };
+        let ask = async {
+            let mut get = Get::start(&mut requestor, &uids::STUDY_ROOT_GET, &DataSet::new()).await.unwrap();
+            assert!(matches!(get.next().await, Err(Error::ReleasedByPeer)));
+            requestor.abort().await;
+        };
+        tokio::join!(peer, ask);
+    }
+
+    #[tokio::test]
+    async fn a_peer_without_the_service_is_told_apart() {
+        let (mut requestor, _acceptor) = pair().await;
+        let outcome = Get::start(&mut requestor, &uids::PATIENT_ROOT_GET, &DataSet::new()).await;
+        assert!(matches!(outcome, Err(Error::NoPresentationContext { .. })));
+    }
+}
