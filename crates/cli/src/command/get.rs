@@ -95,7 +95,7 @@ enum MethodArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
+pub(super) enum ReportFormat {
     Text,
     Json,
 }
@@ -144,10 +144,16 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
 
 /// The first Ctrl-C cancels, the second aborts, the third ends the process.
 async fn interrupts(stop: watch::Sender<Stop>) {
-    for (next, words) in [
-        (Stop::Cancel, "cancelling; what has arrived is kept (Ctrl-C again aborts)"),
-        (Stop::Abort, "aborting; what has arrived whole is kept"),
-    ] {
+    let words = [
+        "cancelling; what has arrived is kept (Ctrl-C again aborts)",
+        "aborting; what has arrived whole is kept",
+    ];
+    stop_by_interrupts(stop, words).await;
+}
+
+/// As [`interrupts`], saying so in other words.
+pub(super) async fn stop_by_interrupts(stop: watch::Sender<Stop>, words: [&str; 2]) {
+    for (next, words) in [Stop::Cancel, Stop::Abort].into_iter().zip(words) {
         interrupted().await;
         eprintln!("{words}");
         stop.send_replace(next);

@@ -5,6 +5,7 @@ mod echo;
 mod find;
 mod get;
 mod import;
+mod move_;
 mod serve;
 
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ pub enum Command {
     Echo(echo::EchoArgs),
     Find(find::FindArgs),
     Get(Box<get::GetArgs>),
+    Move(move_::MoveArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
 }
@@ -30,6 +32,7 @@ impl Command {
             Command::Echo(args) => echo::run(args).await,
             Command::Find(args) => find::run(args).await,
             Command::Get(args) => get::run(*args).await,
+            Command::Move(args) => move_::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
         }

@@ -33,6 +33,10 @@ pub struct MoveDestination {
     pub window: u16,
 }
 
+/// A requestor that is the destination itself may look for our association only when it hears from us, and else once a
+/// second (movescu 3.6.7 does).
+const FIRST_PENDING: Duration = Duration::from_millis(20);
+
 /// What goes over one association: see [`super::plan`].
 #[derive(Debug)]
 pub struct Portion<I> {
@@ -101,6 +105,7 @@ impl Sending<'_> {
         }
         let proposal = proposal(&self.destination, &portion.contexts);
         let connecting = connect::connect(&self.destination.node, proposal, &self.destination.timeouts);
+        self.answer.pending_within(FIRST_PENDING);
         match self.answer.meanwhile(Duration::ZERO, connecting).await? {
             Some(Ok(association)) => self.send_over(association, &mut portion.instances).await,
             Some(Err(error)) => {

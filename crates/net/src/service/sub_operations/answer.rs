@@ -147,6 +147,12 @@ impl<'a> Answer<'a> {
         }
     }
 
+    /// Makes the next sign of life due this soon.
+    pub(in crate::service) fn pending_within(&mut self, limit: Duration) {
+        let due = Instant::now() + limit;
+        self.last_pending = due.checked_sub(self.pace.keep_alive).unwrap_or(self.last_pending);
+    }
+
     /// Says why sub-operations could not be performed; the first reason stays.
     pub(in crate::service) fn explain(&mut self, comment: &'static str) {
         self.comment.get_or_insert(comment);
