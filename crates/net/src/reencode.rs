@@ -34,10 +34,14 @@ const ITEM_DELIMITATION: Tag = Tag(0xFFFE, 0xE00D);
 const SEQUENCE_DELIMITATION: Tag = Tag(0xFFFE, 0xE0DD);
 const PIXEL_REPRESENTATION: Tag = Tag(0x0028, 0x0103);
 
-/// Whether a data set can be sent in another transfer syntax by way of this module.
-pub fn is_possible(from: &Uid, to: &Uid) -> bool {
-    let plain = [&uids::IMPLICIT_VR_LITTLE_ENDIAN, &uids::EXPLICIT_VR_LITTLE_ENDIAN];
-    from != to && plain.contains(&from) && plain.contains(&to)
+/// The transfer syntax that a data set can be sent in by way of this module, besides the one it is stored in.
+pub fn alternative(stored: &Uid) -> Option<Uid> {
+    let (implicit, explicit) = (uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    match stored {
+        stored if *stored == implicit => Some(explicit),
+        stored if *stored == explicit => Some(implicit),
+        _ => None,
+    }
 }
 
 /// A data set in its other encoding, read as it is sent.

@@ -5,6 +5,7 @@ mod echo;
 mod find;
 mod get;
 mod import;
+mod move_;
 mod serve;
 mod store;
 
@@ -20,6 +21,7 @@ pub enum Command {
     Find(find::FindArgs),
     Get(Box<get::GetArgs>),
     Store(store::StoreArgs),
+    Move(move_::MoveArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
 }
@@ -33,6 +35,7 @@ impl Command {
             Command::Find(args) => find::run(args).await,
             Command::Get(args) => get::run(*args).await,
             Command::Store(args) => store::run(args).await,
+            Command::Move(args) => move_::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
         }

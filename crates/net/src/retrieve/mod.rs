@@ -5,7 +5,8 @@
 //! - `get`: an association that works off requests and writes what comes;
 //! - [`folder`], [`layout`], `head`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
-//! - [`report`]: what is told, while it runs and at the end.
+//! - [`report`]: what is told, while it runs and at the end;
+//! - [`moving`]: the same find, and the peer sends to a third party.
 
 pub mod find;
 pub mod folder;
@@ -13,6 +14,7 @@ mod get;
 mod head;
 pub mod layout;
 mod likely;
+pub mod moving;
 pub mod plan;
 pub mod report;
 pub mod verify;
@@ -38,6 +40,7 @@ use verify::{Ledger, MissingStudy};
 pub use find::find;
 pub(crate) use get::reached;
 pub use layout::Layout;
+pub use moving::{MoveEvent, MoveReport, Moving};
 pub use report::{Arrival, Event, Failure, Method, Report};
 
 /// Associations that may end early, one after the other, without anything having come, before we give up.

@@ -60,6 +60,8 @@ pub enum Method {
     /// C-GET.
     #[default]
     Get,
+    /// C-MOVE.
+    Move,
 }
 
 /// An expected instance that is not here.

@@ -372,7 +372,9 @@ fn context_for(association: &Association, file: &FileInstance) -> Option<Context
     of_class()
         .find(|context| context.transfer_syntax == file.transfer_syntax)
         .or_else(|| {
-            of_class().find(|context| reencode::is_possible(&file.transfer_syntax, &context.transfer_syntax))
+            of_class().find(|context| {
+                reencode::alternative(&file.transfer_syntax).as_ref() == Some(&context.transfer_syntax)
+            })
         })
         .cloned()
 }

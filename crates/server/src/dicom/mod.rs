@@ -64,6 +64,7 @@ struct Operations {
     store: u64,
     find: u64,
     get: u64,
+    moves: u64,
     stored_bytes: u64,
     sent_bytes: u64,
 }
@@ -76,6 +77,7 @@ impl Operations {
             store = self.store,
             find = self.find,
             get = self.get,
+            moves = self.moves,
             stored_bytes = self.stored_bytes,
             sent_bytes = self.sent_bytes,
             end,
@@ -197,7 +199,12 @@ async fn answer(
                 retrieve::answer_get(server, association, &context, &request, identifier).await?;
             Ok(())
         }
-        Request::Move(context, request, _) => retrieve::refuse_move(association, &context, &request).await,
+        Request::Move(context, request, identifier) => {
+            operations.moves += 1;
+            operations.sent_bytes +=
+                retrieve::answer_move(server, association, &context, &request, identifier).await?;
+            Ok(())
+        }
     }
 }
 
