@@ -7,6 +7,7 @@ mod reencode;
 mod retrieve;
 mod store;
 mod support;
+mod worklist;
 
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use dicomet_net::accept::{Incoming, Requested};
 use dicomet_net::service::{Request, next_request};
 use dicomet_net::{Association, Error};
 use dicomet_proto::AeTitle;
+use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::pdu::{AssociateRj, AssociateRq, RejectReason, RejectResult};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -64,6 +66,7 @@ struct Operations {
     echo: u64,
     store: u64,
     find: u64,
+    worklist: u64,
     get: u64,
     stored_bytes: u64,
     sent_bytes: u64,
@@ -76,6 +79,7 @@ impl Operations {
             echo = self.echo,
             store = self.store,
             find = self.find,
+            worklist = self.worklist,
             get = self.get,
             stored_bytes = self.stored_bytes,
             sent_bytes = self.sent_bytes,
@@ -187,6 +191,12 @@ async fn answer(
             operations.store += 1;
             operations.stored_bytes += store::answer(server, association, &context, &request).await?;
             Ok(())
+        }
+        Request::Find(context, request, identifier)
+            if context.abstract_syntax == uids::MODALITY_WORKLIST_FIND =>
+        {
+            operations.worklist += 1;
+            worklist::answer(server, association, &context, &request, identifier).await
         }
         Request::Find(context, request, identifier) => {
             operations.find += 1;

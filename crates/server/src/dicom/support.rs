@@ -43,6 +43,7 @@ enum Service {
     Verification,
     Find,
     Retrieve,
+    Worklist,
     Storage,
 }
 
@@ -54,6 +55,9 @@ impl ArchiveSupport {
     fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
         if *abstract_syntax == uids::VERIFICATION {
             return Some(Service::Verification);
+        }
+        if *abstract_syntax == uids::MODALITY_WORKLIST_FIND {
+            return Some(Service::Worklist);
         }
         let finds = [&uids::STUDY_ROOT_FIND, &uids::PATIENT_ROOT_FIND, &PATIENT_STUDY_ONLY_FIND];
         if finds.contains(&abstract_syntax) {
@@ -75,7 +79,7 @@ impl Support for ArchiveSupport {
         let chosen = match self.service(abstract_syntax) {
             None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
             Some(Service::Storage | Service::Verification) => proposed.first(),
-            Some(Service::Find | Service::Retrieve) => {
+            Some(Service::Find | Service::Retrieve | Service::Worklist) => {
                 IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
             }
         };
