@@ -170,6 +170,7 @@ impl Worklist {
             asked: query.keys.clone(),
             rows: rows.into_iter(),
             page: VecDeque::new(),
+            whole: false,
         })
     }
 }
@@ -284,6 +285,7 @@ pub struct WorklistMatches {
     unsupported: Vec<Tag>,
     rows: std::vec::IntoIter<i64>,
     page: VecDeque<DataSet>,
+    whole: bool,
 }
 
 impl WorklistMatches {
@@ -313,6 +315,13 @@ impl WorklistMatches {
         })
     }
 
+    /// The items themselves, with all that they say.
+    pub fn whole(self) -> impl Iterator<Item = Result<DataSet, Error>> {
+        let mut asked = self;
+        asked.whole = true;
+        asked
+    }
+
     fn next_matching_rows(&mut self) -> Result<Option<Vec<i64>>, Error> {
         let matching = self.next_matching()?;
         Ok(matching.map(|matching| matching.into_iter().map(|(row, _)| row).collect()))
@@ -330,7 +339,10 @@ impl Iterator for WorklistMatches {
             match self.next_matching() {
                 Ok(Some(matching)) => {
                     let (asked, keys) = (&self.asked, &self.keys);
-                    self.page.extend(matching.iter().map(|(_, item)| answer(item, asked, keys)));
+                    self.page.extend(matching.into_iter().map(|(_, item)| match self.whole {
+                        true => item,
+                        false => answer(&item, asked, keys),
+                    }));
                 }
                 Ok(None) => return None,
                 Err(error) => {

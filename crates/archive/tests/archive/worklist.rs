@@ -58,7 +58,7 @@ fn item(
         (STEP_DESCRIPTION, "Thorax"),
         (STEP_ID, &format!("S{number}")),
     ]);
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         step.set_text(PHYSICIAN, "Kühn^Eva");
     }
     step.set_items(PROTOCOL_CODES, vec![code("C1", "Chest"), code("C2", "Contrast")]);

@@ -6,6 +6,7 @@ mod find;
 mod get;
 mod import;
 mod serve;
+mod worklist;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ pub enum Command {
     Get(Box<get::GetArgs>),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    Worklist(Box<worklist::WorklistArgs>),
 }
 
 impl Command {
@@ -32,6 +34,7 @@ impl Command {
             Command::Get(args) => get::run(*args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
+            Command::Worklist(args) => worklist::run(*args).await,
         }
     }
 }
