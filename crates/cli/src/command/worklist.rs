@@ -19,6 +19,13 @@ use crate::node_args::NodeArgs;
 use crate::output::{self, Format, Path, Writer};
 use crate::query_args::add_keys;
 
+/// Either a question to a peer, or a command on a worklist of our own.
+#[derive(Debug)]
+pub enum WorklistArgs {
+    Find(FindArgs),
+    Keep(KeepCommand),
+}
+
 /// Ask a peer for its modality worklist, or keep one that `dicomet serve` answers from
 ///
 /// With a NODE: Modality Worklist C-FIND. The usual attributes are asked for besides the keys.
@@ -32,12 +39,6 @@ use crate::query_args::add_keys;
 ///   dicomet worklist add item.wl items.json --data DIR
 ///
 ///   dicomet worklist remove ScheduledProcedureStepSequence.ScheduledProcedureStepStartDate=-20240130 --data DIR
-#[derive(Debug)]
-pub enum WorklistArgs {
-    Find(FindArgs),
-    Keep(KeepCommand),
-}
-
 #[derive(Debug, Args)]
 pub struct FindArgs {
     #[command(flatten)]
