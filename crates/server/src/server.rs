@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use dicomet_archive::Archive;
 use dicomet_net::listen::Listener;
+use dicomet_net::transcode::Converter;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::Settings;
-use crate::dicom::transcode::Converter;
 use crate::dicom::{self, Admission};
 
 /// An archive on the network.
@@ -23,7 +23,7 @@ pub struct Server {
 impl Server {
     /// Puts an archive on the network, as soon as [`Server::serve`] runs.
     pub fn new(archive: Archive, settings: Settings) -> Server {
-        Server { archive, settings: Arc::new(settings), converter: Converter::new() }
+        Server { archive, settings: Arc::new(settings), converter: Converter::default() }
     }
 
     /// Serves until `shutdown` is ready. Then nothing more is accepted, idle associations are aborted, and running

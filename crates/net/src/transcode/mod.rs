@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 
 use elements::{Elements, Encoding};
 use encode::Edits;
-pub(super) use pieces::Pieces;
+pub use pieces::Pieces;
 
 /// What we write, the best first. Explicit VR keeps the VR of private elements; big endian is retired, and deflating
 /// costs time and is not read everywhere.
@@ -41,37 +41,56 @@ static WRITTEN: [Uid; 4] = [
 ];
 
 /// The transfer syntaxes that a data set can be sent in besides the one it is stored in, the best first.
-pub(super) fn alternatives(stored: &Uid) -> impl Iterator<Item = &'static Uid> {
+pub fn alternatives(stored: &Uid) -> impl Iterator<Item = &'static Uid> {
     let readable = WRITTEN.contains(stored) || decode::codec(stored).is_some();
     WRITTEN.iter().filter(move |written| readable && *written != stored)
 }
 
+/// The [`alternatives`] of an uncompressed data set: nothing but how its values are written is different. None for
+/// a compressed one.
+pub fn reencodings(stored: &Uid) -> impl Iterator<Item = &'static Uid> {
+    let uncompressed = WRITTEN.contains(stored);
+    alternatives(stored).filter(move |_| uncompressed)
+}
+
+/// Where a transfer syntax stands among those that we convert to: the less, the better.
+pub fn rank(transfer_syntax: &Uid) -> usize {
+    WRITTEN.iter().position(|written| written == transfer_syntax).unwrap_or(WRITTEN.len())
+}
+
 /// A stored data set.
-pub(super) struct DataSet {
-    pub(super) file: File,
-    pub(super) offset: u64,
-    pub(super) length: u64,
-    pub(super) transfer_syntax: Uid,
+#[derive(Debug)]
+pub struct DataSet {
+    /// The file that it is in.
+    pub file: File,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// How long it is.
+    pub length: u64,
+    /// The transfer syntax that it is in.
+    pub transfer_syntax: Uid,
 }
 
 /// How many data sets are converted at a time, over all associations: as many as there are processors, for each
 /// takes one wholly, and memory for a frame.
 #[derive(Debug, Clone)]
-pub(crate) struct Converter {
+pub struct Converter {
     places: Arc<Semaphore>,
 }
 
-impl Converter {
-    pub(crate) fn new() -> Converter {
+impl Default for Converter {
+    fn default() -> Converter {
         let places = std::thread::available_parallelism().map_or(1, usize::from);
         Converter { places: Arc::new(Semaphore::new(places)) }
     }
+}
 
+impl Converter {
     /// Converts a data set to one of its [`alternatives`]. Dropped, it stops after the frame it is at.
     ///
     /// # Errors
     /// `InvalidData` or `Unsupported` when it cannot be; a fault of a decoder is an error as well.
-    pub(super) async fn convert(&self, stored: DataSet, to: &Uid) -> io::Result<Pieces> {
+    pub async fn convert(&self, stored: DataSet, to: &Uid) -> io::Result<Pieces> {
         let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
         let wanted = Wanted::default();
         let (to, still_wanted) = (to.clone(), Arc::clone(&wanted.0));

@@ -9,8 +9,8 @@ use std::io;
 use jpeg_decoder::{CodingProcess, ColorTransform, Decoder, PixelFormat};
 
 use super::{Frame, failed, untransformed, widen};
-use crate::dicom::transcode::elements::invalid;
-use crate::dicom::transcode::image::{Image, MAX_FRAME_LENGTH};
+use crate::transcode::elements::invalid;
+use crate::transcode::image::{Image, MAX_FRAME_LENGTH};
 
 pub(super) fn decode(bytes: &[u8], image: &Image) -> io::Result<Frame> {
     let mut decoder = Decoder::new(bytes);

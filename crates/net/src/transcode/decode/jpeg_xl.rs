@@ -6,8 +6,8 @@ use jxl_oxide::image::BitDepth;
 use jxl_oxide::{AllocTracker, JxlImage};
 
 use super::{Frame, failed, untransformed, widen};
-use crate::dicom::transcode::elements::invalid;
-use crate::dicom::transcode::image::Image;
+use crate::transcode::elements::invalid;
+use crate::transcode::image::Image;
 
 /// Memory for a decoder, a byte of the frame: it works on numbers of 32 bits, in several copies.
 const MEMORY_FACTOR: usize = 64;

@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use dicomet_net::association::Source;
+use crate::association::Source;
 
 /// Bytes of a file that are read at a time to be turned round; a multiple of every [`unit`](super::elements::unit).
 const SWAP_LENGTH: usize = 64 * 1024;
@@ -53,7 +53,7 @@ impl Read for Stored {
 }
 
 /// A data set, read as it is sent.
-pub(crate) struct Pieces {
+pub struct Pieces {
     pieces: std::vec::IntoIter<Piece>,
     /// What is in memory of the current piece, and how much of it was sent.
     made: Vec<u8>,

@@ -7,8 +7,8 @@ use std::io;
 use jpeg2k::{DecodeParameters, Image as Decoded};
 
 use super::{Frame, failed, untransformed, widen};
-use crate::dicom::transcode::elements::invalid;
-use crate::dicom::transcode::image::Image;
+use crate::transcode::elements::invalid;
+use crate::transcode::image::Image;
 
 /// Where in a JP2 file the codestream begins at the latest: boxes before it have some hundred bytes.
 const MAX_BOXES: usize = 64 * 1024;

@@ -5,8 +5,8 @@
 use std::io;
 
 use super::{Frame, untransformed};
-use crate::dicom::transcode::elements::invalid;
-use crate::dicom::transcode::image::Image;
+use crate::transcode::elements::invalid;
+use crate::transcode::image::Image;
 
 /// The number of segments, and 15 offsets.
 const HEADER_LENGTH: usize = 64;

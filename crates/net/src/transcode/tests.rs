@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::{Read, Write};
 
-use dicomet_net::association::Source;
 use dicomet_proto::dataset::{DataSet as Parsed, FileMeta, Tag};
 
 use super::*;
+use crate::association::Source;
 
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);

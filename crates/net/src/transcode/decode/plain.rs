@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use flate2::read::DeflateDecoder;
 
 use super::{Frame, failed};
-use crate::dicom::transcode::image::Image;
+use crate::transcode::image::Image;
 
 pub(super) fn copy(bytes: &[u8], image: &Image) -> io::Result<Frame> {
     // A fragment has an even length, a frame perhaps not.
