@@ -158,13 +158,8 @@ mod tests {
     fn services_that_are_not_offered_are_refused_and_private_classes_by_setting() {
         let proposed = [uids::EXPLICIT_VR_LITTLE_ENDIAN];
         let refused = Err(ContextResultReason::AbstractSyntaxNotSupported);
-        // Storage Commitment, MPPS, Modality Worklist, Print.
-        for class in [
-            "1.2.840.10008.1.20.1",
-            "1.2.840.10008.3.1.2.3.3",
-            "1.2.840.10008.5.1.4.31",
-            "1.2.840.10008.5.1.1.9",
-        ] {
+        // Storage Commitment, MPPS, Print.
+        for class in ["1.2.840.10008.1.20.1", "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.5.1.1.9"] {
             assert_eq!(support().transfer_syntax(&uid(class), &proposed), refused, "{class}");
         }
         let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
