@@ -12,8 +12,9 @@ use dicomet_proto::query::Level;
 use tokio::sync::watch;
 
 use crate::exit::{CommandError, Exit};
+use crate::interrupts::interrupts;
 use crate::node_args::NodeArgs;
-use crate::output;
+use crate::output::{self, ReportFormat};
 use crate::progress::{Progress, ProgressArg};
 use crate::query_args::QueryArgs;
 
@@ -101,12 +102,6 @@ enum MethodArg {
     Move,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ReportFormat {
-    Text,
-    Json,
-}
-
 /// A transfer syntax by its UID, or by its name without regard to case and anything but letters and digits.
 fn transfer_syntax(text: &str) -> Result<Uid, String> {
     let plain = |text: &str| -> String {
@@ -144,7 +139,13 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
         transfer_syntaxes: (!args.transfer_syntaxes.is_empty()).then(|| args.transfer_syntaxes.clone()),
     };
     let (stop, stopped) = watch::channel(Stop::No);
-    let interrupts = tokio::spawn(interrupts(stop));
+    let interrupts = tokio::spawn(interrupts(
+        stop,
+        [
+            "cancelling; what has arrived is kept (Ctrl-C again aborts)",
+            "aborting; what has arrived whole is kept",
+        ],
+    ));
     let retrieve =
         Retrieve::new(args.node.node.clone(), query, &args.output).options(options).stop_by(stopped);
     let mut progress = Progress::new(args.progress, args.verbose);
@@ -153,44 +154,6 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     interrupts.abort();
     let report = outcome.map_err(|error| args.node.explain_retrieve(&error))?;
     tell(&args, &report)
-}
-
-/// The first Ctrl-C cancels, the second aborts, the third ends the process.
-async fn interrupts(stop: watch::Sender<Stop>) {
-    let words = [
-        "cancelling; what has arrived is kept (Ctrl-C again aborts)",
-        "aborting; what has arrived whole is kept",
-    ];
-    stop_by_interrupts(stop, words).await;
-}
-
-/// As [`interrupts`], saying so in other words.
-pub(super) async fn stop_by_interrupts(stop: watch::Sender<Stop>, words: [&str; 2]) {
-    for (next, words) in [Stop::Cancel, Stop::Abort].into_iter().zip(words) {
-        interrupted().await;
-        eprintln!("{words}");
-        stop.send_replace(next);
-    }
-    interrupted().await;
-    std::process::exit(Exit::Failed as i32);
-}
-
-/// Ctrl-C, or the signal that ends a service.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
-    }
 }
 
 fn tell(args: &GetArgs, report: &Report) -> Result<ExitCode, CommandError> {

@@ -7,6 +7,7 @@ mod get;
 mod import;
 mod move_;
 mod serve;
+mod store;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ pub enum Command {
     Echo(echo::EchoArgs),
     Find(find::FindArgs),
     Get(Box<get::GetArgs>),
+    Store(store::StoreArgs),
     Move(move_::MoveArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
@@ -32,6 +34,7 @@ impl Command {
             Command::Echo(args) => echo::run(args).await,
             Command::Find(args) => find::run(args).await,
             Command::Get(args) => get::run(*args).await,
+            Command::Store(args) => store::run(args).await,
             Command::Move(args) => move_::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,

@@ -12,10 +12,10 @@ use dicomet_proto::message::{Counters, Status};
 use dicomet_proto::query::Level;
 use tokio::sync::watch;
 
-use super::get::{ReportFormat, stop_by_interrupts};
 use crate::exit::{CommandError, Exit};
+use crate::interrupts::interrupts;
 use crate::node_args::NodeArgs;
-use crate::output;
+use crate::output::{self, ReportFormat};
 use crate::query_args::QueryArgs;
 
 /// Have the peer send studies to a third party (C-MOVE)
@@ -63,7 +63,7 @@ pub async fn run(args: MoveArgs) -> Result<ExitCode, CommandError> {
     let query = args.query.query(Level::Study)?;
     let (stop, stopped) = watch::channel(Stop::No);
     let words = ["cancelling; what was sent stays where it is (Ctrl-C again aborts)", "aborting"];
-    let interrupts = tokio::spawn(stop_by_interrupts(stop, words));
+    let interrupts = tokio::spawn(interrupts(stop, words));
     let moving = Moving::new(args.node.node.clone(), query, args.to.clone())
         .caller(args.node.caller())
         .stop_by(stopped);

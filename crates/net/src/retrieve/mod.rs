@@ -43,6 +43,7 @@ use receive::Receiver;
 use verify::{Ledger, MissingStudy};
 
 pub use find::find;
+pub(crate) use get::reached;
 pub use layout::Layout;
 pub use moving::{MoveEvent, MoveReport, Moving};
 pub use report::{Arrival, Event, Failure, Method, Report};
@@ -473,7 +474,7 @@ enum End {
 }
 
 /// Errors that the same attempt will meet again.
-fn is_final(error: &Error) -> bool {
+pub(crate) fn is_final(error: &Error) -> bool {
     match error {
         Error::Rejected(rejection) => rejection.result != dicomet_proto::pdu::RejectResult::Transient,
         Error::NoPresentationContext { .. } | Error::NotInThisState(_) => true,

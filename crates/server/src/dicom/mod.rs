@@ -3,7 +3,6 @@
 mod echo;
 mod find;
 mod identifier;
-mod reencode;
 mod retrieve;
 mod store;
 mod support;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use dicomet_archive::{Archive, Blob};
 use dicomet_net::association::Source;
+use dicomet_net::reencode::{self, Reencoded};
 use dicomet_net::service::c_get;
 use dicomet_net::service::c_move;
 use dicomet_net::service::c_move::plan::Plan;
@@ -18,7 +19,6 @@ use dicomet_proto::message::{CGetRq, CMoveRq, MessageId, Refusal, Status};
 use dicomet_proto::{AeTitle, Uid};
 
 use super::identifier;
-use super::reencode::{self, Reencoded};
 use crate::Server;
 
 /// Answers a C-GET-RQ; says how many bytes were sent.
