@@ -169,3 +169,55 @@ impl Storescp {
         self.folder.path()
     }
 }
+
+/// `dump2dcm`: makes a file of a dump, whose bytes are taken as they are.
+///
+/// # Panics
+/// When the dump cannot be read.
+pub fn dump2dcm(dump: &[u8], file: &Path) {
+    let text = file.with_extension("dump");
+    std::fs::write(&text, dump).expect("it is our folder");
+    run(tool("dump2dcm").args(["-q", "+te"]).arg(&text).arg(file)).expect_success();
+}
+
+/// A running `wlmscpfs`, the worklist server.
+#[derive(Debug)]
+pub struct Wlmscpfs {
+    _process: Process,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Wlmscpfs {
+    /// The AE title of its one worklist, which is the name of a folder.
+    pub const AE_TITLE: &str = "OFFIS";
+
+    /// Starts it over these worklist files.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start(files: &[PathBuf]) -> Wlmscpfs {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let worklist = folder.path().join(Wlmscpfs::AE_TITLE);
+        std::fs::create_dir(&worklist).expect("it is our folder");
+        std::fs::write(worklist.join("lockfile"), []).expect("it is our folder");
+        for file in files {
+            std::fs::copy(file, worklist.join(file.file_name().expect("a file"))).expect("it is our folder");
+        }
+        for _ in 0..3 {
+            let port = free_port();
+            let mut command = tool("wlmscpfs");
+            command.args(["-csk", "-dfp"]).arg(folder.path()).arg(port.to_string());
+            let mut process = Process::start_group(&mut command);
+            if process.wait_for_port(port) {
+                return Wlmscpfs { _process: process, port, _folder: folder };
+            }
+        }
+        panic!("wlmscpfs does not come up");
+    }
+
+    /// As `AET@host:port`.
+    pub fn node(&self) -> String {
+        format!("{}@127.0.0.1:{}", Wlmscpfs::AE_TITLE, self.port)
+    }
+}

@@ -19,6 +19,7 @@ pub(crate) struct Folder {
     pub(crate) blobs: Blobs,
     pub(crate) incoming: PathBuf,
     pub(crate) index: PathBuf,
+    pub(crate) worklist: PathBuf,
     /// Holds the lock as long as it is open.
     _marker: File,
 }
@@ -58,8 +59,27 @@ impl Folder {
         }
         discard(&incoming).map_err(failed)?;
         sync_folder(&folder).map_err(failed)?;
-        Ok(Folder { blobs: Blobs::new(blobs), incoming, index: folder.join("index.sqlite"), _marker: marker })
+        Ok(Folder {
+            blobs: Blobs::new(blobs),
+            incoming,
+            index: folder.join("index.sqlite"),
+            worklist: worklist_of(&folder),
+            _marker: marker,
+        })
     }
+
+    /// The worklist's database in a folder, for which the lock is not needed: whoever serves the archive and
+    /// whoever puts items into its worklist are often two processes. Makes the archive where there is none.
+    pub(crate) fn worklist_in(folder: &Path) -> Result<PathBuf, Error> {
+        if !folder.join(MARKER).exists() {
+            return Folder::open(folder).map(|made| made.worklist);
+        }
+        Ok(worklist_of(folder))
+    }
+}
+
+fn worklist_of(folder: &Path) -> PathBuf {
+    folder.join("worklist.sqlite")
 }
 
 /// Removes what was being received: nobody was told that it is stored.

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/dicomet-archive    the marker: says that this is an archive, holds the lock
 //! DIR/index.sqlite       what C-FIND matches and where each instance lies
+//! DIR/worklist.sqlite    the items of the modality worklist; on its own, for it cannot be rebuilt from blobs
 //! DIR/blobs/             the instances, byte for byte as they came, a DICOM file each
 //! DIR/incoming/          instances on their way in
 //! ```
@@ -12,7 +13,7 @@
 //! [`Archive`] is cheap to clone and may be used from any number of threads.
 //!
 //! In the order to read them: [`store`](Archive::receive), [`find`](Archive::find), [`plan`](Archive::plan),
-//! [`import`](Archive::import); below them `index` and `blob`.
+//! [`import`](Archive::import), [`worklist`]; below them `index` and `blob`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -28,6 +29,8 @@ mod plan;
 
 mod import;
 
+pub mod worklist;
+
 mod blob;
 mod index;
 
@@ -39,3 +42,4 @@ pub use index::writer::{Outcome, Stored};
 pub use plan::Instance;
 pub use settings::{Duplicates, Settings};
 pub use store::{Archive, Incoming, Provenance};
+pub use worklist::Worklist;

@@ -7,3 +7,4 @@ mod import;
 mod plan;
 mod samples;
 mod store;
+mod worklist;

@@ -8,6 +8,7 @@ mod import;
 mod move_;
 mod serve;
 mod store;
+mod worklist;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ pub enum Command {
     Move(move_::MoveArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    Worklist(Box<worklist::WorklistArgs>),
 }
 
 impl Command {
@@ -38,6 +40,7 @@ impl Command {
             Command::Move(args) => move_::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
+            Command::Worklist(args) => worklist::run(*args).await,
         }
     }
 }

@@ -6,6 +6,7 @@ mod identifier;
 mod retrieve;
 mod store;
 mod support;
+mod worklist;
 
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use dicomet_net::accept::{Incoming, Requested};
 use dicomet_net::service::{Request, next_request};
 use dicomet_net::{Association, Error};
 use dicomet_proto::AeTitle;
+use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::pdu::{AssociateRj, AssociateRq, RejectReason, RejectResult};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -63,6 +65,7 @@ struct Operations {
     echo: u64,
     store: u64,
     find: u64,
+    worklist: u64,
     get: u64,
     moves: u64,
     stored_bytes: u64,
@@ -76,6 +79,7 @@ impl Operations {
             echo = self.echo,
             store = self.store,
             find = self.find,
+            worklist = self.worklist,
             get = self.get,
             moves = self.moves,
             stored_bytes = self.stored_bytes,
@@ -188,6 +192,12 @@ async fn answer(
             operations.store += 1;
             operations.stored_bytes += store::answer(server, association, &context, &request).await?;
             Ok(())
+        }
+        Request::Find(context, request, identifier)
+            if context.abstract_syntax == uids::MODALITY_WORKLIST_FIND =>
+        {
+            operations.worklist += 1;
+            worklist::answer(server, association, &context, &request, identifier).await
         }
         Request::Find(context, request, identifier) => {
             operations.find += 1;

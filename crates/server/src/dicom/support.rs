@@ -40,6 +40,7 @@ enum Service {
     Verification,
     Find,
     Retrieve,
+    Worklist,
     Storage,
 }
 
@@ -53,7 +54,7 @@ impl ArchiveSupport {
             return Some(Service::Verification);
         }
         match Model::of_sop_class(abstract_syntax) {
-            Some((Model::Worklist, _)) => return None,
+            Some((Model::Worklist, _)) => return Some(Service::Worklist),
             Some((_, Operation::Find)) => return Some(Service::Find),
             Some((_, Operation::Get | Operation::Move)) => return Some(Service::Retrieve),
             None => {}
@@ -70,7 +71,7 @@ impl Support for ArchiveSupport {
         let chosen = match self.service(abstract_syntax) {
             None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
             Some(Service::Storage | Service::Verification) => proposed.first(),
-            Some(Service::Find | Service::Retrieve) => {
+            Some(Service::Find | Service::Retrieve | Service::Worklist) => {
                 IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
             }
         };
