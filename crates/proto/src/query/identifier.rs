@@ -76,7 +76,7 @@ impl Query {
         };
         let mut keys = identifier.clone();
         keys.remove(QUERY_RETRIEVE_LEVEL);
-        Ok(Query { model, level, keys })
+        Ok(Query { keys, ..Query::new(model, level) })
     }
 
     fn check_levels_above(&self) -> Result<(), Refusal> {
@@ -96,7 +96,7 @@ impl Query {
     /// C000 with the offending element: a date or time that is none, a pattern too long, a sequence of more than one
     /// item or too deep.
     pub fn matching_keys(&self) -> Result<Vec<MatchingKey>, Refusal> {
-        MatchingKey::of_data_set(&self.keys)
+        MatchingKey::of_data_set(&self.keys, &self.extended)
     }
 }
 
