@@ -231,8 +231,12 @@ fn a_level_above_needs_its_unique_key_as_a_single_value() {
     assert_eq!(refused(Model::PatientRoot, &with_study), (0xA900, vec![PATIENT_ID]));
     let whole = data_set(&[series, (STUDY_INSTANCE_UID, "1.2"), (PATIENT_ID, "PAT004")]);
     assert!(Query::from_identifier(Model::PatientRoot, &whole).is_ok());
-    let relational =
-        Query::from_find_identifier(Model::StudyRoot, &data_set(&[series]), Hierarchy::Relational);
+    let relational = Query::from_find_identifier(
+        Model::StudyRoot,
+        &data_set(&[series]),
+        Hierarchy::Relational,
+        ExtendedMatching::default(),
+    );
     assert!(relational.is_ok());
 }
 
