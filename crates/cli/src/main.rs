@@ -14,6 +14,7 @@
 
 mod command;
 mod exit;
+mod interrupts;
 mod node_args;
 mod output;
 mod progress;

@@ -24,6 +24,15 @@ pub enum Format {
     Csv,
 }
 
+/// How the report at the end of a transfer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Lines for a person
+    Text,
+    /// One line of JSON; what it does not hold goes to stderr
+    Json,
+}
+
 /// Where a value stands: the element, or the sequences to go through first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path(Vec<Tag>);

@@ -5,7 +5,9 @@ mod echo;
 mod find;
 mod get;
 mod import;
+mod move_;
 mod serve;
+mod store;
 mod worklist;
 
 use std::process::ExitCode;
@@ -19,6 +21,8 @@ pub enum Command {
     Echo(echo::EchoArgs),
     Find(find::FindArgs),
     Get(Box<get::GetArgs>),
+    Store(store::StoreArgs),
+    Move(move_::MoveArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
     Worklist(Box<worklist::WorklistArgs>),
@@ -32,6 +36,8 @@ impl Command {
             Command::Echo(args) => echo::run(args).await,
             Command::Find(args) => find::run(args).await,
             Command::Get(args) => get::run(*args).await,
+            Command::Store(args) => store::run(args).await,
+            Command::Move(args) => move_::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Worklist(args) => worklist::run(*args).await,

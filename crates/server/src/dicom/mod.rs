@@ -3,7 +3,6 @@
 mod echo;
 mod find;
 mod identifier;
-mod reencode;
 mod retrieve;
 mod store;
 mod support;
@@ -68,6 +67,7 @@ struct Operations {
     find: u64,
     worklist: u64,
     get: u64,
+    moves: u64,
     stored_bytes: u64,
     sent_bytes: u64,
 }
@@ -81,6 +81,7 @@ impl Operations {
             find = self.find,
             worklist = self.worklist,
             get = self.get,
+            moves = self.moves,
             stored_bytes = self.stored_bytes,
             sent_bytes = self.sent_bytes,
             end,
@@ -208,7 +209,12 @@ async fn answer(
                 retrieve::answer_get(server, association, &context, &request, identifier).await?;
             Ok(())
         }
-        Request::Move(context, request, _) => retrieve::refuse_move(association, &context, &request).await,
+        Request::Move(context, request, identifier) => {
+            operations.moves += 1;
+            operations.sent_bytes +=
+                retrieve::answer_move(server, association, &context, &request, identifier).await?;
+            Ok(())
+        }
     }
 }
 
