@@ -12,6 +12,7 @@ pub struct QueryArgs {
     /// Keyword, gggg,eeee, ggggeeee, or a path such as ScheduledProcedureStepSequence[0].Modality, split at the
     /// first '='. Values may have the wildcards * and ?, lists are joined by \, ranges of dates are written
     /// 20240101-20240131.
+    #[allow(rustdoc::broken_intra_doc_links, reason = "the brackets belong to the help text")]
     #[arg(value_name = "KEY[=VALUE]")]
     pub keys: Vec<String>,
 

@@ -5,7 +5,7 @@
 //!                                                            Command Group Length (0000,0000) first
 //! ```
 //!
-//! A [`CommandSet`] holds the values as bytes; [`Argument`] gives them their types. The service files say which
+//! A `CommandSet` holds the values as bytes; `Argument` gives them their types. The service files say which
 //! elements a command has. What is not asked for is not looked at: unknown elements do no harm, and Command
 //! Group Length is written but never believed, since the last-fragment bit says where the set ends.
 
