@@ -61,17 +61,19 @@ impl QueryArgs {
             ModelArg::Study => Model::StudyRoot,
             ModelArg::Patient => Model::PatientRoot,
         };
-        let mut query = Query::new(model, level);
-        for key in &self.keys {
-            query = query.key(key).map_err(|error| explain(&error))?;
-        }
-        Ok(query)
+        parse_keys(model, level, &self.keys)
     }
 
     /// Whether some key has a value.
     pub fn has_values(&self) -> bool {
         self.keys.iter().any(|key| key.split_once('=').is_some_and(|(_, value)| !value.is_empty()))
     }
+}
+
+/// Keys as a query.
+pub fn parse_keys(model: Model, level: Level, keys: &[String]) -> Result<Query, CommandError> {
+    let query = Query::new(model, level);
+    keys.iter().try_fold(query, |query, key| query.key(key)).map_err(|error| explain(&error))
 }
 
 fn explain(error: &KeyError) -> CommandError {

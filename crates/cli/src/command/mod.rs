@@ -1,5 +1,7 @@
 //! The subcommands, one a file: each has its arguments, whose doc comment is the manual page, and `run`.
 
+mod check;
+mod delete;
 mod demo;
 mod echo;
 mod find;
@@ -20,6 +22,8 @@ pub enum Command {
     Get(Box<get::GetArgs>),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    Check(check::CheckArgs),
+    Delete(delete::DeleteArgs),
 }
 
 impl Command {
@@ -32,6 +36,8 @@ impl Command {
             Command::Get(args) => get::run(*args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Delete(args) => delete::run(args).await,
         }
     }
 }
