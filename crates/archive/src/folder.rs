@@ -63,7 +63,7 @@ impl Layout {
         if !folder.join(MARKER).is_file() {
             return Err(Error::NoArchive(folder.to_owned()));
         }
-        Ok(Layout::of(fs::canonicalize(folder).map_err(failed)?))
+        Ok(Layout::of(std::path::absolute(folder).map_err(failed)?))
     }
 
     /// Whether a process has the archive open.

@@ -6,33 +6,33 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dicomet_archive::check::{Damage, Depth, Event, Finding, check};
-use dicomet_archive::{Archive, Settings};
-use dicomet_net::association::{Source, Timeouts};
-use dicomet_net::service::c_store;
-use dicomet_net::{Association, Node, connect};
-use dicomet_proto::association::negotiation::Proposal;
+use dicomet_archive::{Archive, Duplicates, Settings};
+use dicomet_net::Node;
 use dicomet_proto::dataset::Tag;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::Status;
 use dicomet_proto::query::{Level, Model, Query};
-use dicomet_proto::{AeTitle, Uid};
 use dicomet_testkit::instance::{Instance, Pixels};
+
+use support::{Requestor, Serve, binary};
 
 /// Requestors that store side by side.
 const REQUESTORS: u64 = 8;
 /// Rounds after which a new archive is begun: what is in it is read after each.
 const ROUNDS_AN_ARCHIVE: u64 = 20;
 /// Answers of success in a round after which the moment of the kill comes, at most.
-const MOST_ANSWERS: u64 = 150;
+const MOST_ANSWERS: u64 = 80;
 /// And how much later it may be.
 const LATEST: Duration = Duration::from_millis(15);
 
@@ -74,79 +74,15 @@ fn instance(number: u64, version: u64) -> Vec<u8> {
         .data_set()
 }
 
-/// A `dicomet serve` that is killed when the value is dropped.
-struct Serve {
-    child: Child,
-    node: Node,
-}
-
-impl Serve {
-    fn start(data: &Path) -> Serve {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dicomet"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--duplicate", "replace", "--data"])
-            .arg(data)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut told = String::new();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        while !told.contains("listening on ") {
-            assert!(stderr.read_line(&mut told).unwrap() > 0, "it does not start:\n{told}");
-        }
-        let address = told.rsplit("listening on ").next().unwrap().split(' ').next().unwrap();
-        let node = format!("DICOMET@{address}").parse().unwrap();
-        // Whatever else it says is said by the test as well.
-        std::thread::spawn(move || io::copy(&mut stderr, &mut io::stderr()));
-        Serve { child, node }
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-struct Memory(io::Cursor<Vec<u8>>);
-
-impl Source for Memory {
-    fn remaining(&self) -> u64 {
-        self.0.get_ref().len() as u64 - self.0.position()
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-async fn associate(node: &Node) -> Result<Association, dicomet_net::Error> {
-    let proposal = Proposal {
-        calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-        called_ae_title: node.ae_title.clone(),
-        contexts: vec![(uids::CT_IMAGE_STORAGE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])],
-        role_selections: Vec::new(),
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
-    };
-    connect::connect(node, proposal, &Timeouts::default()).await
-}
-
 /// Stores until the archive is gone: each instance, and every third a second time with other bytes.
 async fn store_on(node: Node, next: Arc<AtomicU64>, ledger: Ledger, answers: Arc<AtomicU64>) {
-    let Ok(mut association) = associate(&node).await else { return };
-    let class = uids::CT_IMAGE_STORAGE;
-    let context = association.context_of(&class).unwrap().id;
+    let Ok(mut requestor) = Requestor::associate(&node).await else { return };
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let sop_instance = Uid::new(format!("2.999.1.{}.{number}", number % REQUESTORS)).unwrap();
+        let sop_instance = format!("2.999.1.{}.{number}", number % REQUESTORS);
         for version in 1..=if number.is_multiple_of(3) { 2 } else { 1 } {
             ledger.lock().unwrap().entry(number).or_default().sent = version;
-            let mut source = Memory(io::Cursor::new(instance(number, version)));
-            let status =
-                c_store::scu::store(&mut association, context, &class, &sop_instance, &mut source).await;
-            let Ok(status) = status else { return };
+            let Ok(status) = requestor.store(&sop_instance, instance(number, version)).await else { return };
             assert_eq!(status, Status::SUCCESS);
             ledger.lock().unwrap().entry(number).or_default().answered = version;
             answers.fetch_add(1, Ordering::Relaxed);
@@ -159,7 +95,7 @@ async fn round(data: &Path, random: &mut Random, next: &Arc<AtomicU64>, ledger: 
     let answers = Arc::new(AtomicU64::new(0));
     let wanted = random.below(MOST_ANSWERS);
     let later = Duration::from_micros(random.below(LATEST.as_micros() as u64));
-    let serve = Serve::start(data);
+    let serve = Serve::start(data, &["--duplicate", "replace"]);
     let requestors: Vec<_> = (0..REQUESTORS)
         .map(|_| {
             tokio::spawn(store_on(
@@ -198,7 +134,8 @@ fn verify(data: &Path, ledger: &Ledger) -> u64 {
     let is_expected = |finding: &Finding| matches!(finding.damage, Damage::Leftover | Damage::Orphan);
     assert!(unsettled.iter().all(is_expected), "{unsettled:?}");
 
-    let archive = Archive::open(data, Settings::default()).unwrap();
+    let settings = Settings { duplicates: Duplicates::Replace, ..Settings::default() };
+    let archive = Archive::open(data, settings).unwrap();
     assert_eq!(findings(data), []);
     let mut query = Query::new(Model::StudyRoot, Level::Study);
     query.keys.set_text(Tag(0x0020, 0x000D), "2.999.1");
@@ -268,7 +205,7 @@ fn a_removal_that_is_killed_removes_studies_wholly_or_not_at_all() {
         }
         let data = folder.path().join("data");
         let dicomet = |arguments: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_dicomet"));
+            let mut command = Command::new(binary());
             command.args(arguments).arg("--data").arg(&data).stdout(Stdio::piped()).stderr(Stdio::null());
             command.spawn().unwrap()
         };

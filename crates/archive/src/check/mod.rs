@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dicomet_proto::Uid;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 pub use repair::{Repair, repair};
 
 use self::verify::{Row, verify_all};
+use crate::Error;
 use crate::blob::BlobNumber;
 use crate::blob::list::BlobSet;
 use crate::folder::{Layout, leftovers};
-use crate::index::schema::{LATEST, open_for_reading};
-use crate::{Error, Settings};
+use crate::index::schema::LATEST;
 
 /// Rows read at a time: their files are read side by side.
 const PAGE: usize = 256;
@@ -183,13 +183,18 @@ impl<'a> Check<'a> {
             self.found(Damage::Index, path, "it is missing".to_owned());
             return Ok(None);
         }
-        let faults = match faults(&path, self.depth) {
-            Err(error @ Error::NewerSchema { .. }) => return Err(error),
-            Err(error) => Err(error),
-            Ok((index, faults)) if faults.is_empty() => return Ok(Some(index)),
-            Ok((_, faults)) => Ok(faults),
+        let index = open_read_only(&path)?;
+        let version = index.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).ok();
+        if let Some(found) = version.filter(|found| *found > LATEST) {
+            return Err(Error::NewerSchema { found, known: LATEST });
+        }
+        let faults = match faults(&index, self.depth) {
+            Ok(faults) if faults.is_empty() => return Ok(Some(index)),
+            Ok(faults) => faults,
+            Err(error) if is_damage(&error) => vec![error.to_string()],
+            Err(error) => return Err(error.into()),
         };
-        for fault in faults.unwrap_or_else(|error| vec![error.to_string()]) {
+        for fault in faults {
             self.found(Damage::Index, path.clone(), fault);
         }
         Ok(None)
@@ -290,16 +295,43 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Opens the index and lets SQLite look through it; what is wrong with it is answered in words.
-fn faults(path: &Path, depth: Depth) -> Result<(Connection, Vec<String>), Error> {
-    let index = open_for_reading(path, &Settings::default())?;
-    let version: i64 = index.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > LATEST {
-        return Err(Error::NewerSchema { found: version, known: LATEST });
+/// Opens the index without being able to change it, on a read-only medium too.
+fn open_read_only(path: &Path) -> Result<Connection, Error> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let open = |options: &str| -> rusqlite::Result<Connection> {
+        let index = Connection::open_with_flags(format!("file:{name}{options}"), flags)?;
+        index.busy_timeout(LONGEST_COMMIT)?;
+        index.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+        Ok(index)
+    };
+    match open("") {
+        // What SQLite keeps beside a database in use cannot be made here. Where there is none of it, nobody
+        // uses it.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !wal(path).exists() => {
+            Ok(open("?immutable=1")?)
+        }
+        // It is for the caller to say what is wrong with it.
+        Err(error) if is_damage(&error) => Ok(Connection::open_with_flags(path, flags)?),
+        other => Ok(other?),
     }
-    if version == 0 {
-        return Ok((index, vec!["it has no tables".to_owned()]));
-    }
+}
+
+fn wal(index: &Path) -> PathBuf {
+    let mut name = index.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// Whether the database is broken, rather than out of reach.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
+    matches!(error.sqlite_error_code(), None | Some(DatabaseCorrupt | NotADatabase | Unknown))
+}
+
+/// Lets SQLite look through the index; what is wrong with it is answered in words.
+fn faults(index: &Connection, depth: Depth) -> rusqlite::Result<Vec<String>> {
     let look = if depth == Depth::Bytes { "integrity_check" } else { "quick_check" };
     let mut faults: Vec<String> = index
         .prepare(&format!("PRAGMA {look}({MAX_INDEX_FAULTS})"))?
@@ -312,7 +344,7 @@ fn faults(path: &Path, depth: Depth) -> Result<(Connection, Vec<String>), Error>
             faults.push(format!("{wrong} series or studies have wrong counts, or instances none of them"));
         }
     }
-    Ok((index, faults))
+    Ok(faults)
 }
 
 /// Series and studies whose counters are not what is in them, and rows whose parents are gone.

@@ -247,6 +247,25 @@ fn a_repair_is_refused_while_the_archive_is_in_use_and_where_there_is_none() {
 }
 
 #[test]
+fn an_index_of_a_later_version_is_neither_checked_nor_repaired() {
+    let folder = filled(1);
+    let index = rusqlite::Connection::open(data(&folder).join("index.sqlite")).unwrap();
+    index.pragma_update(None, "user_version", 999).unwrap();
+    drop(index);
+    assert!(matches!(check(&data(&folder), Depth::Sizes, &mut |_| ()), Err(Error::NewerSchema { .. })));
+    assert!(matches!(repair(&data(&folder), Depth::Sizes, &mut |_| ()), Err(Error::NewerSchema { .. })));
+}
+
+#[test]
+fn an_index_without_tables_is_broken() {
+    let folder = filled(3);
+    let index = data(&folder).join("index.sqlite");
+    fs::write(&index, b"").unwrap();
+    assert_eq!(damages(&data(&folder), Depth::Sizes), [(Damage::Index, "index.sqlite".to_owned())]);
+    assert_eq!(mend(&data(&folder)).rebuilt, Some(3));
+}
+
+#[test]
 fn what_is_stored_while_it_is_checked_is_no_damage() {
     let (folder, archive) = archive_with(Settings { duplicates: Duplicates::Replace, ..Settings::default() });
     let stop = std::sync::atomic::AtomicBool::new(false);
