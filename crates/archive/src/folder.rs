@@ -30,6 +30,7 @@ pub(crate) struct Layout {
     pub(crate) blobs: Blobs,
     pub(crate) incoming: PathBuf,
     pub(crate) index: PathBuf,
+    pub(crate) worklist: PathBuf,
     /// What a repair sets aside.
     pub(crate) quarantine: PathBuf,
 }
@@ -53,6 +54,7 @@ impl Layout {
             blobs: Blobs::new(root.join("blobs")),
             incoming: root.join("incoming"),
             index: root.join("index.sqlite"),
+            worklist: worklist_of(&root),
             quarantine: root.join("quarantine"),
             root,
         }
@@ -133,6 +135,19 @@ impl Folder {
         sync_folder(&layout.root).map_err(failed)?;
         Ok(Folder { layout, _lock: lock })
     }
+
+    /// The worklist's database in a folder, for which the lock is not needed: whoever serves the archive and
+    /// whoever puts items into its worklist are often two processes. Makes the archive where there is none.
+    pub(crate) fn worklist_in(folder: &Path) -> Result<PathBuf, Error> {
+        if !folder.join(MARKER).exists() {
+            return Folder::open(folder, Absent::Create).map(|made| made.layout.worklist);
+        }
+        Ok(worklist_of(folder))
+    }
+}
+
+fn worklist_of(folder: &Path) -> PathBuf {
+    folder.join("worklist.sqlite")
 }
 
 fn failed(error: io::Error) -> Error {

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/dicomet-archive    the marker: says that this is an archive, holds the lock
 //! DIR/index.sqlite       what C-FIND matches and where each instance lies
+//! DIR/worklist.sqlite    the items of the modality worklist; on its own, for it cannot be rebuilt from blobs
 //! DIR/blobs/             the instances, byte for byte as they came, a DICOM file each
 //! DIR/incoming/          instances on their way in
 //! DIR/quarantine/        what a repair has set aside, and why
@@ -13,8 +14,8 @@
 //! [`Archive`] is cheap to clone and may be used from any number of threads.
 //!
 //! In the order to read them: [`store`](Archive::receive), [`find`](Archive::find), [`plan`](Archive::plan),
-//! [`import`](Archive::import); [`check`] and [`Removal`] work on the folder, beside an archive that runs; below
-//! them `index` and `blob`.
+//! [`import`](Archive::import), [`worklist`]; [`check`] and [`Removal`] work on the folder, beside an archive that
+//! runs; below them `index` and `blob`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -32,6 +33,8 @@ mod plan;
 
 mod import;
 
+pub mod worklist;
+
 pub mod check;
 
 mod delete;
@@ -48,3 +51,4 @@ pub use index::writer::{Outcome, Stored};
 pub use plan::Instance;
 pub use settings::{Absent, Duplicates, Settings};
 pub use store::{Archive, Incoming, Provenance};
+pub use worklist::Worklist;

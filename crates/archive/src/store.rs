@@ -21,7 +21,7 @@ use crate::index::read::Readers;
 use crate::index::record::{FileFacts, Identity, Record};
 use crate::index::schema::open_for_writing;
 use crate::index::writer::{Stored, Writer};
-use crate::{Error, Settings};
+use crate::{Error, Settings, Worklist};
 
 /// An archive: stores, finds and gives back instances. A clone is another handle of the same archive.
 #[derive(Debug, Clone)]
@@ -35,6 +35,7 @@ pub struct Archive {
 pub(crate) struct Shared {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
+    pub(crate) worklist: Worklist,
     pub(crate) folder: Folder,
     next_incoming: AtomicU64,
 }
@@ -67,8 +68,15 @@ impl Archive {
         }
         let index = open_for_writing(path, &settings)?;
         let readers = Readers::new(path.clone(), &settings);
+        let worklist = Worklist::of_folder(&folder, &settings)?;
         let writer = Writer::start(index, blobs.clone(), highest, &settings)?;
-        Ok(Archive { shared: Arc::new(Shared { writer, readers, folder, next_incoming: AtomicU64::new(0) }) })
+        let next_incoming = AtomicU64::new(0);
+        Ok(Archive { shared: Arc::new(Shared { writer, readers, worklist, folder, next_incoming }) })
+    }
+
+    /// The worklist that lies in the same folder.
+    pub fn worklist(&self) -> &Worklist {
+        &self.shared.worklist
     }
 
     /// Begins to receive an instance.

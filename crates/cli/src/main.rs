@@ -15,6 +15,7 @@
 mod archive_args;
 mod command;
 mod exit;
+mod interrupts;
 mod node_args;
 mod output;
 mod progress;

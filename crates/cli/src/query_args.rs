@@ -61,7 +61,7 @@ impl QueryArgs {
             ModelArg::Study => Model::StudyRoot,
             ModelArg::Patient => Model::PatientRoot,
         };
-        parse_keys(model, level, &self.keys)
+        add_keys(Query::new(model, level), &self.keys)
     }
 
     /// Whether some key has a value.
@@ -70,10 +70,9 @@ impl QueryArgs {
     }
 }
 
-/// Keys as a query.
-pub fn parse_keys(model: Model, level: Level, keys: &[String]) -> Result<Query, CommandError> {
-    let query = Query::new(model, level);
-    keys.iter().try_fold(query, |query, key| query.key(key)).map_err(|error| explain(&error))
+/// A query with keys as they were written.
+pub fn add_keys(query: Query, keys: &[String]) -> Result<Query, CommandError> {
+    keys.iter().try_fold(query, |query, key| query.key(key).map_err(|error| explain(&error)))
 }
 
 fn explain(error: &KeyError) -> CommandError {

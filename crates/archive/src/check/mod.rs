@@ -60,6 +60,8 @@ pub enum Damage {
     Leftover,
     /// The index is missing, or broken in itself.
     Index,
+    /// The worklist is broken. Nothing else has its items: it can only be restored.
+    Worklist,
 }
 
 impl Damage {
@@ -74,6 +76,7 @@ impl Damage {
             Damage::Stray => "stray",
             Damage::Leftover => "leftover",
             Damage::Index => "index",
+            Damage::Worklist => "worklist",
         }
     }
 }
@@ -171,8 +174,26 @@ impl<'a> Check<'a> {
             let without_row = self.rows(&index, listing.blobs)?;
             self.orphans(&index, without_row)?;
         }
+        self.worklist()?;
         self.leftovers()?;
         Ok(self.summary)
+    }
+
+    /// Lets SQLite look through the worklist's database.
+    fn worklist(&mut self) -> Result<(), Error> {
+        let path = self.layout.worklist.clone();
+        if !path.exists() {
+            return Ok(());
+        }
+        let worklist = open_read_only(&path)?;
+        match own_faults(&worklist, self.depth) {
+            Err(error) if !is_damage(&error) => return Err(error.into()),
+            Err(error) => self.found(Damage::Worklist, path, error.to_string()),
+            Ok(faults) => {
+                faults.into_iter().for_each(|fault| self.found(Damage::Worklist, path.clone(), fault));
+            }
+        }
+        Ok(())
     }
 
     /// The index, unless it is broken.
@@ -330,20 +351,26 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), None | Some(DatabaseCorrupt | NotADatabase | Unknown))
 }
 
-/// Lets SQLite look through the index; what is wrong with it is answered in words.
+/// What is wrong with the index, in words.
 fn faults(index: &Connection, depth: Depth) -> rusqlite::Result<Vec<String>> {
-    let look = if depth == Depth::Bytes { "integrity_check" } else { "quick_check" };
-    let mut faults: Vec<String> = index
-        .prepare(&format!("PRAGMA {look}({MAX_INDEX_FAULTS})"))?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    faults.retain(|fault| fault != "ok");
+    let mut faults = own_faults(index, depth)?;
     if faults.is_empty() {
         let wrong: i64 = index.query_row(WRONG_COUNTS, [], |row| row.get(0))?;
         if wrong > 0 {
             faults.push(format!("{wrong} series or studies have wrong counts, or instances none of them"));
         }
     }
+    Ok(faults)
+}
+
+/// What SQLite itself finds wrong with a database.
+fn own_faults(database: &Connection, depth: Depth) -> rusqlite::Result<Vec<String>> {
+    let look = if depth == Depth::Bytes { "integrity_check" } else { "quick_check" };
+    let mut faults: Vec<String> = database
+        .prepare(&format!("PRAGMA {look}({MAX_INDEX_FAULTS})"))?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    faults.retain(|fault| fault != "ok");
     Ok(faults)
 }
 

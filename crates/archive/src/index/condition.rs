@@ -194,7 +194,7 @@ impl Condition {
 }
 
 /// A comparison of a column, in its search form, with what is asked of it.
-fn comparison(column: &str, vr: VR, matching: &Matching, parameters: &mut Vec<Value>) -> String {
+pub(crate) fn comparison(column: &str, vr: VR, matching: &Matching, parameters: &mut Vec<Value>) -> String {
     match matching {
         Matching::Universal | Matching::Unsupported => "1".to_owned(),
         Matching::SingleValue(value) => one_of(column, vec![search_form(vr, value)], parameters),

@@ -17,8 +17,17 @@ const STATEMENT_CACHE: usize = 64;
 
 /// Opens the index for its one writer, creating it or bringing it up to date.
 pub(crate) fn open_for_writing(path: &Path, settings: &Settings) -> Result<Connection, Error> {
+    open_with_migrations(path, settings, MIGRATIONS)
+}
+
+/// Opens a database for writing, creating it or bringing it up to date by migrations of its own.
+pub(crate) fn open_with_migrations(
+    path: &Path,
+    settings: &Settings,
+    migrations: &[&str],
+) -> Result<Connection, Error> {
     let mut connection = connect(path, settings)?;
-    migrate(&mut connection)?;
+    migrate(&mut connection, migrations)?;
     Ok(connection)
 }
 
@@ -67,18 +76,22 @@ fn cache_size(bytes: u32) -> i64 {
     -i64::from(bytes / 1024)
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > LATEST {
-        return Err(Error::NewerSchema { found, known: LATEST });
-    }
-    for version in found..LATEST {
+fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Error> {
+    let known = migrations.len() as i64;
+    loop {
+        // Asked within the transaction: another process may be at the same.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if found > known {
+            return Err(Error::NewerSchema { found, known });
+        }
+        if found == known {
+            return Ok(());
+        }
         // `found` is not negative in any database of ours; of another's, the first statement fails.
-        let migration = usize::try_from(version).ok().and_then(|index| MIGRATIONS.get(index));
+        let migration = usize::try_from(found).ok().and_then(|index| migrations.get(index));
         transaction.execute_batch(migration.copied().unwrap_or("not a schema of ours"))?;
-        transaction.pragma_update(None, "user_version", version + 1)?;
+        transaction.pragma_update(None, "user_version", found + 1)?;
         transaction.commit()?;
     }
-    Ok(())
 }

@@ -266,6 +266,17 @@ fn an_index_without_tables_is_broken() {
 }
 
 #[test]
+fn a_broken_worklist_is_named_and_left_to_be_restored() {
+    let folder = filled(1);
+    let worklist = data(&folder).join("worklist.sqlite");
+    assert!(worklist.exists());
+    fs::write(&worklist, b"this is no database, whatever it is").unwrap();
+    assert_eq!(damages(&data(&folder), Depth::Sizes), [(Damage::Worklist, "worklist.sqlite".to_owned())]);
+    assert_eq!(mend(&data(&folder)), Repair { left: 1, ..Repair::default() });
+    assert!(worklist.exists());
+}
+
+#[test]
 fn what_is_stored_while_it_is_checked_is_no_damage() {
     let (folder, archive) = archive_with(Settings { duplicates: Duplicates::Replace, ..Settings::default() });
     let stop = std::sync::atomic::AtomicBool::new(false);

@@ -10,3 +10,4 @@ mod plan;
 mod quota;
 mod samples;
 mod store;
+mod worklist;

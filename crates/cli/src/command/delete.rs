@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::archive_args::explain;
 use crate::exit::{CommandError, Exit};
 use crate::output;
-use crate::query_args::{LevelArg, parse_keys};
+use crate::query_args::{LevelArg, add_keys};
 
 /// Remove instances from an archive: show what would go, and with --yes remove it
 ///
@@ -104,7 +104,7 @@ fn delete(args: &DeleteArgs) -> Result<ExitCode, CommandError> {
 
 /// The keys as a query, at the level that they name.
 fn query(args: &DeleteArgs) -> Result<Query, CommandError> {
-    let query = parse_keys(Model::PatientRoot, Level::Study, &args.keys)?;
+    let query = add_keys(Query::new(Model::PatientRoot, Level::Study), &args.keys)?;
     let names = |tag: Tag| query.keys.text(tag).is_some_and(|text| !text.is_empty());
     let level = match args.level {
         Some(level) => level.into(),

@@ -11,8 +11,9 @@ use dicomet_proto::query::Level;
 use tokio::sync::watch;
 
 use crate::exit::{CommandError, Exit};
+use crate::interrupts::interrupts;
 use crate::node_args::NodeArgs;
-use crate::output;
+use crate::output::{self, ReportFormat};
 use crate::progress::{Progress, ProgressArg};
 use crate::query_args::QueryArgs;
 
@@ -94,12 +95,6 @@ enum MethodArg {
     Get,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
-}
-
 /// A transfer syntax by its UID, or by its name without regard to case and anything but letters and digits.
 fn transfer_syntax(text: &str) -> Result<Uid, String> {
     let plain = |text: &str| -> String {
@@ -131,7 +126,13 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
         transfer_syntaxes: (!args.transfer_syntaxes.is_empty()).then(|| args.transfer_syntaxes.clone()),
     };
     let (stop, stopped) = watch::channel(Stop::No);
-    let interrupts = tokio::spawn(interrupts(stop));
+    let interrupts = tokio::spawn(interrupts(
+        stop,
+        [
+            "cancelling; what has arrived is kept (Ctrl-C again aborts)",
+            "aborting; what has arrived whole is kept",
+        ],
+    ));
     let retrieve =
         Retrieve::new(args.node.node.clone(), query, &args.output).options(options).stop_by(stopped);
     let mut progress = Progress::new(args.progress, args.verbose);
@@ -140,38 +141,6 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     interrupts.abort();
     let report = outcome.map_err(|error| args.node.explain_retrieve(&error))?;
     tell(&args, &report)
-}
-
-/// The first Ctrl-C cancels, the second aborts, the third ends the process.
-async fn interrupts(stop: watch::Sender<Stop>) {
-    for (next, words) in [
-        (Stop::Cancel, "cancelling; what has arrived is kept (Ctrl-C again aborts)"),
-        (Stop::Abort, "aborting; what has arrived whole is kept"),
-    ] {
-        interrupted().await;
-        eprintln!("{words}");
-        stop.send_replace(next);
-    }
-    interrupted().await;
-    std::process::exit(Exit::Failed as i32);
-}
-
-/// Ctrl-C, or the signal that ends a service.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
-    }
 }
 
 fn tell(args: &GetArgs, report: &Report) -> Result<ExitCode, CommandError> {

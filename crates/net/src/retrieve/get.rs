@@ -364,7 +364,7 @@ impl Shared {
 }
 
 /// Waits until the user wants to stop, as much as this; for ever when nobody can.
-pub(super) async fn reached(stop: &mut watch::Receiver<Stop>, awaited: Stop) {
+pub(crate) async fn reached(stop: &mut watch::Receiver<Stop>, awaited: Stop) {
     if stop.wait_for(|stop| *stop >= awaited).await.is_err() {
         std::future::pending().await
     }

@@ -5,7 +5,8 @@
 //! - `get`: an association that works off requests and writes what comes;
 //! - [`folder`], [`layout`], `head`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
-//! - [`report`]: what is told, while it runs and at the end.
+//! - [`report`]: what is told, while it runs and at the end;
+//! - [`moving`]: the same find, and the peer sends to a third party.
 
 pub mod find;
 pub mod folder;
@@ -13,6 +14,7 @@ mod get;
 mod head;
 pub mod layout;
 mod likely;
+pub mod moving;
 pub mod plan;
 pub mod report;
 pub mod verify;
@@ -36,7 +38,9 @@ use plan::{Granularity, Offered, Round};
 use verify::{Ledger, MissingStudy};
 
 pub use find::find;
+pub(crate) use get::reached;
 pub use layout::Layout;
+pub use moving::{MoveEvent, MoveReport, Moving};
 pub use report::{Arrival, Event, Failure, Method, Report};
 
 /// Associations that may end early, one after the other, without anything having come, before we give up.
@@ -397,7 +401,7 @@ enum End {
 }
 
 /// Errors that the same attempt will meet again.
-fn is_final(error: &Error) -> bool {
+pub(crate) fn is_final(error: &Error) -> bool {
     match error {
         Error::Rejected(rejection) => rejection.result != dicomet_proto::pdu::RejectResult::Transient,
         Error::NoPresentationContext { .. } | Error::NotInThisState(_) => true,

@@ -5,6 +5,8 @@ use crate::charset::TextKind;
 use crate::dataset::{DataSet, Tag, VR};
 use crate::message::{Refusal, Status};
 
+const SCHEDULED_PROCEDURE_STEP_SEQUENCE: Tag = Tag(0x0040, 0x0100);
+
 /// Whether a level needs the unique keys of the levels above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hierarchy {
@@ -66,7 +68,10 @@ impl Query {
 
     fn of_model(model: Model, identifier: &DataSet) -> Result<Query, Refusal> {
         let level = match model {
-            Model::Worklist => Level::Study,
+            Model::Worklist => {
+                check_one_step(identifier)?;
+                Level::Study
+            }
             _ => level_of(model, identifier)?,
         };
         let mut keys = identifier.clone();
@@ -104,6 +109,17 @@ fn level_of(model: Model, identifier: &DataSet) -> Result<Level, Refusal> {
             refused(&format!("the information model has no level {level}"))
         }
         Some(Ok(level)) => Ok(level),
+    }
+}
+
+/// PS3.4 Table K.6-1: the sequence of a request has a single item.
+fn check_one_step(identifier: &DataSet) -> Result<(), Refusal> {
+    match identifier.items(SCHEDULED_PROCEDURE_STEP_SEQUENCE) {
+        Some(items) if items.len() > 1 => {
+            Err(mismatch("more than one item in the scheduled procedure step sequence")
+                .offending(SCHEDULED_PROCEDURE_STEP_SEQUENCE))
+        }
+        _ => Ok(()),
     }
 }
 

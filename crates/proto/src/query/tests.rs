@@ -209,6 +209,16 @@ fn a_level_that_is_missing_unknown_or_not_of_the_model_is_a900() {
 }
 
 #[test]
+fn a_worklist_request_has_one_scheduled_procedure_step() {
+    let mut identifier = DataSet::new();
+    identifier.set_items(STEP_SEQUENCE, vec![DataSet::new(), DataSet::new()]);
+    let refusal = Query::from_identifier(Model::Worklist, &identifier).unwrap_err();
+    assert_eq!((refusal.status.code(), refusal.offending_elements), (0xA900, vec![STEP_SEQUENCE]));
+    identifier.set_items(STEP_SEQUENCE, Vec::new());
+    assert!(Query::from_identifier(Model::Worklist, &identifier).is_ok());
+}
+
+#[test]
 fn a_level_above_needs_its_unique_key_as_a_single_value() {
     let series = (QUERY_RETRIEVE_LEVEL, "SERIES");
     for study in [None, Some(""), Some("1.*"), Some(r"1.2\1.3")] {

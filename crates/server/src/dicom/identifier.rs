@@ -18,6 +18,14 @@ pub(super) fn find_query(
     Query::from_find_identifier(model(sop_class)?, &readable(identifier)?, hierarchy)
 }
 
+/// Reads the identifier of a C-FIND-RQ of the modality worklist, PS3.4 K.4.1.1.3.
+///
+/// # Errors
+/// The [`Refusal`] to answer with.
+pub(super) fn worklist_query(identifier: Result<DataSet, DataSetError>) -> Result<Query, Refusal> {
+    Query::from_identifier(Model::Worklist, &readable(identifier)?)
+}
+
 /// Reads the identifier of a C-GET-RQ or C-MOVE-RQ.
 ///
 /// # Errors
@@ -58,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worklist_is_not_served() {
+    fn a_worklist_has_nothing_to_retrieve() {
         let refusal = retrieve_query(&uids::MODALITY_WORKLIST_FIND, Ok(DataSet::new())).unwrap_err();
         assert_eq!(refusal.status, Status::SOP_CLASS_NOT_SUPPORTED);
     }

@@ -8,13 +8,10 @@ use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Negotiated, Support};
 use dicomet_proto::dataset::dictionary::{storage_sop_classes, uids};
 use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
+use dicomet_proto::query::{Model, Operation};
 
 use crate::Settings;
 use crate::settings::SopClasses;
-
-/// Patient/Study Only (retired), FIND and GET.
-const PATIENT_STUDY_ONLY_FIND: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.3.1");
-const PATIENT_STUDY_ONLY_GET: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.3.3");
 
 /// The arc of the standard's own UIDs, PS3.5 9.
 const DICOM_ARC: &str = "1.2.840.10008.";
@@ -43,6 +40,7 @@ enum Service {
     Verification,
     Find,
     Retrieve,
+    Worklist,
     Storage,
 }
 
@@ -55,13 +53,11 @@ impl ArchiveSupport {
         if *abstract_syntax == uids::VERIFICATION {
             return Some(Service::Verification);
         }
-        let finds = [&uids::STUDY_ROOT_FIND, &uids::PATIENT_ROOT_FIND, &PATIENT_STUDY_ONLY_FIND];
-        if finds.contains(&abstract_syntax) {
-            return Some(Service::Find);
-        }
-        let retrieves = [&uids::STUDY_ROOT_GET, &uids::PATIENT_ROOT_GET, &PATIENT_STUDY_ONLY_GET];
-        if retrieves.contains(&abstract_syntax) {
-            return Some(Service::Retrieve);
+        match Model::of_sop_class(abstract_syntax) {
+            Some((Model::Worklist, _)) => return Some(Service::Worklist),
+            Some((_, Operation::Find)) => return Some(Service::Find),
+            Some((_, Operation::Get | Operation::Move)) => return Some(Service::Retrieve),
+            None => {}
         }
         let uid = abstract_syntax.as_str();
         let standard = uid.starts_with(STORAGE_ARC) || storage_sop_classes().contains(abstract_syntax);
@@ -75,7 +71,7 @@ impl Support for ArchiveSupport {
         let chosen = match self.service(abstract_syntax) {
             None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
             Some(Service::Storage | Service::Verification) => proposed.first(),
-            Some(Service::Find | Service::Retrieve) => {
+            Some(Service::Find | Service::Retrieve | Service::Worklist) => {
                 IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
             }
         };
@@ -162,11 +158,11 @@ mod tests {
     fn services_that_are_not_offered_are_refused_and_private_classes_by_setting() {
         let proposed = [uids::EXPLICIT_VR_LITTLE_ENDIAN];
         let refused = Err(ContextResultReason::AbstractSyntaxNotSupported);
-        // Storage Commitment, MPPS, Study Root MOVE, Print.
+        // Storage Commitment, MPPS, Modality Worklist, Print.
         for class in [
             "1.2.840.10008.1.20.1",
             "1.2.840.10008.3.1.2.3.3",
-            "1.2.840.10008.5.1.4.1.2.2.2",
+            "1.2.840.10008.5.1.4.31",
             "1.2.840.10008.5.1.1.9",
         ] {
             assert_eq!(support().transfer_syntax(&uid(class), &proposed), refused, "{class}");
@@ -175,6 +171,15 @@ mod tests {
         settings.sop_classes = SopClasses::Standard;
         let strict = ArchiveSupport::new(&settings);
         assert_eq!(strict.transfer_syntax(&uid("1.3.12.2.1107.5.9.1"), &proposed), refused);
+    }
+
+    #[test]
+    fn find_get_and_move_are_taken_in_each_model() {
+        for class in (1..=3).flat_map(|model| (1..=3).map(move |service| format!("{model}.{service}"))) {
+            let class = uid(&format!("1.2.840.10008.5.1.4.1.2.{class}"));
+            let chosen = support().transfer_syntax(&class, &[uids::IMPLICIT_VR_LITTLE_ENDIAN]);
+            assert_eq!(chosen, Ok(uids::IMPLICIT_VR_LITTLE_ENDIAN), "{class}");
+        }
     }
 
     #[test]
