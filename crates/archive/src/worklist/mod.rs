@@ -94,7 +94,7 @@ impl Worklist {
     }
 
     pub(crate) fn of_folder(folder: &Folder, settings: &Settings) -> Result<Worklist, Error> {
-        Worklist::at(&folder.worklist, settings)
+        Worklist::at(&folder.layout.worklist, settings)
     }
 
     fn at(path: &Path, settings: &Settings) -> Result<Worklist, Error> {
