@@ -1,5 +1,7 @@
 //! The subcommands, one a file: each has its arguments, whose doc comment is the manual page, and `run`.
 
+mod check;
+mod delete;
 mod demo;
 mod echo;
 mod find;
@@ -25,6 +27,8 @@ pub enum Command {
     Move(move_::MoveArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    Check(check::CheckArgs),
+    Delete(delete::DeleteArgs),
     Worklist(Box<worklist::WorklistArgs>),
 }
 
@@ -40,6 +44,8 @@ impl Command {
             Command::Move(args) => move_::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Delete(args) => delete::run(args).await,
             Command::Worklist(args) => worklist::run(*args).await,
         }
     }
