@@ -16,6 +16,7 @@ use dicomet_proto::pdu::{
 };
 use dicomet_proto::query::{ExtendedMatching, Model, Operation};
 
+use super::composite;
 use crate::Settings;
 use crate::settings::SopClasses;
 
@@ -55,6 +56,7 @@ enum Service {
     Verification,
     Find,
     Retrieve,
+    Composite,
     Worklist,
     Storage,
 }
@@ -79,6 +81,9 @@ impl ArchiveSupport {
         if *abstract_syntax == uids::VERIFICATION {
             return Some(Service::Verification);
         }
+        if composite::is_composite(abstract_syntax) {
+            return Some(Service::Composite);
+        }
         match Model::of_sop_class(abstract_syntax) {
             Some((Model::Worklist, _)) => return Some(Service::Worklist),
             Some((_, Operation::Find)) => return Some(Service::Find),
@@ -100,7 +105,7 @@ impl Support for ArchiveSupport {
                 to_receive_in(abstract_syntax, proposed)
             }
             Some(Service::Storage | Service::Verification) => proposed.first(),
-            Some(Service::Find | Service::Retrieve | Service::Worklist) => {
+            Some(Service::Find | Service::Retrieve | Service::Composite | Service::Worklist) => {
                 IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
             }
         };
