@@ -5,6 +5,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod condition;
+pub(crate) mod fuzzy;
 pub(crate) mod header;
 pub(crate) mod normalise;
 pub(crate) mod quota;

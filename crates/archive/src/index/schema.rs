@@ -67,6 +67,7 @@ pub(crate) fn open_for_reading(path: &Path, settings: &Settings) -> Result<Conne
     )?;
     connection.pragma_update(None, "cache_size", cache_size(settings.reader_cache_bytes))?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    super::fuzzy::register(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
 }

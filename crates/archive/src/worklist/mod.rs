@@ -233,6 +233,9 @@ fn condition(keys: &[MatchingKey]) -> (String, Vec<Value>) {
 
 fn condition_of(key: &MatchingKey, column: Option<&str>, parameters: &mut Vec<Value>) -> Option<String> {
     let column = column.filter(|_| !key.is_universal())?;
+    if matches!(key.matching, Matching::DateTime { .. } | Matching::Empty | Matching::AllOf(_)) {
+        return None;
+    }
     let comparison = comparison(column, key.vr, &key.matching, parameters);
     Some(match column {
         "ae_title" => format!("id IN (SELECT item FROM worklist_station WHERE {comparison})"),
