@@ -66,6 +66,8 @@ pub(super) struct Outcome {
     pub(super) no_roles: bool,
     /// Our side cannot store any more.
     pub(super) fatal: Option<String>,
+    /// SOP class and transfer syntax of the storage contexts that the peer accepted.
+    pub(super) accepted: Vec<(Uid, Uid)>,
 }
 
 impl Shared {
@@ -96,6 +98,10 @@ impl Shared {
         };
         outcome.was_open = true;
         outcome.no_roles = !self.announce(association.negotiated(), &work);
+        outcome.accepted = self
+            .storage_contexts(association.negotiated())
+            .map(|context| (context.abstract_syntax.clone(), context.transfer_syntax.clone()))
+            .collect();
         match self.work_off(&mut association, &work, &mut outcome).await {
             Ok(()) if self.stop() != Stop::Abort => {
                 if let Err(error) = association.release().await {
@@ -139,14 +145,17 @@ impl Shared {
 
     /// Tells what was negotiated; answers whether the SCP role was granted for some storage class.
     fn announce(&self, negotiated: &Negotiated, work: &Work) -> bool {
-        let get = plan::get_sop_class(self.model);
-        let storage = || negotiated.contexts.iter().filter(|context| context.abstract_syntax != get);
         self.tell(Event::Associated {
-            accepted: storage().count(),
+            accepted: self.storage_contexts(negotiated).count(),
             proposed: work.contexts.len(),
             window: negotiated.async_operations_window.performed,
         });
-        storage().any(|context| context.requestor_is_scp)
+        self.storage_contexts(negotiated).any(|context| context.requestor_is_scp)
+    }
+
+    fn storage_contexts<'a>(&self, negotiated: &'a Negotiated) -> impl Iterator<Item = &'a Context> {
+        let get = plan::get_sop_class(self.model);
+        negotiated.contexts.iter().filter(move |context| context.abstract_syntax != get)
     }
 
     async fn work_off(
@@ -178,6 +187,7 @@ impl Shared {
         let mut stop = self.stop.clone();
         let mut cancelled = false;
         let mut last = None;
+        let mut refused = Vec::new();
         loop {
             let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
             let event = tokio::select! {
@@ -202,6 +212,7 @@ impl Shared {
                     let refusal = self.take(&mut get, &context, &rq).await?;
                     if let Some(Refused { refusal, fatal }) = &refusal {
                         self.note_refusal(&rq, refusal);
+                        refused.push(rq.affected_sop_instance_uid.clone());
                         if outcome.fatal.is_none() && *fatal {
                             outcome.fatal = Some(refusal.comment().to_owned());
                         }
@@ -214,7 +225,7 @@ impl Shared {
                 }
             }
         }
-        self.note_end(request, last, &accepted);
+        self.note_end(request, last, &accepted, &refused);
         Ok(())
     }
 
@@ -225,19 +236,29 @@ impl Shared {
     }
 
     /// Draws the conclusions from the final response.
-    fn note_end(&self, request: &Request, last: Option<Response>, accepted: &[Uid]) {
+    fn note_end(&self, request: &Request, last: Option<Response>, accepted: &[Uid], refused: &[Uid]) {
         let Some(Response { command, failed }) = last else { return };
         let said = match &command.error_comment {
             Some(comment) => format!("the peer ended with {}: {comment}", command.status),
             None => format!("the peer ended with {}", command.status),
         };
         let mut ledger = self.ledger();
-        for instance in &failed {
-            let reason = match ledger.sop_class(instance) {
-                Some(class) if !accepted.contains(class) => not_accepted(class),
-                _ => format!("the peer could not send it; {said}"),
-            };
-            ledger.failed(instance, reason);
+        // One instance that was asked for by itself is named by the request, where the peer names none.
+        let by_itself = match command.status.kind() {
+            StatusKind::Failure | StatusKind::Warning if request.instances.len() == 1 => {
+                request.instances.as_slice()
+            }
+            _ => &[],
+        };
+        // What we did not take failed for our own reason.
+        for instance in failed.iter().chain(by_itself).filter(|instance| !refused.contains(instance)) {
+            match ledger.sop_class(instance) {
+                Some(class) if !accepted.contains(class) => {
+                    let reason = not_accepted(class);
+                    ledger.failed(instance, reason);
+                }
+                _ => ledger.failed_at_peer(instance, format!("the peer could not send it; {said}")),
+            }
         }
         if command.status.kind() != StatusKind::Cancel {
             let reason = match command.status.kind() {

@@ -143,16 +143,23 @@ pub fn rounds(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Ui
         .collect()
 }
 
-/// Whether another pass could bring more without asking more finely: some class that instances are missing of, or
-/// that they may be of, has a transfer syntax that it was not offered with, or was not offered at all.
-pub fn has_more_to_offer(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Uid]>) -> bool {
+/// Whether another pass could bring more in further transfer syntaxes: some class that instances are missing of has
+/// one that it was not offered with.
+pub fn has_more_syntaxes(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Uid]>) -> bool {
     missing.iter().any(|study| {
         let mut known = study.classes.keys().chain(study.guesses_told());
         known.any(|class| !offered.is_exhausted(class, narrowed))
-            || study.is_guessed()
-                // A count that is wrong is no reason to try every class there is.
-                && (study.unknown > 0 || study.sop_classes.is_empty())
-                && candidates(study, offered).iter().any(|class| !offered.has(class))
+    })
+}
+
+/// Whether another pass could bring more in further SOP classes: those of what is missing are not all known, and
+/// some that it may be of were not offered at all.
+pub fn has_more_classes(missing: &[MissingStudy], offered: &Offered) -> bool {
+    missing.iter().any(|study| {
+        // A count that is wrong is no reason to try every class there is.
+        study.is_guessed()
+            && (study.unknown > 0 || study.sop_classes.is_empty())
+            && candidates(study, offered).iter().any(|class| !offered.has(class))
     })
 }
 
@@ -442,7 +449,7 @@ mod tests {
         let mut offered = Offered::default();
         let mut passes = 0;
         let mut seen = HashSet::new();
-        while has_more_to_offer(&ledger.missing(), &offered, None) {
+        while has_more_syntaxes(&ledger.missing(), &offered, None) {
             for round in rounds(&ledger.missing(), &offered, None) {
                 offered.add(&round.contexts);
                 seen.extend(round.contexts);
@@ -464,7 +471,7 @@ mod tests {
         assert_eq!(first.len(), 1);
         assert!(first[0].contexts.iter().any(|(class, _)| class.as_str() == CT));
         offered.add(&first[0].contexts);
-        assert!(has_more_to_offer(&ledger.missing(), &offered, None));
+        assert!(has_more_classes(&ledger.missing(), &offered));
         let second = rounds(&ledger.missing(), &offered, None);
         let mut proposed: HashSet<Uid> = HashSet::new();
         for round in &second {
@@ -474,7 +481,7 @@ mod tests {
             offered.add(&round.contexts);
         }
         assert!(dictionary::storage_sop_classes().iter().all(|class| proposed.contains(class)));
-        assert!(!has_more_to_offer(&ledger.missing(), &offered, None));
+        assert!(!has_more_classes(&ledger.missing(), &offered));
     }
 
     #[test]

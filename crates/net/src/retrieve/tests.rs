@@ -36,6 +36,8 @@ struct Held {
     instance: Uid,
     class: Uid,
     modality: &'static str,
+    /// The transfer syntax it is stored in, when it cannot be sent in another.
+    only_in: Option<Uid>,
 }
 
 impl Held {
@@ -86,12 +88,18 @@ struct Peer {
 impl Peer {
     /// Two studies: one with a CT series of three and an MR series of two, one with a CT series of one.
     fn new(habits: Habits) -> Arc<Peer> {
+        Peer::with(habits, |_| {})
+    }
+
+    /// The same, but for what a test changes.
+    fn with(habits: Habits, change: impl FnOnce(&mut Vec<Held>)) -> Arc<Peer> {
         let held = |study: &str, series: u32, number: u32, class: Uid, modality| Held {
             study: Uid::new(study).unwrap(),
             series: Uid::new(format!("{study}.{series}")).unwrap(),
             instance: Uid::new(format!("{study}.{series}.{number}")).unwrap(),
             class,
             modality,
+            only_in: None,
         };
         let mut all = Vec::new();
         for number in 1..=3 {
@@ -101,6 +109,7 @@ impl Peer {
             all.push(held("1.2.1", 2, number, uids::MR_IMAGE_STORAGE, "MR"));
         }
         all.push(held("1.2.2", 1, 1, uids::CT_IMAGE_STORAGE, "CT"));
+        change(&mut all);
         Arc::new(Peer { held: all, habits, associations: AtomicUsize::new(0), sent: Mutex::default() })
     }
 
@@ -224,6 +233,9 @@ impl Peer {
         else {
             return false;
         };
+        if held.only_in.as_ref().is_some_and(|only| *only != context.transfer_syntax) {
+            return false;
+        }
         let store = Command::CStoreRq(CStoreRq {
             message_id: MessageId(1),
             affected_sop_class_uid: held.class.clone(),
@@ -388,6 +400,42 @@ async fn one_bad_instance_does_not_take_the_others_with_it() {
     assert!(report.failures[0].reason.contains("0xB000"), "{}", report.failures[0].reason);
 }
 
+const JPEG_BASELINE: Uid = Uid::from_static("1.2.840.10008.1.2.4.50");
+
+#[tokio::test]
+async fn what_a_peer_cannot_send_in_its_first_context_comes_when_its_own_syntax_is_offered_alone() {
+    // The peer sends all instances of a class in the first context of that class, as dcmqrscp does.
+    let peer = Peer::with(Habits { tells_classes: true, ..Habits::default() }, |held| {
+        held[0].only_in = Some(JPEG_BASELINE);
+        held[3].only_in = Some(Uid::from_static("1.2.840.10008.1.2.5"));
+    });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
+    assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
+    let meta = std::fs::read(file(folder.path(), &peer.held[0])).unwrap();
+    assert!(meta.windows(22).any(|bytes| bytes == JPEG_BASELINE.as_str().as_bytes()));
+    assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
+}
+
+#[tokio::test]
+async fn what_comes_in_no_syntax_is_given_up_after_each_accepted_one() {
+    let bad = Uid::from_static("1.2.1.1.2");
+    let habits = Habits { cannot_send: Some(bad.clone()), tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        transfer_syntaxes: Some(vec![uids::EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE]),
+        ..Options::default()
+    };
+    let retrieve = Retrieve::new(node, query(&["StudyInstanceUID=1.2.1"]), folder.path()).options(options);
+    let report = retrieve.run(|_| {}).await.unwrap();
+    assert_eq!((report.retrieved, report.failed, report.complete), (4, 1, false));
+    // Together, each syntax alone, by series, one by one.
+    assert_eq!(report.associations, 1 + 2 + 1 + 1);
+}
+
 #[tokio::test]
 async fn an_instance_of_another_study_is_not_taken() {
     let foreign = Held {
@@ -396,6 +444,7 @@ async fn an_instance_of_another_study_is_not_taken() {
         instance: Uid::from_static("1.2.9.1.1"),
         class: uids::CT_IMAGE_STORAGE,
         modality: "CT",
+        only_in: None,
     };
     let peer = Peer::new(Habits { sends_besides: Some(foreign), ..Habits::default() });
     let node = peer.serve().await;
@@ -423,6 +472,7 @@ async fn an_instance_that_came_late_to_the_study_is_kept_and_not_counted() {
         instance: Uid::from_static("1.2.2.1.99"),
         class: uids::CT_IMAGE_STORAGE,
         modality: "CT",
+        only_in: None,
     };
     let peer = Peer::new(Habits { sends_besides: Some(late.clone()), ..Habits::default() });
     let node = peer.serve().await;

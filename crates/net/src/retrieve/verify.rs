@@ -27,7 +27,17 @@ enum State {
 struct Entry {
     study: usize,
     series: usize,
+    /// Place in the series.
+    instance: usize,
     state: State,
+    /// Whether the peer failed this very instance, at least once.
+    failed_at_peer: bool,
+}
+
+impl Entry {
+    fn is_missing(&self) -> bool {
+        matches!(self.state, State::Missing | State::Failed(_))
+    }
 }
 
 /// Where an expected instance belongs.
@@ -108,12 +118,14 @@ impl Ledger {
         let mut entries = HashMap::new();
         for (study_place, study) in inventory.studies.iter().enumerate() {
             for (series_place, series) in study.series.iter().enumerate() {
-                for instance in &series.instances {
+                for (instance_place, instance) in series.instances.iter().enumerate() {
                     // A UID that a peer names twice is one instance.
                     entries.entry(instance.uid.clone()).or_insert(Entry {
                         study: study_place,
                         series: series_place,
+                        instance: instance_place,
                         state: State::Missing,
+                        failed_at_peer: false,
                     });
                 }
             }
@@ -159,8 +171,8 @@ impl Ledger {
         }
     }
 
-    /// Takes SOP classes that were asked for later; answers whether any was news.
-    pub fn learn_classes(&mut self, place: usize, told: &Study) -> bool {
+    /// Takes SOP classes that were asked for later.
+    pub fn learn_classes(&mut self, place: usize, told: &Study) {
         let classes: HashMap<&Uid, &Uid> = told
             .series
             .iter()
@@ -168,16 +180,11 @@ impl Ledger {
             .filter_map(|instance| Some((&instance.uid, instance.sop_class.as_ref()?)))
             .collect();
         let study = &mut self.inventory.studies[place];
-        let mut is_news = false;
         for instance in study.series.iter_mut().flat_map(|series| &mut series.instances) {
-            if instance.sop_class.is_none()
-                && let Some(class) = classes.get(&instance.uid)
-            {
-                is_news |= !study.sop_classes.contains(class);
-                instance.sop_class = Some((*class).clone());
+            if instance.sop_class.is_none() {
+                instance.sop_class = classes.get(&instance.uid).map(|class| (*class).clone());
             }
         }
-        is_news
     }
 
     /// Notes an instance that was in the folder before.
@@ -200,10 +207,26 @@ impl Ledger {
     /// Notes why an instance is not here; the last reason counts.
     pub fn failed(&mut self, instance: &Uid, reason: impl Into<String>) {
         if let Some(entry) = self.entries.get_mut(instance)
-            && matches!(entry.state, State::Missing | State::Failed(_))
+            && entry.is_missing()
         {
             entry.state = State::Failed(reason.into());
         }
+    }
+
+    /// Notes that the peer could not send this very instance, and why.
+    pub fn failed_at_peer(&mut self, instance: &Uid, reason: impl Into<String>) {
+        self.failed(instance, reason);
+        if let Some(entry) = self.entries.get_mut(instance) {
+            entry.failed_at_peer = true;
+        }
+    }
+
+    /// What is missing and the peer could not send: the studies, by place, with the SOP classes as far as known; and
+    /// how many instances it could ever not send.
+    pub fn failures_at_peer(&self) -> (BTreeSet<(usize, Option<Uid>)>, usize) {
+        let failed = || self.entries.values().filter(|entry| entry.failed_at_peer);
+        let missing = failed().filter(|entry| entry.is_missing());
+        (missing.map(|entry| (entry.study, self.class_of(entry).cloned())).collect(), failed().count())
     }
 
     /// Notes a reason for those of a request that are not here and have none yet.
@@ -236,13 +259,23 @@ impl Ledger {
     /// The SOP class of an instance, where C-FIND told it.
     pub fn sop_class(&self, instance: &Uid) -> Option<&Uid> {
         let entry = self.entries.get(instance)?;
+        self.class_of(entry)
+    }
+
+    fn class_of(&self, entry: &Entry) -> Option<&Uid> {
         let series = &self.inventory.studies[entry.study].series[entry.series];
-        series.instances.iter().find(|known| known.uid == *instance)?.sop_class.as_ref()
+        series.instances[entry.instance].sop_class.as_ref()
     }
 
     /// How many instances have arrived, expected or not.
     pub fn arrived(&self) -> u64 {
         self.count(|state| *state == State::Retrieved) + self.unnamed_count()
+    }
+
+    /// How many instances are to come still.
+    pub fn lacking(&self) -> u64 {
+        let named = self.entries.values().filter(|entry| entry.is_missing()).count() as u64;
+        named + (0..self.inventory.studies.len()).map(|place| self.shortfall(place)).sum::<u64>()
     }
 
     fn count(&self, of: impl Fn(&State) -> bool) -> u64 {
@@ -254,9 +287,7 @@ impl Ledger {
     }
 
     fn is_missing(&self, instance: &Uid, study: usize) -> bool {
-        self.entries.get(instance).is_some_and(|entry| {
-            entry.study == study && matches!(entry.state, State::Missing | State::Failed(_))
-        })
+        self.entries.get(instance).is_some_and(|entry| entry.study == study && entry.is_missing())
     }
 
     /// How many instances of a study the peer counts beyond those it named. A study whose instances were neither
