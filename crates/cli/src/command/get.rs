@@ -175,18 +175,20 @@ async fn interrupted() {
 }
 
 fn tell(args: &GetArgs, report: &Report) -> Result<ExitCode, CommandError> {
+    let is_nothing = report.studies == 0 && !report.cancelled;
     match args.format {
         ReportFormat::Json => {
             details(report).iter().for_each(|line| eprintln!("{line}"));
             let line = serde_json::to_string(report).map_err(CommandError::new)?;
             output::line(line)?;
         }
+        ReportFormat::Text if is_nothing => {}
         ReportFormat::Text => {
             details(report).iter().try_for_each(output::line)?;
             output::line(summary(report))?;
         }
     }
-    if report.studies == 0 && !report.cancelled {
+    if is_nothing {
         return Err(CommandError::new(format!("nothing on {} matches", args.node.node)).hint(
             "dicomet find with the same keys shows what the peer answers; names often need a * at the end",
         ));

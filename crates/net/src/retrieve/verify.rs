@@ -372,18 +372,19 @@ impl Ledger {
         let places = || 0..self.inventory.studies.len();
         let gap: u64 = places().map(|place| self.gap(place)).sum();
         let filled: u64 = places().map(|place| self.filled(place)).sum();
-        let failed = self.count(|state| matches!(state, State::Failed(_)));
+        // See [`Report`]: at least one instance each, whatever they have.
+        let nameless = self.inventory.nameless;
+        let failed = self.count(|state| matches!(state, State::Failed(_))) + nameless;
         let missing = self.count(|state| *state == State::Missing) + gap - filled;
-        let proved =
-            self.inventory.nameless == 0 && self.inventory.studies.iter().all(|study| study.is_named);
+        let proved = self.inventory.studies.iter().all(|study| study.is_named);
         let mut failures: Vec<Failure> =
             self.entries.iter().filter_map(|(uid, entry)| self.failure(uid, entry, otherwise)).collect();
         failures.sort_by(|a, b| {
             (&a.study, &a.series, &a.sop_instance).cmp(&(&b.study, &b.series, &b.sop_instance))
         });
         Report {
-            studies: self.inventory.studies.len() as u64,
-            expected: self.entries.len() as u64 + gap,
+            studies: self.inventory.studies.len() as u64 + nameless,
+            expected: self.entries.len() as u64 + gap + nameless,
             retrieved: self.count(|state| *state == State::Retrieved) + filled,
             present: self.count(|state| *state == State::Present),
             failed,
@@ -415,10 +416,15 @@ impl Ledger {
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.inventory.nameless > 0 {
-            notes.push(format!(
-                "{} matching studies have no usable Study Instance UID, so they cannot be asked for",
-                self.inventory.nameless
-            ));
+            notes.push(match self.inventory.nameless {
+                1 => "1 study that matches has no usable Study Instance UID, so that it cannot be asked for; it is \
+                      counted as one failed instance"
+                    .to_owned(),
+                more => format!(
+                    "{more} studies that match have no usable Study Instance UID, so that they cannot be asked for; \
+                     each is counted as one failed instance"
+                ),
+            });
         }
         for (place, study) in self.inventory.studies.iter().enumerate() {
             let came = self.unnamed[place].len();
@@ -540,6 +546,23 @@ mod tests {
         ledger.failed(&uid(1), "the peer says it failed");
         ledger.failed_unless_known(0, None, &[], "the peer ended with a failure");
         assert!(ledger.report("").complete);
+    }
+
+    #[test]
+    fn a_study_without_a_usable_uid_is_counted_and_told() {
+        let mut ledger = ledger(1, Some(1), true);
+        ledger.inventory.nameless = 2;
+        ledger.retrieved(&STUDY, &uid(1), 1);
+        let report = ledger.report("");
+        assert_eq!((report.studies, counts(&report)), (3, [3, 1, 0, 2, 0]));
+        assert!(
+            !report.complete && report.notes[0].starts_with("2 studies that match"),
+            "{:?}",
+            report.notes
+        );
+        assert_eq!(ledger.lacking(), 0, "there is nothing to ask for");
+        let json = serde_json::to_string(&report).unwrap();
+        assert!(json.contains("no usable Study Instance UID"), "{json}");
     }
 
     #[test]
