@@ -39,6 +39,7 @@ pub struct Dcmqrscp {
     port: u16,
     folder: TempDir,
     prefer: &'static str,
+    most_associations: u16,
 }
 
 impl Dcmqrscp {
@@ -56,33 +57,27 @@ impl Dcmqrscp {
     /// # Panics
     /// When it does not come up.
     pub fn preferring(option: &'static str, files: &Path) -> Dcmqrscp {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let storage = folder.path().join("storage");
-        std::fs::create_dir(&storage).expect("it is our folder");
-        let mut copies = Vec::new();
-        for (number, file) in dicom_files(files).into_iter().enumerate() {
-            let copy = storage.join(format!("{number:06}.dcm"));
-            std::fs::copy(&file, &copy).expect("files can be copied");
-            copies.push(copy);
-        }
-        for copies in copies.chunks(200) {
-            run(tool("dcmqridx").arg(&storage).args(copies)).expect_success();
-        }
-        Dcmqrscp::in_folder(folder, option)
+        Dcmqrscp::in_folder(folder_with(files), option, 16)
     }
 
-    fn in_folder(folder: TempDir, prefer: &'static str) -> Dcmqrscp {
+    /// Starts it so that it rejects associations beyond so many at a time.
+    pub fn with_at_most(most_associations: u16, files: &Path) -> Dcmqrscp {
+        Dcmqrscp::in_folder(folder_with(files), "+x=", most_associations)
+    }
+
+    fn in_folder(folder: TempDir, prefer: &'static str, most_associations: u16) -> Dcmqrscp {
         // The port was free a moment ago; should somebody have taken it meanwhile, another one is.
         for _ in 0..3 {
             let port = free_port();
             let config = folder.path().join("dcmqrscp.cfg");
-            std::fs::write(&config, configuration(port, &folder.path().join("storage"))).expect("our folder");
+            std::fs::write(&config, configuration(port, &folder.path().join("storage"), most_associations))
+                .expect("our folder");
             // It forks a process per association; as a single one, 3.6.7 crashes after the first C-FIND.
             let mut dcmqrscp = tool("dcmqrscp");
             dcmqrscp.args([prefer, "-c"]).arg(&config);
             let mut process = Process::start_group(&mut dcmqrscp);
             if process.wait_for_port(port) {
-                return Dcmqrscp { process, port, folder, prefer };
+                return Dcmqrscp { process, port, folder, prefer, most_associations };
             }
         }
         panic!("dcmqrscp does not come up");
@@ -101,14 +96,31 @@ impl Dcmqrscp {
     /// Kills it and starts it again over the same files.
     pub fn kill_and_start_again(self) -> Dcmqrscp {
         self.process.kill();
-        Dcmqrscp::in_folder(self.folder, self.prefer)
+        Dcmqrscp::in_folder(self.folder, self.prefer, self.most_associations)
     }
 }
 
-fn configuration(port: u16, storage: &Path) -> String {
+/// A folder with copies of these files, registered.
+fn folder_with(files: &Path) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let storage = folder.path().join("storage");
+    std::fs::create_dir(&storage).expect("it is our folder");
+    let mut copies = Vec::new();
+    for (number, file) in dicom_files(files).into_iter().enumerate() {
+        let copy = storage.join(format!("{number:06}.dcm"));
+        std::fs::copy(&file, &copy).expect("files can be copied");
+        copies.push(copy);
+    }
+    for copies in copies.chunks(200) {
+        run(tool("dcmqridx").arg(&storage).args(copies)).expect_success();
+    }
+    folder
+}
+
+fn configuration(port: u16, storage: &Path, most_associations: u16) -> String {
     let (storage, title) = (storage.display(), Dcmqrscp::AE_TITLE);
     format!(
-        "NetworkTCPPort  = {port}\nMaxPDUSize      = 131072\nMaxAssociations = 16\n\
+        "NetworkTCPPort  = {port}\nMaxPDUSize      = 131072\nMaxAssociations = {most_associations}\n\
          HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n\
          AETable BEGIN\n{title} {storage} RW (2000, 4096mb) ANY\nAETable END\n"
     )

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dicomet_interop::dcmtk::{Dcmqrscp, getscu, storescu};
-use dicomet_interop::dicomet::{Serve, find, get, get_with, import, text};
+use dicomet_interop::dicomet::{Report, Serve, find, get, get_with, import, text};
 use dicomet_interop::files::{Part10, assert_identical, dicom_files, files, instances};
 use dicomet_interop::orthanc::Orthanc;
 use dicomet_interop::process::run;
@@ -225,17 +225,36 @@ fn several_studies_of_a_wildcard_name_come_and_no_other() {
     assert_eq!(came, asked);
 }
 
+/// Everything comes over so many associations, as it was.
+#[track_caller]
+fn assert_comes_over(node: &str, originals: &Path, associations: &str) -> Report {
+    let ours = tempdir().unwrap();
+    let (ended, report) = get_with(node, &[STUDY], ours.path(), &["--associations", associations]);
+    ended.expect_success();
+    assert_identical(&instances(ours.path()), &instances(originals));
+    report
+}
+
 #[test]
 fn several_associations_bring_the_same_study() {
-    let (originals, data, ours) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
-    slices().write_to(originals.path()).unwrap();
-    import(data.path(), originals.path());
-    let archive = Serve::start(data.path());
+    for plan in [slices(), Plan { instances: 40, ..Plan::default() }] {
+        let (originals, data) = (tempdir().unwrap(), tempdir().unwrap());
+        plan.write_to(originals.path()).unwrap();
+        import(data.path(), originals.path());
+        let (archive, orthanc) = (Serve::start(data.path()), Orthanc::with_files(originals.path()));
+        for node in [archive.node(), orthanc.node()] {
+            let report = assert_comes_over(&node, originals.path(), "4");
+            assert_eq!(report.count("associations"), 4);
+        }
+    }
+}
 
-    let (ended, report) = get_with(&archive.node(), &[STUDY], ours.path(), &["--associations", "4"]);
-    ended.expect_success();
-    assert_eq!(report.count("retrieved"), 24);
-    assert_identical(&instances(ours.path()), &instances(originals.path()));
+#[test]
+fn a_peer_that_rejects_further_associations_gives_the_study_over_those_it_has() {
+    let originals = tempdir().unwrap();
+    slices().write_to(originals.path()).unwrap();
+    let qrscp = Dcmqrscp::with_at_most(2, originals.path());
+    assert_comes_over(&qrscp.node(), originals.path(), "8");
 }
 
 /// Every study of the samples in `testdata/`: CT, MR, CR, DX, US, SR, multi-frame, compressed, in all character

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use dicomet_net::retrieve::{Layout, Options, Report, Retrieve, Stop};
+use dicomet_net::retrieve::{Layout, MAX_ASSOCIATIONS, Options, Report, Retrieve, Stop};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::query::Level;
@@ -49,8 +49,11 @@ pub struct GetArgs {
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
-    /// Associations side by side; more than one pays over distance
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// Associations side by side, 32 at most; more than one pays over distance
+    ///
+    /// What there is to get is dealt out fairly, one big study too. Where the peer rejects some of them, the others do
+    /// the work.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
     associations: u16,
 
     /// How instances come

@@ -41,6 +41,10 @@ pub use find::find;
 pub use layout::Layout;
 pub use report::{Arrival, Event, Failure, Method, Report};
 
+/// The most associations side by side. More bring nothing on any line that was measured, and many peers have no more
+/// for all their users together.
+pub const MAX_ASSOCIATIONS: usize = 32;
+
 /// Who calls, and how patient we are.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -77,7 +81,7 @@ pub enum Stop {
 pub struct Options {
     /// Who calls.
     pub caller: Caller,
-    /// Associations side by side.
+    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones.
     pub associations: usize,
     /// Operations that the peer may have under way on one association; 0 is no limit, 1 is not negotiated.
     pub window: u16,

@@ -16,15 +16,19 @@ use tokio::task::JoinSet;
 
 use super::alone::Alone;
 use super::find::Finder;
-use super::get::{Outcome, Roles, Shared, Work};
+use super::get::{self, Roles, Shared, Work};
 use super::plan::{self, Granularity, Offered, Round};
 use super::report::{Event, Report};
 use super::verify::MissingStudy;
-use super::{Options, RetrieveError, Stop};
+use super::{MAX_ASSOCIATIONS, Options, RetrieveError, Stop};
 use crate::Error;
 
 /// Associations that may end early, one after the other, without anything having come, before we give up.
 const MAX_BARREN: u32 = 3;
+
+/// The same for a peer that says it has no association to spare just now: it may have one in a few seconds. dcmqrscp
+/// 3.6.7 counts associations that are over for a while.
+const MAX_REJECTED: u32 = 6;
 
 /// Passes over what is missing: a bound for peers that always promise more.
 const MAX_PASSES: u32 = 40;
@@ -35,6 +39,8 @@ pub(super) struct Engine {
     options: Options,
     query: Query,
     associations: u64,
+    /// Associations to open side by side.
+    workers: usize,
     roles: Roles,
     granularity: Granularity,
     offered: Offered,
@@ -77,6 +83,7 @@ impl Engine {
     pub(super) fn new(shared: Arc<Shared>, options: Options, query: Query) -> Engine {
         Engine {
             shared,
+            workers: options.associations.clamp(1, MAX_ASSOCIATIONS),
             options,
             query,
             associations: 0,
@@ -173,11 +180,17 @@ impl Engine {
         }
         if let Some(error) = pass.error {
             self.barren = if came { 0 } else { self.barren + 1 };
-            if is_final(&error) || self.barren >= MAX_BARREN {
+            let most = if matches!(error, Error::Rejected(_)) { MAX_REJECTED } else { MAX_BARREN };
+            if is_final(&error) || self.barren >= most {
                 return Verdict::Over(Some(End::Association(error)));
             }
-            // A peer that has just fallen over needs a moment.
-            tokio::time::sleep(Duration::from_millis(200) * (1 << self.barren)).await;
+            // A peer that has just fallen over, or that has no association to spare, needs a moment.
+            let moment = Duration::from_millis(200) * (1 << self.barren);
+            let mut stop = self.shared.stop.clone();
+            tokio::select! {
+                () = tokio::time::sleep(moment) => {}
+                () = get::reached(&mut stop, Stop::Cancel) => {}
+            }
             return Verdict::Again;
         }
         self.barren = 0;
@@ -209,9 +222,8 @@ impl Engine {
     async fn pass(&mut self, rounds: &[Round]) -> Pass {
         let mut pass = Pass { no_roles: true, ..Pass::default() };
         for round in rounds {
-            let workers = self.options.associations.max(1);
-            let requests = plan::requests(&self.shared.ledger(), round, self.granularity, workers);
-            let workers = workers.min(requests.len());
+            let requests = plan::requests(&self.shared.ledger(), round, self.granularity, self.workers);
+            let workers = self.workers.min(requests.len());
             let work = Arc::new(Work {
                 contexts: round.contexts.clone(),
                 roles: self.roles,
@@ -221,21 +233,26 @@ impl Engine {
             for _ in 0..workers {
                 running.spawn(Arc::clone(&self.shared).work(Arc::clone(&work)));
             }
-            let mut some_stood = false;
-            let mut error = None;
+            let (mut stood, mut lost, mut refused) = (0, None, None);
             while let Some(joined) = running.join_next().await {
-                let Outcome { was_open, error: ended, no_roles, fatal, accepted } =
-                    joined.unwrap_or_default();
-                self.associations += u64::from(was_open);
-                some_stood |= was_open;
-                pass.no_roles &= no_roles;
-                pass.accepted.extend(accepted);
-                pass.fatal = pass.fatal.or(fatal);
-                error = error.or(ended);
+                let outcome = joined.unwrap_or_default();
+                match outcome.was_open {
+                    true => lost = lost.or(outcome.error),
+                    false => refused = refused.or(outcome.error),
+                }
+                stood += usize::from(outcome.was_open);
+                pass.no_roles &= outcome.no_roles;
+                pass.accepted.extend(outcome.accepted);
+                pass.fatal = pass.fatal.or(outcome.fatal);
             }
-            let left = !work.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_empty();
-            // A worker whose association was refused while others did the work is no failure.
-            pass.error = error.filter(|_| left || !some_stood || workers == 1);
+            self.associations += stood as u64;
+            let is_done = work.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_empty();
+            if refused.is_some() {
+                // The peer has no more associations for us: those it gave do the work, and we do not ask again.
+                self.workers = stood.max(1);
+            }
+            // What was not opened is no failure when others did the work.
+            pass.error = lost.or(refused.filter(|_| stood == 0 || !is_done));
             if pass.error.is_some() || pass.fatal.is_some() || self.is_stopped() {
                 break;
             }

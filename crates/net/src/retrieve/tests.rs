@@ -12,6 +12,7 @@ use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{
     CFindRq, CGetRq, CGetRsp, CStoreRq, Command, Counters, DataSetType, MessageId, Priority, Refusal,
 };
+use dicomet_proto::pdu::{AssociateRj, RejectReason, RejectResult};
 
 use super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use super::*;
@@ -73,6 +74,8 @@ struct Habits {
     cannot_send: Option<Uid>,
     /// Sends this one besides, whatever was asked for.
     sends_besides: Option<Held>,
+    /// Rejects associations beyond so many at a time: local limit exceeded.
+    most_associations: Option<usize>,
     /// Fails whole requests of more than one instance with Cxxx, as some do when one of them is bad.
     all_or_nothing: Option<Uid>,
 }
@@ -81,6 +84,8 @@ struct Peer {
     held: Vec<Held>,
     habits: Habits,
     associations: AtomicUsize,
+    /// Associations now.
+    open: AtomicUsize,
     /// SOP Instance UIDs sent, in order.
     sent: Mutex<Vec<Uid>>,
 }
@@ -110,7 +115,13 @@ impl Peer {
         }
         all.push(held("1.2.2", 1, 1, uids::CT_IMAGE_STORAGE, "CT"));
         change(&mut all);
-        Arc::new(Peer { held: all, habits, associations: AtomicUsize::new(0), sent: Mutex::default() })
+        Arc::new(Peer {
+            held: all,
+            habits,
+            associations: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            sent: Mutex::default(),
+        })
     }
 
     /// Serves on a free port, for as long as the test runs.
@@ -129,8 +140,19 @@ impl Peer {
 
     async fn associate(self: Arc<Peer>, incoming: crate::accept::Incoming) {
         let Ok(requested) = incoming.request().await else { return };
-        let Ok(mut association) = requested.accept(&Everything).await else { return };
+        let open = self.open.fetch_add(1, Ordering::SeqCst);
+        if self.habits.most_associations.is_some_and(|most| open >= most) {
+            self.open.fetch_sub(1, Ordering::SeqCst);
+            let (result, reason) = (RejectResult::Transient, RejectReason::LocalLimitExceeded);
+            return requested.reject(AssociateRj { result, reason }).await;
+        }
+        let Ok(association) = requested.accept(&Everything).await else { return };
         self.associations.fetch_add(1, Ordering::Relaxed);
+        self.serve_association(association).await;
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    async fn serve_association(&self, mut association: Association) {
         while let Ok(Some(request)) = service::next_request(&mut association).await {
             match request {
                 Request::Find(context, rq, identifier) => {
@@ -523,6 +545,19 @@ async fn several_associations_share_the_work() {
     let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
     let report = retrieve.run(|_| {}).await.unwrap();
     assert_eq!((report.retrieved, report.complete, report.associations), (6, true, 3));
+    assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
+}
+
+#[tokio::test]
+async fn a_peer_that_rejects_further_associations_gives_all_on_the_first() {
+    let habits = Habits { most_associations: Some(1), tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { associations: 4, ..Options::default() };
+    let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
+    let report = retrieve.run(|_| {}).await.unwrap();
+    assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
     assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
 }
 

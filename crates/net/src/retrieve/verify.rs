@@ -91,6 +91,13 @@ pub struct MissingInstances {
     pub series: Vec<MissingSeries>,
 }
 
+impl MissingInstances {
+    /// How many there are, as far as named.
+    pub(super) fn count(&self) -> usize {
+        self.series.iter().map(|series| series.instances.len()).sum()
+    }
+}
+
 /// What a series still lacks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MissingSeries {
