@@ -257,6 +257,25 @@ fn a_peer_that_rejects_further_associations_gives_the_study_over_those_it_has() 
     assert_comes_over(&qrscp.node(), originals.path(), "8");
 }
 
+#[test]
+fn an_instance_or_series_comes_by_its_uid_alone() {
+    let (originals, data) = (tempdir().unwrap(), tempdir().unwrap());
+    let written = Plan { studies: 3, series: 2, ..Plan::default() }.write_to(originals.path()).unwrap();
+    import(data.path(), originals.path());
+    let (archive, orthanc) = (Serve::start(data.path()), Orthanc::with_files(originals.path()));
+    let instance = format!("SOPInstanceUID={}", written[7].sop_instance_uid);
+    for (key, expected) in [(instance.as_str(), 1), ("SeriesInstanceUID=2.999.1.2.1", 3)] {
+        // Our archive answers relational queries; for Orthanc every study has to be looked into.
+        for (node, walks) in [(archive.node(), false), (orthanc.node(), true)] {
+            let ours = tempdir().unwrap();
+            let (ended, report) = get(&node, &[key], ours.path());
+            let ended = ended.expect_success();
+            assert_eq!((report.count("studies"), report.count("retrieved")), (1, expected), "{key}");
+            assert_eq!(ended.stderr.contains("StudyInstanceUID beside it"), walks, "{}", ended.stderr);
+        }
+    }
+}
+
 /// Every study of the samples in `testdata/`: CT, MR, CR, DX, US, SR, multi-frame, compressed, in all character
 /// sets. All values are those of the files; where getscu gets an instance in the same transfer syntax, it gets the
 /// same bytes. Returns what came.

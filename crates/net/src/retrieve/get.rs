@@ -102,14 +102,24 @@ impl Shared {
             .storage_contexts(association.negotiated())
             .map(|context| (context.abstract_syntax.clone(), context.transfer_syntax.clone()))
             .collect();
-        match self.work_off(&mut association, &work, &mut outcome).await {
-            Ok(()) if self.stop() != Stop::Abort => {
-                if let Err(error) = association.release().await {
-                    tracing::debug!("releasing after C-GET: {error}");
+        // An abort waits for nothing: not for a peer that neither sends nor takes anything.
+        let ended = tokio::select! {
+            biased;
+            () = reached(&mut stop, Stop::Abort) => None,
+            ended = self.work_off(&mut association, &work, &mut outcome) => Some(ended),
+        };
+        match ended {
+            None => association.abort().await,
+            Some(Ok(())) => {
+                tokio::select! {
+                    released = association.release() => if let Err(error) = released {
+                        tracing::debug!("releasing after C-GET: {error}");
+                    },
+                    // Dropped, the connection is closed.
+                    () = reached(&mut stop, Stop::Abort) => {}
                 }
             }
-            Ok(()) => association.abort().await,
-            Err(error) => {
+            Some(Err(error)) => {
                 self.tell(Event::Lost { reason: error.to_string() });
                 outcome.error = Some(error);
                 association.abort().await;
@@ -189,13 +199,9 @@ impl Shared {
         let mut last = None;
         let mut refused = Vec::new();
         loop {
-            let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
             let event = tokio::select! {
                 biased;
-                () = reached(&mut stop, awaited) => {
-                    if self.stop() == Stop::Abort {
-                        return Ok(());
-                    }
+                () = reached(&mut stop, Stop::Cancel), if !cancelled => {
                     cancelled = true;
                     get.cancel().await?;
                     continue;
@@ -295,13 +301,9 @@ impl Shared {
         let mut stop = self.stop.clone();
         let mut cancelled = self.stop() != Stop::No;
         loop {
-            let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
             let piece = tokio::select! {
                 biased;
-                () = reached(&mut stop, awaited) => {
-                    if self.stop() == Stop::Abort {
-                        return Ok(Some(Refused::by_rule(Status::PROCESSING_FAILURE, "aborted by the user")));
-                    }
+                () = reached(&mut stop, Stop::Cancel), if !cancelled => {
                     cancelled = true;
                     get.cancel().await?;
                     continue;

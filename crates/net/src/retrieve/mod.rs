@@ -1,6 +1,6 @@
 //! The retrieve engine: find, plan, get, verify. This file and `passes` are the only ones that know the order.
 //!
-//! - [`mod@find`]: the studies that match, and the inventory of every instance in them;
+//! - [`mod@find`], `relational`: the studies that match, and the inventory of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
 //! - `get`: an association that works off requests and writes what comes;
@@ -17,6 +17,7 @@ pub mod layout;
 mod likely;
 mod passes;
 pub mod plan;
+mod relational;
 pub mod report;
 pub mod verify;
 

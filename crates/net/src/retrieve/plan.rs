@@ -367,7 +367,7 @@ mod tests {
     }
 
     fn ledger(studies: Vec<Study>) -> Ledger {
-        Ledger::new(Inventory { studies, nameless: 0 })
+        Ledger::new(Inventory { studies, ..Inventory::default() })
     }
 
     fn plan(ledger: &Ledger) -> Vec<Round> {

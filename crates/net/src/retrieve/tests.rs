@@ -70,6 +70,8 @@ struct Habits {
     closings_left: AtomicUsize,
     /// Sends nothing more after so many instances, until it is told to cancel.
     waits_for_cancel_after: Option<usize>,
+    /// Begins another instance after so many, and falls silent for good; cancelling does not help.
+    hangs_after: Option<usize>,
     /// Cannot send this one.
     cannot_send: Option<Uid>,
     /// Sends this one besides, whatever was asked for.
@@ -227,6 +229,9 @@ impl Peer {
                 self.habits.closings_left.fetch_sub(1, Ordering::Relaxed);
                 return false;
             }
+            if self.habits.hangs_after == Some(count) {
+                self.hang(association, held).await;
+            }
             if self.habits.waits_for_cancel_after == Some(count) {
                 let received = association.receive().await.unwrap();
                 assert!(
@@ -242,6 +247,22 @@ impl Peer {
         let status = if failed.is_empty() { Status::SUCCESS } else { Status::WARNING };
         self.end(association, context, rq, status, &failed).await;
         true
+    }
+
+    /// Begins to send an instance whose data set never comes.
+    async fn hang(&self, association: &mut Association, held: &Held) {
+        let context = association.negotiated().contexts.iter().find(|one| one.abstract_syntax == held.class);
+        let context = context.cloned().unwrap();
+        let store = Command::CStoreRq(CStoreRq {
+            message_id: MessageId(1),
+            affected_sop_class_uid: held.class.clone(),
+            affected_sop_instance_uid: held.instance.clone(),
+            priority: Priority::Medium,
+            move_originator: None,
+        });
+        association.send(context.id, &store, Data::None).await.unwrap();
+        association.flush().await.unwrap();
+        std::future::pending().await
     }
 
     async fn store(&self, association: &mut Association, held: &Held) -> bool {
@@ -581,6 +602,28 @@ async fn cancelling_keeps_what_has_arrived() {
     assert!(report.cancelled && !report.complete);
     assert_eq!((report.retrieved, report.missing, files(folder.path())), (3, 2, 3));
     assert_eq!(report.failures[0].reason, "cancelled before it came");
+}
+
+#[tokio::test]
+async fn aborting_does_not_wait_for_a_peer_that_has_fallen_silent() {
+    let peer = Peer::new(Habits { hangs_after: Some(2), ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (stop, stopped) = watch::channel(Stop::No);
+    let retrieve = Retrieve::new(node, query(&["StudyInstanceUID=1.2.1"]), folder.path()).stop_by(stopped);
+    let mut arrived = 0;
+    let run = retrieve.run(|event| {
+        arrived += usize::from(matches!(event, Event::Arrived(_)));
+        if arrived == 2 {
+            arrived += 1;
+            let stop = stop.clone();
+            stop.send_replace(Stop::Cancel);
+            tokio::spawn(async move { stop.send_replace(Stop::Abort) });
+        }
+    });
+    let report = tokio::time::timeout(std::time::Duration::from_secs(20), run).await.unwrap().unwrap();
+    assert!(report.cancelled && !report.complete);
+    assert_eq!((report.retrieved, files(folder.path())), (2, 2));
 }
 
 #[tokio::test]

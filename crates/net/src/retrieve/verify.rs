@@ -433,6 +433,12 @@ impl Ledger {
                 ),
             });
         }
+        if self.inventory.walked > 1 {
+            notes.push(format!(
+                "{} studies were looked into to find what was asked for: StudyInstanceUID beside it spares that",
+                self.inventory.walked
+            ));
+        }
         for (place, study) in self.inventory.studies.iter().enumerate() {
             let came = self.unnamed[place].len();
             match study.counted {
@@ -483,7 +489,7 @@ mod tests {
             is_named,
             series: vec![series],
         };
-        Ledger::new(Inventory { studies: vec![study], nameless: 0 })
+        Ledger::new(Inventory { studies: vec![study], ..Inventory::default() })
     }
 
     /// Expected, retrieved, present, failed, missing.
