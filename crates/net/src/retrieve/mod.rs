@@ -4,7 +4,7 @@
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
 //! - `get`: an association that works off requests and writes what comes;
-//! - [`folder`], [`layout`], `head`: where instances go, and what of them must be read for that;
+//! - [`folder`], [`layout`], `head`, `journal`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
 //! - [`report`]: what is told, while it runs and at the end.
 
@@ -13,6 +13,7 @@ pub mod find;
 pub mod folder;
 mod get;
 mod head;
+mod journal;
 pub mod layout;
 mod likely;
 mod passes;

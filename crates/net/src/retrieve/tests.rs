@@ -348,7 +348,8 @@ fn file(folder: &std::path::Path, held: &Held) -> PathBuf {
 
 fn files(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+    let visible = entries.filter(|path| !path.ends_with(journal::FOLDER));
+    visible.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }
 
 #[tokio::test]
@@ -391,6 +392,23 @@ async fn what_is_cut_or_missing_in_the_folder_is_asked_for_again_and_nothing_els
     sent.sort();
     assert_eq!(sent, [peer.held[0].instance.clone(), peer.held[5].instance.clone()]);
     assert_eq!(std::fs::read(&cut).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_file_that_lost_whole_elements_at_its_end_is_asked_for_again() {
+    let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    get(&node, &["PatientID=PAT004"], folder.path()).await;
+    let held = &peer.held[0];
+    let path = file(folder.path(), held);
+    let bytes = std::fs::read(&path).unwrap();
+    // The last element is Series Instance UID: 8 bytes of head and an even number of characters.
+    let last = 8 + held.series.as_str().len().next_multiple_of(2);
+    std::fs::write(&path, &bytes[..bytes.len() - last]).unwrap();
+    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
+    assert_eq!((report.retrieved, report.present, report.complete), (1, 5, true));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ fn a_key_that_is_given_twice_is_an_error_and_takes_no_ones_place() {
     ] {
         let first = Query::new(Model::StudyRoot, Level::Study).key(keys[0]).unwrap();
         let error = first.key(keys[1]).unwrap_err();
-        assert_eq!(error, KeyError::Repeated(keys[1].to_owned().split('=').next().unwrap().to_owned()));
+        assert_eq!(error, KeyError::Repeated(keys[1].split('=').next().unwrap().to_owned()));
     }
 }
 
