@@ -4,9 +4,11 @@
 //! a worker learns goes into the ledger, under a lock that is held for a look-up; what it sees goes out as events.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Context, Negotiated, Proposal};
 use dicomet_proto::dataset::dictionary::{self, uids};
@@ -34,6 +36,25 @@ pub(super) enum Roles {
     Scp,
     /// Both: some peers grant the one only with the other.
     ScuAndScp,
+}
+
+/// What an instance is taken from as it comes.
+pub(super) trait Carrier: Send {
+    /// The next piece of its data set; `None` at its end. Cancel safe.
+    fn data(&mut self) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+
+    /// Asks the peer to stop, where that is done on this association.
+    fn cancel(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Carrier for Get<'_> {
+    async fn data(&mut self) -> Result<Option<Bytes>, Error> {
+        Get::data(self).await
+    }
+
+    async fn cancel(&mut self) -> Result<(), Error> {
+        Get::cancel(self).await
+    }
 }
 
 /// What the workers of a retrieve share.
@@ -75,12 +96,12 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         // Nobody listens any more: the retrieve goes on all the same.
         let _ = self.events.send(event);
     }
 
-    fn stop(&self) -> Stop {
+    pub(super) fn stop(&self) -> Stop {
         *self.stop.borrow()
     }
 
@@ -197,7 +218,6 @@ impl Shared {
         let mut stop = self.stop.clone();
         let mut cancelled = false;
         let mut last = None;
-        let mut refused = Vec::new();
         loop {
             let event = tokio::select! {
                 biased;
@@ -218,7 +238,6 @@ impl Shared {
                     let refusal = self.take(&mut get, &context, &rq).await?;
                     if let Some(Refused { refusal, fatal }) = &refusal {
                         self.note_refusal(&rq, refusal);
-                        refused.push(rq.affected_sop_instance_uid.clone());
                         if outcome.fatal.is_none() && *fatal {
                             outcome.fatal = Some(refusal.comment().to_owned());
                         }
@@ -231,56 +250,66 @@ impl Shared {
                 }
             }
         }
-        self.note_end(request, last, &accepted, &refused);
+        if let Some(Response { command, failed }) = last {
+            self.note_end(request, command.status, command.error_comment, &failed, Some(&accepted));
+        }
         Ok(())
     }
 
-    fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
+    pub(super) fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
         let reason = format!("not taken: {refusal}");
-        self.ledger().failed(&rq.affected_sop_instance_uid, reason.clone());
+        self.ledger().refused(&rq.affected_sop_instance_uid, reason.clone());
         self.tell(Event::Refused { sop_instance: rq.affected_sop_instance_uid.clone(), reason });
     }
 
-    /// Draws the conclusions from the final response.
-    fn note_end(&self, request: &Request, last: Option<Response>, accepted: &[Uid], refused: &[Uid]) {
-        let Some(Response { command, failed }) = last else { return };
-        let said = match &command.error_comment {
-            Some(comment) => format!("the peer ended with {}: {comment}", command.status),
-            None => format!("the peer ended with {}", command.status),
+    /// Draws the conclusions from the final response; `accepted` are the classes that the peer could send us.
+    pub(super) fn note_end(
+        &self,
+        request: &Request,
+        status: Status,
+        comment: Option<String>,
+        failed: &[Uid],
+        accepted: Option<&[Uid]>,
+    ) {
+        let said = match &comment {
+            Some(comment) => format!("the peer ended with {status}: {comment}"),
+            None => format!("the peer ended with {status}"),
         };
-        let mut ledger = self.ledger();
         // One instance that was asked for by itself is named by the request, where the peer names none.
-        let by_itself = match command.status.kind() {
-            StatusKind::Failure | StatusKind::Warning if request.instances.len() == 1 => {
+        let by_itself = match status.kind() {
+            StatusKind::Failure | StatusKind::Warning
+                if request.instances.len() == 1 && failed.is_empty() =>
+            {
                 request.instances.as_slice()
             }
             _ => &[],
         };
-        // What we did not take failed for our own reason.
-        for instance in failed.iter().chain(by_itself).filter(|instance| !refused.contains(instance)) {
-            match ledger.sop_class(instance) {
-                Some(class) if !accepted.contains(class) => {
+        let mut ledger = self.ledger();
+        for instance in failed.iter().chain(by_itself) {
+            let is_unaccepted = |class: &&Uid| accepted.is_some_and(|accepted| !accepted.contains(class));
+            match ledger.sop_class(instance).filter(is_unaccepted) {
+                Some(class) => {
                     let reason = not_accepted(class);
                     ledger.failed(instance, reason);
                 }
-                _ => ledger.failed_at_peer(instance, format!("the peer could not send it; {said}")),
+                None => ledger.failed_at_peer(instance, format!("the peer could not send it; {said}")),
             }
         }
-        if command.status.kind() != StatusKind::Cancel {
-            let reason = match command.status.kind() {
+        if status.kind() != StatusKind::Cancel {
+            let reason = match status.kind() {
                 StatusKind::Success => "the peer reported success without sending it".to_owned(),
                 _ => said,
             };
             ledger.failed_unless_known(request.study, request.series.as_ref(), &request.instances, &reason);
         }
         drop(ledger);
-        self.tell(Event::Ended { status: command.status, comment: command.error_comment });
+        self.tell(Event::Ended { status, comment });
     }
 
     /// Takes one instance: to the folder as it comes, under its name when it is whole. `None` is success.
-    async fn take(
+    pub(super) async fn take(
         &self,
-        get: &mut Get<'_>,
+        carrier: &mut impl Carrier,
         context: &Context,
         rq: &CStoreRq,
     ) -> Result<Option<Refused>, Error> {
@@ -305,10 +334,10 @@ impl Shared {
                 biased;
                 () = reached(&mut stop, Stop::Cancel), if !cancelled => {
                     cancelled = true;
-                    get.cancel().await?;
+                    carrier.cancel().await?;
                     continue;
                 }
-                piece = get.data() => piece?,
+                piece = carrier.data() => piece?,
             };
             let Some(piece) = piece else { break };
             bytes += piece.len() as u64;
@@ -387,7 +416,7 @@ impl Shared {
 }
 
 /// Waits until the user wants to stop, as much as this; for ever when nobody can.
-pub(super) async fn reached(stop: &mut watch::Receiver<Stop>, awaited: Stop) {
+pub(crate) async fn reached(stop: &mut watch::Receiver<Stop>, awaited: Stop) {
     if stop.wait_for(|stop| *stop >= awaited).await.is_err() {
         std::future::pending().await
     }
@@ -400,9 +429,9 @@ pub(super) fn not_accepted(class: &Uid) -> String {
 }
 
 /// An instance that we do not take, and whether there is any use in going on.
-struct Refused {
-    refusal: Refusal,
-    fatal: bool,
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) fatal: bool,
 }
 
 impl Refused {

@@ -4,24 +4,30 @@
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
 //! - `get`: an association that works off requests and writes what comes;
+//! - `get_by_move`, `receive`: the same by C-MOVE, with a storage SCP to which the peer sends;
 //! - [`folder`], [`layout`], `head`, `journal`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
-//! - [`report`]: what is told, while it runs and at the end.
+//! - [`report`]: what is told, while it runs and at the end;
+//! - [`moving`]: the same find, and the peer sends to a third party.
 
 mod alone;
 pub mod find;
 pub mod folder;
 mod get;
+mod get_by_move;
 mod head;
 mod journal;
 pub mod layout;
 mod likely;
+pub mod moving;
 mod passes;
 pub mod plan;
+mod receive;
 mod relational;
 pub mod report;
 pub mod verify;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -40,7 +46,10 @@ use passes::Engine;
 use verify::Ledger;
 
 pub use find::find;
+pub(crate) use get::reached;
 pub use layout::Layout;
+pub use moving::{MoveEvent, MoveReport, Moving};
+pub(crate) use passes::is_final;
 pub use report::{Arrival, Event, Failure, Method, Report};
 
 /// The most associations side by side. More bring nothing on any line that was measured, and many peers have no more
@@ -89,8 +98,14 @@ pub struct Options {
     pub window: u16,
     /// Where instances go below the folder.
     pub layout: Layout,
-    /// The only transfer syntaxes to propose; `None` proposes all there are.
+    /// The only transfer syntaxes to propose; `None` proposes all there are. A C-MOVE takes them all: there the peer
+    /// proposes.
     pub transfer_syntaxes: Option<Vec<Uid>>,
+    /// How instances come; `None` is C-GET, and C-MOVE for what does not come so.
+    pub method: Option<Method>,
+    /// Where to listen for what the peer sends by C-MOVE; it must know us there, by our AE title. Without, there is
+    /// no C-MOVE.
+    pub receive: Option<SocketAddr>,
 }
 
 impl Default for Options {
@@ -101,6 +116,8 @@ impl Default for Options {
             window: 16,
             layout: Layout::default(),
             transfer_syntaxes: None,
+            method: None,
+            receive: None,
         }
     }
 }
@@ -190,7 +207,7 @@ impl Retrieve {
         });
         let mut engine = Engine::new(shared, self.options, self.query);
         let outcome = {
-            let mut passes = std::pin::pin!(engine.passes());
+            let mut passes = std::pin::pin!(engine.all_passes());
             loop {
                 tokio::select! {
                     biased;

@@ -7,6 +7,7 @@
 //!       -> by series, then one by one, and each time the same again
 //! ```
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,8 +18,9 @@ use tokio::task::JoinSet;
 use super::alone::Alone;
 use super::find::Finder;
 use super::get::{self, Roles, Shared, Work};
-use super::plan::{self, Granularity, Offered, Round};
-use super::report::{Event, Report};
+use super::plan::{self, Granularity, Offered, Part, Round};
+use super::receive::Receiver;
+use super::report::{Event, Method, Report};
 use super::verify::MissingStudy;
 use super::{MAX_ASSOCIATIONS, Options, RetrieveError, Stop};
 use crate::Error;
@@ -45,6 +47,8 @@ pub(super) struct Engine {
     granularity: Granularity,
     offered: Offered,
     alone: Alone,
+    /// How instances come now.
+    method: Method,
     /// How many instances the peer had failed when syntaxes were last tried from the first.
     failed_ever: usize,
     /// Passes in a row that ended early without anything having come.
@@ -91,13 +95,64 @@ impl Engine {
             granularity: Granularity::Coarse,
             offered: Offered::default(),
             alone: Alone::default(),
+            method: Method::Get,
             failed_ever: 0,
             barren: 0,
         }
     }
 
+    /// By C-GET, by C-MOVE, or by C-MOVE what C-GET did not bring. Answers why it ended before all was tried, if it
+    /// did.
+    pub(super) async fn all_passes(&mut self) -> Option<End> {
+        let mut end = None;
+        if self.options.method != Some(Method::Move) {
+            end = self.passes().await;
+        }
+        let may_move = self.options.method != Some(Method::Get) && !self.is_stopped();
+        let is_done = matches!(end, Some(End::CannotStore(_))) || self.shared.ledger().lacking() == 0;
+        match self.options.receive {
+            Some(address) if may_move && !is_done => self.move_passes(address).await,
+            _ => end,
+        }
+    }
+
+    /// As [`Engine::passes`], by C-MOVE: the peer proposes the contexts, so only what to ask for is left to plan.
+    async fn move_passes(&mut self, address: SocketAddr) -> Option<End> {
+        self.method = Method::Move;
+        let receiver = match Receiver::open(address, Arc::clone(&self.shared)).await {
+            Ok(receiver) => receiver,
+            Err(error) => return Some(End::CannotStore(format!("cannot listen on {address}: {error}"))),
+        };
+        self.granularity = Granularity::Coarse;
+        self.barren = 0;
+        for _ in 0..MAX_PASSES {
+            let missing = self.shared.ledger().missing();
+            if missing.is_empty() || self.is_stopped() {
+                return None;
+            }
+            let before = self.shared.ledger().arrived();
+            let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
+            let round = Round { contexts: Vec::new(), parts };
+            let requests = plan::requests(&self.shared.ledger(), &round, self.granularity, 1);
+            let outcome = self.shared.work_by_move(&requests, &receiver).await;
+            self.associations += u64::from(outcome.was_open);
+            if let Some(reason) = outcome.fatal {
+                return Some(End::CannotStore(reason));
+            }
+            let Some(error) = outcome.error else {
+                self.granularity = self.granularity.finer()?;
+                continue;
+            };
+            let came = self.shared.ledger().arrived() > before;
+            if let Verdict::Over(end) = self.after(error, came).await {
+                return end;
+            }
+        }
+        None
+    }
+
     /// Answers why it ended before all was tried, if it did.
-    pub(super) async fn passes(&mut self) -> Option<End> {
+    async fn passes(&mut self) -> Option<End> {
         let mut has_asked_classes = false;
         for number in 0..MAX_PASSES {
             if number > 0 {
@@ -179,19 +234,7 @@ impl Engine {
             return Verdict::Over(None);
         }
         if let Some(error) = pass.error {
-            self.barren = if came { 0 } else { self.barren + 1 };
-            let most = if matches!(error, Error::Rejected(_)) { MAX_REJECTED } else { MAX_BARREN };
-            if is_final(&error) || self.barren >= most {
-                return Verdict::Over(Some(End::Association(error)));
-            }
-            // A peer that has just fallen over, or that has no association to spare, needs a moment.
-            let moment = Duration::from_millis(200) * (1 << self.barren);
-            let mut stop = self.shared.stop.clone();
-            tokio::select! {
-                () = tokio::time::sleep(moment) => {}
-                () = get::reached(&mut stop, Stop::Cancel) => {}
-            }
-            return Verdict::Again;
+            return self.after(error, came).await;
         }
         self.barren = 0;
         if pass.no_roles && !came && self.roles == Roles::Scp {
@@ -199,6 +242,24 @@ impl Engine {
             return Verdict::Again;
         }
         Verdict::Through
+    }
+
+    /// What follows from an association that was lost or is not to be had: once more after a moment, if that makes
+    /// sense.
+    async fn after(&mut self, error: Error, came: bool) -> Verdict {
+        self.barren = if came { 0 } else { self.barren + 1 };
+        let most = if matches!(error, Error::Rejected(_)) { MAX_REJECTED } else { MAX_BARREN };
+        if is_final(&error) || self.barren >= most {
+            return Verdict::Over(Some(End::Association(error)));
+        }
+        // A peer that has just fallen over, or that has no association to spare, needs a moment.
+        let moment = Duration::from_millis(200) * (1 << self.barren);
+        let mut stop = self.shared.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(moment) => {}
+            () = get::reached(&mut stop, Stop::Cancel) => {}
+        }
+        Verdict::Again
     }
 
     /// Asks for the SOP class of each instance of studies of which some did not come although SOP Classes in Study
@@ -284,12 +345,13 @@ impl Engine {
             Some(_) => report.notes.push(format!("the retrieve ended early: {otherwise}")),
             None => {}
         }
-        Ok(Report { seconds, associations: self.associations, cancelled, ..report })
+        let method = self.method;
+        Ok(Report { seconds, associations: self.associations, cancelled, method, ..report })
     }
 }
 
 /// Errors that the same attempt will meet again.
-fn is_final(error: &Error) -> bool {
+pub(crate) fn is_final(error: &Error) -> bool {
     match error {
         Error::Rejected(rejection) => rejection.result != dicomet_proto::pdu::RejectResult::Transient,
         Error::NoPresentationContext { .. } | Error::NotInThisState(_) => true,

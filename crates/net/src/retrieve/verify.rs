@@ -32,6 +32,8 @@ struct Entry {
     state: State,
     /// Whether the peer failed this very instance, at least once.
     failed_at_peer: bool,
+    /// Whether we did not take it, which the peer will report as a failure.
+    is_refused: bool,
 }
 
 impl Entry {
@@ -133,6 +135,7 @@ impl Ledger {
                         instance: instance_place,
                         state: State::Missing,
                         failed_at_peer: false,
+                        is_refused: false,
                     });
                 }
             }
@@ -220,12 +223,23 @@ impl Ledger {
         }
     }
 
-    /// Notes that the peer could not send this very instance, and why.
-    pub fn failed_at_peer(&mut self, instance: &Uid, reason: impl Into<String>) {
+    /// Notes that we did not take an instance that the peer sent, and why.
+    pub fn refused(&mut self, instance: &Uid, reason: impl Into<String>) {
         self.failed(instance, reason);
         if let Some(entry) = self.entries.get_mut(instance) {
-            entry.failed_at_peer = true;
+            entry.is_refused = true;
         }
+    }
+
+    /// Notes that the peer could not send this very instance, and why. Where it is our own refusal that it reports,
+    /// our reason stays.
+    pub fn failed_at_peer(&mut self, instance: &Uid, reason: impl Into<String>) {
+        let Some(entry) = self.entries.get_mut(instance) else { return };
+        if std::mem::take(&mut entry.is_refused) {
+            return;
+        }
+        entry.failed_at_peer = true;
+        self.failed(instance, reason);
     }
 
     /// What is missing and the peer could not send: the studies, by place, with the SOP classes as far as known; and
@@ -576,6 +590,18 @@ mod tests {
         assert_eq!(ledger.lacking(), 0, "there is nothing to ask for");
         let json = serde_json::to_string(&report).unwrap();
         assert!(json.contains("no usable Study Instance UID"), "{json}");
+    }
+
+    #[test]
+    fn our_own_reason_stays_when_the_peer_reports_what_we_refused() {
+        let mut ledger = ledger(1, Some(1), true);
+        ledger.refused(&uid(1), "not taken: no space");
+        ledger.failed_at_peer(&uid(1), "the peer could not send it");
+        assert_eq!(ledger.report("").failures[0].reason, "not taken: no space");
+        assert!(ledger.failures_at_peer().0.is_empty());
+        ledger.failed_at_peer(&uid(1), "the peer could not send it");
+        assert_eq!(ledger.report("").failures[0].reason, "the peer could not send it");
+        assert_eq!(ledger.failures_at_peer().0, [(0, None)].into());
     }
 
     #[test]
