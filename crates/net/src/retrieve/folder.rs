@@ -105,10 +105,16 @@ impl Folder {
     /// Which of the expected instances are here, whole: study, series and instance are given for each.
     pub fn present<'a>(&self, expected: impl Iterator<Item = (&'a Uid, &'a Uid, &'a Uid)>) -> Vec<Uid> {
         if self.layout.is_by_uids() {
+            // Instances of a series follow one another: whether their folder is there is asked once.
+            let mut folder = (PathBuf::new(), false);
             return expected
                 .filter(|(study, series, instance)| {
                     let path = self.root.join(self.components(study, series, instance, &|_| None).join("/"));
-                    head::is_whole(&path, instance)
+                    let parent = path.parent().unwrap_or(&self.root);
+                    if folder.0 != parent {
+                        folder = (parent.to_owned(), parent.is_dir());
+                    }
+                    folder.1 && head::is_whole(&path, instance)
                 })
                 .map(|(_, _, instance)| instance.clone())
                 .collect();
