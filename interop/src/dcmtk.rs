@@ -39,6 +39,7 @@ pub struct Dcmqrscp {
     port: u16,
     folder: TempDir,
     prefer: &'static str,
+    hosts: String,
 }
 
 impl Dcmqrscp {
@@ -50,12 +51,23 @@ impl Dcmqrscp {
         Dcmqrscp::preferring("+x=", files)
     }
 
+    /// Starts it so that it knows this node as a move destination.
+    pub fn with_destination(files: &Path, ae_title: &str, port: u16) -> Dcmqrscp {
+        Dcmqrscp::filled("+x=", host(ae_title, port), files)
+    }
+
+    /// As [`Dcmqrscp::with_destination`], and it does not offer C-GET.
+    pub fn without_get(files: &Path, ae_title: &str, port: u16) -> Dcmqrscp {
+        Dcmqrscp::filled("--disable-get", host(ae_title, port), files)
+    }
+
     /// Starts it so that besides the uncompressed transfer syntaxes it accepts that of this option; there is no way
     /// to have it accept more than one.
-    ///
-    /// # Panics
-    /// When it does not come up.
     pub fn preferring(option: &'static str, files: &Path) -> Dcmqrscp {
+        Dcmqrscp::filled(option, String::new(), files)
+    }
+
+    fn filled(option: &'static str, hosts: String, files: &Path) -> Dcmqrscp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let storage = folder.path().join("storage");
         std::fs::create_dir(&storage).expect("it is our folder");
@@ -68,21 +80,22 @@ impl Dcmqrscp {
         for copies in copies.chunks(200) {
             run(tool("dcmqridx").arg(&storage).args(copies)).expect_success();
         }
-        Dcmqrscp::in_folder(folder, option)
+        Dcmqrscp::in_folder(folder, option, hosts)
     }
 
-    fn in_folder(folder: TempDir, prefer: &'static str) -> Dcmqrscp {
+    fn in_folder(folder: TempDir, prefer: &'static str, hosts: String) -> Dcmqrscp {
         // The port was free a moment ago; should somebody have taken it meanwhile, another one is.
         for _ in 0..3 {
             let port = free_port();
             let config = folder.path().join("dcmqrscp.cfg");
-            std::fs::write(&config, configuration(port, &folder.path().join("storage"))).expect("our folder");
+            std::fs::write(&config, configuration(port, &folder.path().join("storage"), &hosts))
+                .expect("our folder");
             // It forks a process per association; as a single one, 3.6.7 crashes after the first C-FIND.
             let mut dcmqrscp = tool("dcmqrscp");
             dcmqrscp.args([prefer, "-c"]).arg(&config);
             let mut process = Process::start_group(&mut dcmqrscp);
             if process.wait_for_port(port) {
-                return Dcmqrscp { process, port, folder, prefer };
+                return Dcmqrscp { process, port, folder, prefer, hosts };
             }
         }
         panic!("dcmqrscp does not come up");
@@ -101,15 +114,20 @@ impl Dcmqrscp {
     /// Kills it and starts it again over the same files.
     pub fn kill_and_start_again(self) -> Dcmqrscp {
         self.process.kill();
-        Dcmqrscp::in_folder(self.folder, self.prefer)
+        Dcmqrscp::in_folder(self.folder, self.prefer, self.hosts)
     }
 }
 
-fn configuration(port: u16, storage: &Path) -> String {
+/// A line of the host table.
+fn host(ae_title: &str, port: u16) -> String {
+    format!("destination = ({ae_title}, 127.0.0.1, {port})\n")
+}
+
+fn configuration(port: u16, storage: &Path, hosts: &str) -> String {
     let (storage, title) = (storage.display(), Dcmqrscp::AE_TITLE);
     format!(
         "NetworkTCPPort  = {port}\nMaxPDUSize      = 131072\nMaxAssociations = 16\n\
-         HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n\
+         HostTable BEGIN\n{hosts}HostTable END\nVendorTable BEGIN\nVendorTable END\n\
          AETable BEGIN\n{title} {storage} RW (2000, 4096mb) ANY\nAETable END\n"
     )
 }
@@ -149,5 +167,57 @@ impl Storescp {
     /// Where it puts what it gets.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+}
+
+/// `dump2dcm`: makes a file of a dump, whose bytes are taken as they are.
+///
+/// # Panics
+/// When the dump cannot be read.
+pub fn dump2dcm(dump: &[u8], file: &Path) {
+    let text = file.with_extension("dump");
+    std::fs::write(&text, dump).expect("it is our folder");
+    run(tool("dump2dcm").args(["-q", "+te"]).arg(&text).arg(file)).expect_success();
+}
+
+/// A running `wlmscpfs`, the worklist server.
+#[derive(Debug)]
+pub struct Wlmscpfs {
+    _process: Process,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Wlmscpfs {
+    /// The AE title of its one worklist, which is the name of a folder.
+    pub const AE_TITLE: &str = "OFFIS";
+
+    /// Starts it over these worklist files.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start(files: &[PathBuf]) -> Wlmscpfs {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let worklist = folder.path().join(Wlmscpfs::AE_TITLE);
+        std::fs::create_dir(&worklist).expect("it is our folder");
+        std::fs::write(worklist.join("lockfile"), []).expect("it is our folder");
+        for file in files {
+            std::fs::copy(file, worklist.join(file.file_name().expect("a file"))).expect("it is our folder");
+        }
+        for _ in 0..3 {
+            let port = free_port();
+            let mut command = tool("wlmscpfs");
+            command.args(["-csk", "-dfp"]).arg(folder.path()).arg(port.to_string());
+            let mut process = Process::start_group(&mut command);
+            if process.wait_for_port(port) {
+                return Wlmscpfs { _process: process, port, _folder: folder };
+            }
+        }
+        panic!("wlmscpfs does not come up");
+    }
+
+    /// As `AET@host:port`.
+    pub fn node(&self) -> String {
+        format!("{}@127.0.0.1:{}", Wlmscpfs::AE_TITLE, self.port)
     }
 }

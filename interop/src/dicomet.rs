@@ -59,6 +59,15 @@ pub fn get_with(node: &str, keys: &[&str], output: &Path, options: &[&str]) -> (
     (ended, report)
 }
 
+/// Runs `dicomet store`, quiet and with the report as JSON, and returns both.
+pub fn store(node: &str, path: &Path, options: &[&str]) -> (Ended, Report) {
+    let mut command = command(["store", node]);
+    command.arg(path).args(["--format", "json", "--progress", "never"]).args(options);
+    let ended = run(&mut command);
+    let report = Report::last_line_of(&ended);
+    (ended, report)
+}
+
 /// Runs `dicomet find` and returns the matches in the DICOM JSON model.
 ///
 /// # Panics
@@ -87,7 +96,7 @@ pub fn text(of: &Value, tag: &str) -> String {
     }
 }
 
-/// The report that ends `get --format json`.
+/// The report that ends `get --format json` and `store --format json`.
 #[derive(Debug)]
 pub struct Report(Value);
 

@@ -63,14 +63,28 @@ impl Orthanc {
     /// When there is no answer.
     pub fn upload(&self, file: &Path) -> u16 {
         let bytes = std::fs::read(file).expect("the file can be read");
+        self.request("POST /instances", "application/dicom", &bytes)
+    }
+
+    /// Makes a node known to it, as a move destination.
+    ///
+    /// # Panics
+    /// When it does not take it.
+    pub fn add_node(&self, ae_title: &str, port: u16) {
+        let node = json!([ae_title, "127.0.0.1", port]).to_string();
+        let target = format!("PUT /modalities/{}", ae_title.to_lowercase());
+        assert_eq!(self.request(&target, "application/json", node.as_bytes()), 200);
+    }
+
+    fn request(&self, target: &str, content_type: &str, body: &[u8]) -> u16 {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http_port)).expect("Orthanc listens");
         stream.set_nodelay(true).expect("a TCP socket");
         let head = format!(
-            "POST /instances HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/dicom\r\n\
+            "{target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
-            bytes.len()
+            body.len()
         );
-        stream.write_all(&[head.as_bytes(), &bytes].concat()).expect("Orthanc reads");
+        stream.write_all(&[head.as_bytes(), body].concat()).expect("Orthanc reads");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("Orthanc answers");
         let answer = String::from_utf8_lossy(&answer);

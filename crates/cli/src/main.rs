@@ -4,7 +4,7 @@
 //! The modules, in the order to read them:
 //!
 //! - [`command`]: the subcommands, one a file;
-//! - [`node_args`], [`query_args`]: arguments that several commands share;
+//! - [`node_args`], [`query_args`], [`archive_args`]: arguments that several commands share;
 //! - [`output`], [`progress`]: what a program or a person sees;
 //! - [`exit`]: exit status and error text.
 
@@ -12,8 +12,10 @@
 #![allow(unreachable_pub)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod archive_args;
 mod command;
 mod exit;
+mod interrupts;
 mod node_args;
 mod output;
 mod progress;

@@ -24,27 +24,108 @@ pub enum Format {
     Csv,
 }
 
+/// How the report at the end of a transfer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Lines for a person
+    Text,
+    /// One line of JSON; what it does not hold goes to stderr
+    Json,
+}
+
+/// Where a value stands: the element, or the sequences to go through first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path(Vec<Tag>);
+
+impl From<Tag> for Path {
+    fn from(tag: Tag) -> Path {
+        Path(vec![tag])
+    }
+}
+
+impl Path {
+    /// An element in the items of a sequence.
+    pub fn within(sequence: Tag, tag: Tag) -> Path {
+        Path(vec![sequence, tag])
+    }
+
+    /// The elements of a query's keys, each sequence that has keys of its own taken apart.
+    pub fn of_keys(keys: &DataSet) -> Vec<Path> {
+        let mut paths = Vec::new();
+        for tag in keys.tags() {
+            let item = keys.items(tag).and_then(|items| items.into_iter().next()).unwrap_or_default();
+            match Path::of_keys(&item) {
+                within if within.is_empty() => paths.push(Path(vec![tag])),
+                within => {
+                    paths.extend(within.into_iter().map(|path| Path([vec![tag], path.0].concat())));
+                }
+            }
+        }
+        paths
+    }
+
+    /// As a key is written: keywords with dots between.
+    fn name(&self) -> String {
+        self.0.iter().map(|tag| name_of(*tag)).collect::<Vec<_>>().join(".")
+    }
+
+    /// For people: of a step its own name alone, with the sequence only where that would not say enough, as for
+    /// codes.
+    fn short_name(&self) -> String {
+        let last_two = &self.0[self.0.len().saturating_sub(2)..];
+        match last_two {
+            [SCHEDULED_PROCEDURE_STEP_SEQUENCE, tag] => name_of(*tag),
+            tags => tags.iter().map(|tag| name_of(*tag)).collect::<Vec<_>>().join("."),
+        }
+    }
+
+    /// The values there, those of several items joined by a backslash.
+    fn text(&self, result: &DataSet) -> String {
+        let Some((tag, sequences)) = self.0.split_last() else { return String::new() };
+        let mut items = vec![result.clone()];
+        for sequence in sequences {
+            items = items.iter().flat_map(|item| item.items(*sequence).unwrap_or_default()).collect();
+        }
+        let texts = items.iter().map(|item| text_of(item, *tag)).filter(|text| !text.is_empty());
+        texts.collect::<Vec<_>>().join("\\")
+    }
+}
+
+const SCHEDULED_PROCEDURE_STEP_SEQUENCE: Tag = Tag(0x0040, 0x0100);
+
+/// A value as text; of a sequence of codes what they mean, of another how many items there are.
+fn text_of(data_set: &DataSet, tag: Tag) -> String {
+    const CODE_VALUE: Tag = Tag(0x0008, 0x0100);
+    const CODE_MEANING: Tag = Tag(0x0008, 0x0104);
+    let Some(items) = data_set.items(tag).filter(|items| !items.is_empty()) else {
+        return data_set.text(tag).unwrap_or_default();
+    };
+    let codes: Option<Vec<String>> =
+        items.iter().map(|item| item.text(CODE_MEANING).or_else(|| item.text(CODE_VALUE))).collect();
+    codes.map_or_else(|| count(items.len() as u64, "item", "items"), |codes| codes.join("\\"))
+}
+
 /// Writes results one by one.
 pub struct Writer<W: Write> {
     out: W,
     format: Format,
-    columns: Vec<Tag>,
+    columns: Vec<Path>,
     rows: Vec<Vec<String>>,
     written: usize,
 }
 
 impl<W: Write> Writer<W> {
     /// Begins; `columns` are those of a table or of CSV.
-    pub fn new(mut out: W, format: Format, columns: Vec<Tag>) -> io::Result<Writer<W>> {
+    pub fn new(mut out: W, format: Format, columns: Vec<Path>) -> io::Result<Writer<W>> {
         if format == Format::Csv {
-            write_csv(&mut out, columns.iter().map(|tag| name_of(*tag)))?;
+            write_csv(&mut out, columns.iter().map(Path::name))?;
         }
         Ok(Writer { out, format, columns, rows: Vec::new(), written: 0 })
     }
 
     /// Writes one result, or keeps it for the table.
     pub fn write(&mut self, result: &DataSet) -> io::Result<()> {
-        let texts = || self.columns.iter().map(|tag| visible(&result.text(*tag).unwrap_or_default()));
+        let texts = || self.columns.iter().map(|column| visible(&column.text(result)));
         match self.format {
             Format::Table => {
                 let row = texts().collect();
@@ -86,7 +167,7 @@ impl<W: Write> Writer<W> {
             .collect();
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(used.iter().map(|&column| name_of(self.columns[column])));
+        table.set_header(used.iter().map(|&column| self.columns[column].short_name()));
         for row in &self.rows {
             table.add_row(used.iter().map(|&column| row[column].as_str()));
         }
@@ -150,6 +231,8 @@ pub fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use dicomet_proto::query::{Level, Model, Query};
+
     use super::*;
 
     const NAME: Tag = Tag(0x0010, 0x0010);
@@ -158,7 +241,7 @@ mod tests {
 
     fn written(format: Format, names: &[&str]) -> String {
         let mut out = Vec::new();
-        let mut writer = Writer::new(&mut out, format, vec![NAME, ID, DATE]).unwrap();
+        let mut writer = Writer::new(&mut out, format, [NAME, ID, DATE].map(Path::from).to_vec()).unwrap();
         for name in names {
             let mut result = DataSet::new();
             result.set_text(NAME, name);
@@ -191,6 +274,44 @@ mod tests {
             written(Format::Csv, &["Bowen, \"Bill\""]),
             "PatientName,PatientID,StudyDate\n\"Bowen, \"\"Bill\"\"\",PAT004,\n"
         );
+    }
+
+    #[test]
+    fn what_stands_in_sequences_has_columns_of_its_own() {
+        let keys = Query::new(Model::Worklist, Level::Study)
+            .key("PatientID")
+            .and_then(|query| query.key("RequestedProcedureCodeSequence"))
+            .and_then(|query| query.key("ScheduledProcedureStepSequence.Modality"))
+            .and_then(|query| {
+                query.key("ScheduledProcedureStepSequence.ScheduledProtocolCodeSequence.CodeValue")
+            })
+            .unwrap()
+            .keys;
+        let item = DataSet::from_json(&serde_json::json!({
+            "00100020": {"vr": "LO", "Value": ["PAT004"]},
+            "00321064": {"vr": "SQ", "Value": [{"00080104": {"vr": "LO", "Value": ["CT thorax"]}}]},
+            "00400100": {"vr": "SQ", "Value": [{
+                "00080060": {"vr": "CS", "Value": ["CT"]},
+                "00400008": {"vr": "SQ", "Value": [
+                    {"00080100": {"vr": "SH", "Value": ["C1"]}}, {"00080100": {"vr": "SH", "Value": ["C2"]}}
+                ]}
+            }]}
+        }))
+        .unwrap();
+        let written = |format| {
+            let mut out = Vec::new();
+            let mut writer = Writer::new(&mut out, format, Path::of_keys(&keys)).unwrap();
+            writer.write(&item).unwrap();
+            writer.finish().unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            written(Format::Csv),
+            "PatientID,RequestedProcedureCodeSequence,ScheduledProcedureStepSequence.Modality,\
+             ScheduledProcedureStepSequence.ScheduledProtocolCodeSequence.CodeValue\nPAT004,CT thorax,CT,C1\\C2\n"
+        );
+        let header = written(Format::Table);
+        assert!(header.contains(" Modality ") && header.contains("ScheduledProtocolCodeSequence.CodeValue"));
     }
 
     #[test]

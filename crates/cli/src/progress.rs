@@ -1,5 +1,7 @@
-//! What a person sees on stderr while a retrieve runs: a bar on a terminal, a line every few seconds elsewhere, or
+//! What a person sees on stderr while a retrieve or a store runs: a bar on a terminal, a line every few seconds elsewhere, or
 //! JSON for a program; with `-v`, each instance.
+
+mod sending;
 
 use std::collections::HashSet;
 use std::io::IsTerminal;
@@ -14,6 +16,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::output;
+
+pub use sending::remark_line;
 
 /// When and how progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,7 +48,7 @@ enum Style {
     Silent,
 }
 
-/// Shows the events of a retrieve.
+/// Shows the events of a retrieve, or of a store.
 pub struct Progress {
     style: Style,
     interval: Duration,
@@ -54,9 +58,20 @@ pub struct Progress {
     state: State,
 }
 
-/// What is known so far.
+/// Which way instances go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Transfer {
+    /// To us.
+    #[default]
+    Retrieve,
+    /// To the peer.
+    Store,
+}
+
+/// What is known so far. What has arrived, or was refused, has so at the one that stores.
 #[derive(Debug, Default)]
 struct State {
+    transfer: Transfer,
     studies: u64,
     studies_seen: HashSet<Uid>,
     expected: u64,
@@ -123,6 +138,10 @@ impl Progress {
                 output::count(*missing, "instance is", "instances are")
             )),
         }
+        self.show_when_due();
+    }
+
+    fn show_when_due(&mut self) {
         if self.shown.elapsed() >= self.interval {
             self.show();
         }
@@ -174,6 +193,9 @@ impl Progress {
                 bar.set_message(self.state.rates(elapsed));
             }
             Style::Lines => eprintln!("{}", self.state.line(elapsed)),
+            Style::Json if self.state.transfer == Transfer::Store => {
+                eprintln!("{}", self.state.store_json(elapsed));
+            }
             Style::Json => eprintln!("{}", self.state.json(elapsed)),
             Style::Silent => {}
         }
@@ -205,13 +227,12 @@ impl State {
     }
 
     fn rates(&self, elapsed: Duration) -> String {
-        let mut text = format!(
-            "study {}/{}  {}  {}/s",
-            self.studies_seen.len(),
-            self.studies,
-            output::bytes(self.bytes),
-            output::bytes(self.bytes_per_second(elapsed))
-        );
+        let mut text = String::new();
+        if self.transfer == Transfer::Retrieve {
+            text = format!("study {}/{}  ", self.studies_seen.len(), self.studies);
+        }
+        let rate = self.bytes_per_second(elapsed);
+        text.push_str(&format!("{}  {}/s", output::bytes(self.bytes), output::bytes(rate)));
         if let Some(left) = self.left(elapsed) {
             text.push_str(&format!("  {} left", duration(left)));
         }
@@ -219,7 +240,8 @@ impl State {
             text.push_str(&format!("  (peer: {peer})"));
         }
         if self.refused > 0 {
-            text.push_str(&format!("  {} refused", self.refused));
+            let word = if self.transfer == Transfer::Retrieve { "refused" } else { "failed" };
+            text.push_str(&format!("  {} {word}", self.refused));
         }
         text
     }

@@ -61,17 +61,18 @@ impl QueryArgs {
             ModelArg::Study => Model::StudyRoot,
             ModelArg::Patient => Model::PatientRoot,
         };
-        let mut query = Query::new(model, level);
-        for key in &self.keys {
-            query = query.key(key).map_err(|error| explain(&error))?;
-        }
-        Ok(query)
+        add_keys(Query::new(model, level), &self.keys)
     }
 
     /// Whether some key has a value.
     pub fn has_values(&self) -> bool {
         self.keys.iter().any(|key| key.split_once('=').is_some_and(|(_, value)| !value.is_empty()))
     }
+}
+
+/// A query with keys as they were written.
+pub fn add_keys(query: Query, keys: &[String]) -> Result<Query, CommandError> {
+    keys.iter().try_fold(query, |query, key| query.key(key).map_err(|error| explain(&error)))
 }
 
 fn explain(error: &KeyError) -> CommandError {

@@ -1,4 +1,4 @@
-//! DICOM associations on tokio, the service classes, and the retrieve engine.
+//! DICOM associations on tokio, the service classes, and the engines that retrieve and store.
 //!
 //! The modules, in the order to read them:
 //!
@@ -6,7 +6,9 @@
 //! - [`association`]: the driver that moves a [`dicomet_proto::association`] over a transport;
 //! - [`connect`], [`listen`], [`accept`]: how an association begins, from either end;
 //! - [`service`]: the DIMSE services, each with its SCU and SCP;
+//! - [`reencode`]: an uncompressed data set in the other uncompressed encoding;
 //! - [`retrieve`]: find, plan, get, verify;
+//! - [`store`]: files and folders to a peer: look, plan, send;
 //! - [`error`]: what can go wrong, and whose fault it is.
 //!
 //! Find studies, and bring them home:
@@ -37,8 +39,10 @@ pub mod connect;
 pub mod error;
 pub mod listen;
 pub mod node;
+pub mod reencode;
 pub mod retrieve;
 pub mod service;
+pub mod store;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

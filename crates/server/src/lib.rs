@@ -3,14 +3,17 @@
 //! The modules, in the order to read them:
 //!
 //! - [`settings`]: who we are and how much we take on;
+//! - [`nodes`]: the nodes that it knows, as move destinations;
 //! - [`server`]: accepts connections, each association a task, and stops gracefully;
-//! - [`dicom`]: the services over an association: echo, store, find, retrieve.
+//! - [`dicom`]: the services over an association: echo, store, find, retrieve (C-GET and C-MOVE).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod dicom;
+pub mod nodes;
 pub mod server;
 pub mod settings;
 
+pub use nodes::Nodes;
 pub use server::Server;
 pub use settings::Settings;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use dicomet_net::association::Timeouts;
 use dicomet_net::service::sub_operations::Pace;
 use dicomet_proto::AeTitle;
+
+use crate::Nodes;
 
 /// The settings of a [`crate::Server`].
 #[derive(Debug, Clone)]
@@ -18,8 +21,12 @@ pub struct Settings {
     pub max_window: u16,
     /// What is stored.
     pub sop_classes: SopClasses,
+    /// The nodes that we know.
+    pub nodes: Nodes,
     /// How retrieves keep time.
     pub pace: Pace,
+    /// How long to wait for a move destination.
+    pub destination: Timeouts,
     /// How long running operations may go on after a stop was asked for.
     pub grace: Duration,
 }
@@ -53,7 +60,9 @@ impl Settings {
             // At 150 ms and 64 outstanding, objects of 500 KB fill a line of 1.7 Gbit/s.
             max_window: 64,
             sop_classes: SopClasses::Any,
+            nodes: Nodes::default(),
             pace: Pace::default(),
+            destination: Timeouts::default(),
             grace: Duration::from_secs(10),
         }
     }

@@ -10,14 +10,41 @@ use crate::{Error, Settings};
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_index.sql")];
 
 /// The latest schema that this program knows.
-const LATEST: i64 = MIGRATIONS.len() as i64;
+pub(crate) const LATEST: i64 = MIGRATIONS.len() as i64;
 
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 64;
 
 /// Opens the index for its one writer, creating it or bringing it up to date.
 pub(crate) fn open_for_writing(path: &Path, settings: &Settings) -> Result<Connection, Error> {
-    let mut connection = Connection::open(path)?;
+    open_with_migrations(path, settings, MIGRATIONS)
+}
+
+/// Opens a database for writing, creating it or bringing it up to date by migrations of its own.
+pub(crate) fn open_with_migrations(
+    path: &Path,
+    settings: &Settings,
+    migrations: &[&str],
+) -> Result<Connection, Error> {
+    let mut connection = connect(path, settings)?;
+    migrate(&mut connection, migrations)?;
+    Ok(connection)
+}
+
+/// Opens the index for a change beside a running archive, which is not to find another schema all at once.
+pub(crate) fn open_beside(path: &Path, settings: &Settings) -> Result<Connection, Error> {
+    let connection = connect(path, settings)?;
+    match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+        LATEST => Ok(connection),
+        found if found > LATEST => Err(Error::NewerSchema { found, known: LATEST }),
+        found => {
+            Err(Error::Index(format!("it has schema {found} until the archive is opened by this program")))
+        }
+    }
+}
+
+fn connect(path: &Path, settings: &Settings) -> Result<Connection, Error> {
+    let connection = Connection::open(path)?;
     // An archive answers success only for what survives a power cut: WAL alone would lose the last commits.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -29,7 +56,6 @@ pub(crate) fn open_for_writing(path: &Path, settings: &Settings) -> Result<Conne
     // quickly after a crash.
     connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    migrate(&mut connection)?;
     Ok(connection)
 }
 
@@ -41,6 +67,7 @@ pub(crate) fn open_for_reading(path: &Path, settings: &Settings) -> Result<Conne
     )?;
     connection.pragma_update(None, "cache_size", cache_size(settings.reader_cache_bytes))?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    super::fuzzy::register(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
 }
@@ -50,18 +77,22 @@ fn cache_size(bytes: u32) -> i64 {
     -i64::from(bytes / 1024)
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > LATEST {
-        return Err(Error::NewerSchema { found, known: LATEST });
-    }
-    for version in found..LATEST {
+fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Error> {
+    let known = migrations.len() as i64;
+    loop {
+        // Asked within the transaction: another process may be at the same.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if found > known {
+            return Err(Error::NewerSchema { found, known });
+        }
+        if found == known {
+            return Ok(());
+        }
         // `found` is not negative in any database of ours; of another's, the first statement fails.
-        let migration = usize::try_from(version).ok().and_then(|index| MIGRATIONS.get(index));
+        let migration = usize::try_from(found).ok().and_then(|index| migrations.get(index));
         transaction.execute_batch(migration.copied().unwrap_or("not a schema of ours"))?;
-        transaction.pragma_update(None, "user_version", version + 1)?;
+        transaction.pragma_update(None, "user_version", found + 1)?;
         transaction.commit()?;
     }
-    Ok(())
 }

@@ -12,7 +12,7 @@ use dicomet_proto::query::{Level, Query};
 
 use crate::exit::{CommandError, Exit};
 use crate::node_args::NodeArgs;
-use crate::output::{Format, Writer};
+use crate::output::{Format, Path, Writer};
 use crate::query_args::{LevelArg, QueryArgs};
 
 /// Find patients, studies, series or instances on a peer, with C-FIND
@@ -101,75 +101,94 @@ pub async fn run(args: FindArgs) -> Result<ExitCode, CommandError> {
             query.keys.set_empty(*tag);
         }
     }
-    let caller = args.node.caller();
-    let mut association = find::open(&args.node.node, &caller, &[query.model])
-        .await
-        .map_err(|error| args.node.explain(&error))?;
-    match answers(&args, &mut association, &query, columns).await {
-        Ok(exit) => {
-            if let Err(error) = association.release().await {
-                tracing::debug!("releasing after C-FIND: {error}");
-            }
-            Ok(exit.into())
-        }
-        Err(error) => {
-            association.abort().await;
-            Err(error)
-        }
-    }
+    let asking = Asking {
+        node: &args.node,
+        format: args.format,
+        limit: args.limit,
+        columns: columns.into_iter().map(Path::from).collect(),
+        hint: "SERIES and IMAGE level need the UIDs of the levels above; other keys may not be supported",
+    };
+    asking.run(&query).await
 }
 
-/// Writes the answers as they come.
-async fn answers(
-    args: &FindArgs,
-    association: &mut Association,
-    query: &Query,
-    columns: Vec<Tag>,
-) -> Result<Exit, CommandError> {
-    let explain = |error| args.node.explain(&error);
-    let limit = args.limit.unwrap_or(u64::MAX);
-    let mut writer = Writer::new(io::BufWriter::new(io::stdout().lock()), args.format, columns)
-        .map_err(|error| CommandError::unwritten(&error))?;
-    let mut find = Find::start(association, query).await.map_err(explain)?;
-    let mut count = 0;
-    let ended_by_us = loop {
-        if count == limit {
-            break true;
+/// A C-FIND whose answers go to stdout.
+pub(super) struct Asking<'a> {
+    pub(super) node: &'a NodeArgs,
+    pub(super) format: Format,
+    pub(super) limit: Option<u64>,
+    /// Of a table or of CSV.
+    pub(super) columns: Vec<Path>,
+    /// What to try when the peer refuses the query.
+    pub(super) hint: &'static str,
+}
+
+impl Asking<'_> {
+    /// Opens an association in the query's model, asks, and writes the answers.
+    pub(super) async fn run(self, query: &Query) -> Result<ExitCode, CommandError> {
+        let node = self.node;
+        let mut association = find::open(&node.node, &node.caller(), &[query.model])
+            .await
+            .map_err(|error| node.explain(&error))?;
+        match self.answers(&mut association, query).await {
+            Ok(exit) => {
+                if let Err(error) = association.release().await {
+                    tracing::debug!("releasing after C-FIND: {error}");
+                }
+                Ok(exit.into())
+            }
+            Err(error) => {
+                association.abort().await;
+                Err(error)
+            }
         }
-        let next = tokio::select! {
-            next = find.next() => next.map_err(explain)?,
-            _ = tokio::signal::ctrl_c() => break true,
+    }
+
+    /// Writes the answers as they come.
+    async fn answers(self, association: &mut Association, query: &Query) -> Result<Exit, CommandError> {
+        let explain = |error| self.node.explain(&error);
+        let limit = self.limit.unwrap_or(u64::MAX);
+        let mut writer = Writer::new(io::BufWriter::new(io::stdout().lock()), self.format, self.columns)
+            .map_err(|error| CommandError::unwritten(&error))?;
+        let mut find = Find::start(association, query).await.map_err(explain)?;
+        let mut count = 0;
+        let ended_by_us = loop {
+            if count == limit {
+                break true;
+            }
+            let next = tokio::select! {
+                next = find.next() => next.map_err(explain)?,
+                _ = tokio::signal::ctrl_c() => break true,
+            };
+            let Some(answer) = next else { break false };
+            writer.write(&answer).map_err(|error| CommandError::unwritten(&error))?;
+            count += 1;
         };
-        let Some(answer) = next else { break false };
-        writer.write(&answer).map_err(|error| CommandError::unwritten(&error))?;
-        count += 1;
-    };
-    if ended_by_us {
-        find.cancel().await.map_err(explain)?;
-    }
-    let end = find.finish().await.map_err(explain)?;
-    writer.finish().map_err(|error| CommandError::unwritten(&error))?;
-    if end.unsupported_keys {
-        eprintln!("note: the peer did not support some of the keys; the answers may not match them");
-    }
-    match end.status.kind() {
-        StatusKind::Success | StatusKind::Warning => {}
-        StatusKind::Cancel | StatusKind::Pending if ended_by_us => {}
-        _ => {
-            let comment = end.error_comment.map(|comment| format!(": {}", crate::output::visible(&comment)));
-            let message = format!(
-                "{}: the peer ended the query with {}{}",
-                args.node.node,
-                end.status,
-                comment.unwrap_or_default()
-            );
-            return Err(CommandError::new(message).hint(
-                "SERIES and IMAGE level need the UIDs of the levels above; other keys may not be supported",
-            ));
+        if ended_by_us {
+            find.cancel().await.map_err(explain)?;
         }
+        let end = find.finish().await.map_err(explain)?;
+        writer.finish().map_err(|error| CommandError::unwritten(&error))?;
+        if end.unsupported_keys {
+            eprintln!("note: the peer did not support some of the keys; the answers may not match them");
+        }
+        match end.status.kind() {
+            StatusKind::Success | StatusKind::Warning => {}
+            StatusKind::Cancel | StatusKind::Pending if ended_by_us => {}
+            _ => {
+                let comment =
+                    end.error_comment.map(|comment| format!(": {}", crate::output::visible(&comment)));
+                let message = format!(
+                    "{}: the peer ended the query with {}{}",
+                    self.node.node,
+                    end.status,
+                    comment.unwrap_or_default()
+                );
+                return Err(CommandError::new(message).hint(self.hint));
+            }
+        }
+        if count == 0 && self.format == Format::Table {
+            eprintln!("nothing matches");
+        }
+        Ok(Exit::Done)
     }
-    if count == 0 && args.format == Format::Table {
-        eprintln!("nothing matches");
-    }
-    Ok(Exit::Done)
 }

@@ -1,18 +1,20 @@
 //! `dicomet get`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use dicomet_net::retrieve::{Layout, Options, Report, Retrieve, Stop};
+use dicomet_net::retrieve::{Layout, Method, Options, Report, Retrieve, Stop};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::query::Level;
 use tokio::sync::watch;
 
 use crate::exit::{CommandError, Exit};
+use crate::interrupts::interrupts;
 use crate::node_args::NodeArgs;
-use crate::output;
+use crate::output::{self, ReportFormat};
 use crate::progress::{Progress, ProgressArg};
 use crate::query_args::QueryArgs;
 
@@ -57,6 +59,10 @@ pub struct GetArgs {
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
     method: MethodArg,
 
+    /// Where to listen for what the peer sends by C-MOVE; it must know our AE title with this address and port
+    #[arg(long, value_name = "ADDR:PORT", required_if_eq("method", "move"))]
+    receive: Option<SocketAddr>,
+
     /// Where an instance goes below DIR; {Keyword} stands for a value
     #[arg(
         long,
@@ -88,16 +94,12 @@ pub struct GetArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MethodArg {
-    /// What works on this peer
+    /// C-GET, and by C-MOVE what does not come so, when there is a --receive
     Auto,
     /// C-GET
     Get,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
+    /// C-MOVE to --receive
+    Move,
 }
 
 /// A transfer syntax by its UID, or by its name without regard to case and anything but letters and digits.
@@ -128,10 +130,22 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
         associations: args.associations.into(),
         window: args.window,
         layout: args.layout.clone(),
+        method: match args.method {
+            MethodArg::Auto => None,
+            MethodArg::Get => Some(Method::Get),
+            MethodArg::Move => Some(Method::Move),
+        },
+        receive: args.receive,
         transfer_syntaxes: (!args.transfer_syntaxes.is_empty()).then(|| args.transfer_syntaxes.clone()),
     };
     let (stop, stopped) = watch::channel(Stop::No);
-    let interrupts = tokio::spawn(interrupts(stop));
+    let interrupts = tokio::spawn(interrupts(
+        stop,
+        [
+            "cancelling; what has arrived is kept (Ctrl-C again aborts)",
+            "aborting; what has arrived whole is kept",
+        ],
+    ));
     let retrieve =
         Retrieve::new(args.node.node.clone(), query, &args.output).options(options).stop_by(stopped);
     let mut progress = Progress::new(args.progress, args.verbose);
@@ -140,38 +154,6 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     interrupts.abort();
     let report = outcome.map_err(|error| args.node.explain_retrieve(&error))?;
     tell(&args, &report)
-}
-
-/// The first Ctrl-C cancels, the second aborts, the third ends the process.
-async fn interrupts(stop: watch::Sender<Stop>) {
-    for (next, words) in [
-        (Stop::Cancel, "cancelling; what has arrived is kept (Ctrl-C again aborts)"),
-        (Stop::Abort, "aborting; what has arrived whole is kept"),
-    ] {
-        interrupted().await;
-        eprintln!("{words}");
-        stop.send_replace(next);
-    }
-    interrupted().await;
-    std::process::exit(Exit::Failed as i32);
-}
-
-/// Ctrl-C, or the signal that ends a service.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
-    }
 }
 
 fn tell(args: &GetArgs, report: &Report) -> Result<ExitCode, CommandError> {

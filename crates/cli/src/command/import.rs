@@ -1,15 +1,15 @@
 //! `dicomet import`: files into an archive without a network, by the same write path as C-STORE.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use dicomet_archive::{Archive, Outcome as Written};
+use dicomet_net::store::walk::{Step, Walk};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::serve::open_archive;
+use crate::archive_args::{ArchiveArgs, open_archive};
 use crate::exit::{CommandError, Exit};
 
 /// Bring files into an archive without a network
@@ -25,6 +25,9 @@ pub struct ImportArgs {
     /// The folder of the archive; made when it is not there
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+
+    #[command(flatten)]
+    archive: ArchiveArgs,
 }
 
 /// Files that are brought in side by side: they share the syncs of the disk.
@@ -41,7 +44,7 @@ pub(super) struct Summary {
 
 pub async fn run(args: ImportArgs) -> Result<ExitCode, CommandError> {
     let began = Instant::now();
-    let archive = open_archive(args.data.clone()).await?;
+    let archive = open_archive(args.data.clone(), args.archive.settings()).await?;
     let progress = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} {pos} files, {per_sec}, {elapsed}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -124,41 +127,18 @@ fn import_file(archive: &Archive, path: PathBuf) -> Outcome {
     }
 }
 
-/// Names the files below the paths, folder by folder in the order of their names.
+/// Names the files below the paths.
 fn walk(paths: Vec<PathBuf>, names: &mpsc::SyncSender<PathBuf>, outcomes: &mpsc::Sender<Outcome>) {
-    // A link that was named is meant; one that is found in a folder may lead anywhere.
+    // A link that was named is meant; the archive itself follows none.
     let named = paths.into_iter().map(|path| std::fs::canonicalize(&path).unwrap_or(path));
-    let mut waiting: VecDeque<PathBuf> = named.collect();
-    while let Some(path) = waiting.pop_front() {
-        match list(&path) {
-            Ok(None) => {
-                if names.send(path).is_err() {
-                    return;
-                }
-            }
-            Ok(Some(entries)) => entries.into_iter().rev().for_each(|entry| waiting.push_front(entry)),
-            Err(error) => {
-                if outcomes.send(Err((path, error.to_string()))).is_err() {
-                    return;
-                }
-            }
+    for step in Walk::new(named) {
+        let goes_on = match step {
+            Step::File(place) => names.send(place.path).is_ok(),
+            Step::Unreadable { path, error } => outcomes.send(Err((path, error.to_string()))).is_ok(),
+            Step::Other { .. } => true,
+        };
+        if !goes_on {
+            return;
         }
     }
-}
-
-/// The regular files and folders in a folder; `None` for a file.
-fn list(path: &Path) -> std::io::Result<Option<Vec<PathBuf>>> {
-    if !std::fs::metadata(path)?.is_dir() {
-        return Ok(None);
-    }
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() || kind.is_file() {
-            entries.push(entry.path());
-        }
-    }
-    entries.sort();
-    Ok(Some(entries))
 }

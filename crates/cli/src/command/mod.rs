@@ -1,11 +1,16 @@
 //! The subcommands, one a file: each has its arguments, whose doc comment is the manual page, and `run`.
 
+mod check;
+mod delete;
 mod demo;
 mod echo;
 mod find;
 mod get;
 mod import;
+mod move_;
 mod serve;
+mod store;
+mod worklist;
 
 use std::process::ExitCode;
 
@@ -20,8 +25,13 @@ pub enum Command {
     Echo(echo::EchoArgs),
     Find(find::FindArgs),
     Get(Box<get::GetArgs>),
+    Store(store::StoreArgs),
+    Move(move_::MoveArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    Check(check::CheckArgs),
+    Delete(delete::DeleteArgs),
+    Worklist(Box<worklist::WorklistArgs>),
 }
 
 impl Command {
@@ -43,8 +53,13 @@ impl Command {
             Command::Echo(args) => echo::run(args).await,
             Command::Find(args) => find::run(args).await,
             Command::Get(args) => get::run(*args).await,
+            Command::Store(args) => store::run(args).await,
+            Command::Move(args) => move_::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Delete(args) => delete::run(args).await,
+            Command::Worklist(args) => worklist::run(*args).await,
         }
     }
 }

@@ -4,17 +4,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dicomet_archive::Archive;
+use dicomet_net::Node;
 use dicomet_net::association::Timeouts;
 use dicomet_net::listen::Listener;
 use dicomet_proto::AeTitle;
 use dicomet_server::settings::CalledAeTitles;
-use dicomet_server::{Server, Settings};
+use dicomet_server::{Nodes, Server, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::archive_args::{ArchiveArgs, open_archive};
 use crate::exit::{CommandError, Exit};
 
-/// Be an archive that others find, get and store with
+/// Be an archive that others find, get, move and store with
 ///
 /// Runs in the foreground until SIGTERM or Ctrl-C, and then lets running operations end. When it is ready, one line
 /// `listening on ADDR:PORT as AET, data in DIR` goes to stderr. `--log info` shows a line per association and
@@ -33,9 +34,16 @@ pub struct ServeArgs {
     #[arg(long, value_name = "AET", default_value = "DICOMET")]
     aet: AeTitle,
 
+    /// A node that instances may be moved to (C-MOVE), as AET@host:port; may be given several times
+    #[arg(long = "node", value_name = "AET@host:port")]
+    nodes: Vec<Node>,
+
     /// Reject associations that call another AE title than ours
     #[arg(long)]
     check_called: bool,
+
+    #[command(flatten)]
+    archive: ArchiveArgs,
 
     /// Let everybody who can reach a non-loopback address find, get and store
     #[arg(long)]
@@ -50,7 +58,8 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
         ))
         .hint("listen on 127.0.0.1, or say --open if that is what you want"));
     }
-    let archive = open_archive(args.data.clone()).await?;
+    let nodes = Nodes::new(args.nodes.iter().cloned()).map_err(CommandError::usage)?;
+    let archive = open_archive(args.data.clone(), args.archive.settings()).await?;
     // Caught before anybody can know that we run.
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| CommandError::new(format!("cannot catch SIGTERM: {error}")))?;
@@ -59,6 +68,7 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
             .hint("try another port, such as --listen 127.0.0.1:0 for a free one")
     })?;
     let mut settings = Settings::new(args.aet.clone());
+    settings.nodes = nodes;
     if args.check_called {
         settings.called = CalledAeTitles::Own;
     }
@@ -71,28 +81,4 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
     };
     Server::new(archive, settings).serve(listener, shutdown).await;
     Ok(Exit::Done.into())
-}
-
-/// Opens the archive in a folder, or makes one there.
-pub(super) async fn open_archive(folder: PathBuf) -> Result<Archive, CommandError> {
-    let shown = folder.display().to_string();
-    let opened =
-        tokio::task::spawn_blocking(move || Archive::open(&folder, dicomet_archive::Settings::default()))
-            .await;
-    match opened {
-        Ok(Ok(archive)) => Ok(archive),
-        Ok(Err(error)) => {
-            let failure = CommandError::new(format!("cannot open the archive in {shown}: {error}"));
-            Err(match error {
-                dicomet_archive::Error::InUse(_) => {
-                    failure.hint("stop the other dicomet that serves it first")
-                }
-                dicomet_archive::Error::NotAnArchive(_) => {
-                    failure.hint("give an empty or new folder with --data")
-                }
-                _ => failure,
-            })
-        }
-        Err(error) => Err(CommandError::new(format!("cannot open the archive in {shown}: {error}"))),
-    }
 }

@@ -9,7 +9,7 @@ use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::association::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use dicomet_proto::charset::{CharacterSets, TextKind};
 
-use dicomet_proto::dataset::scan::{self, Peek, Peeked, ScanError};
+use dicomet_proto::dataset::scan::{self, Peek, Peeked};
 use dicomet_proto::dataset::{FileMeta, Tag, VR, dictionary};
 use dicomet_proto::message::CStoreRq;
 use dicomet_proto::{AeTitle, Uid};
@@ -126,16 +126,7 @@ pub(super) fn is_whole(path: &Path, instance: &Uid) -> bool {
     if length <= data_set || file.seek(SeekFrom::Start(data_set)).is_err() {
         return false;
     }
-    scan::walk_seekable(&mut file, &meta.transfer_syntax).err().is_none_or(|error| !is_cut(&error))
-}
-
-/// Whether bytes are missing. What breaks another rule may be just as the peer has it.
-fn is_cut(error: &ScanError) -> bool {
-    match error {
-        ScanError::Truncated(_) | ScanError::Io(_) => true,
-        ScanError::Structure { rule, .. } => rule.contains("past the end"),
-        ScanError::TransferSyntax(_) | ScanError::Limit(_) | ScanError::Deflate(_) => false,
-    }
+    scan::missing_end(&mut file, &meta.transfer_syntax).is_none()
 }
 
 /// The SOP Instance UID in the file meta information; `None` for what is no DICOM file.

@@ -49,7 +49,7 @@ pub struct Report {
     pub cancelled: bool,
 }
 
-fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
 }
 
@@ -60,6 +60,8 @@ pub enum Method {
     /// C-GET.
     #[default]
     Get,
+    /// C-MOVE.
+    Move,
 }
 
 /// An expected instance that is not here.

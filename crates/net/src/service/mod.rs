@@ -3,6 +3,7 @@
 pub mod c_echo;
 pub mod c_find;
 pub mod c_get;
+pub mod c_move;
 pub mod c_store;
 pub mod sub_operations;
 

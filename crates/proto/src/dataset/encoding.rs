@@ -16,6 +16,18 @@ pub(crate) struct Encoding {
 pub(crate) struct Syntax {
     pub(crate) encoding: Encoding,
     pub(crate) deflated: bool,
+    pub(crate) pixel_data: PixelForm,
+}
+
+/// How Pixel Data at the top of the data set is written: PS3.5 8.2 and A.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PixelForm {
+    /// As one value.
+    Native,
+    /// As fragments.
+    Encapsulated,
+    /// The syntax is not the standard's, or has its pixels elsewhere.
+    Any,
 }
 
 /// What is no encoding of data elements at all, or not one for files: MIME and XML (retired), real-time video.
@@ -56,7 +68,25 @@ impl Syntax {
         } else {
             Encoding::EXPLICIT_LITTLE
         };
-        Some(Syntax { encoding, deflated: DEFLATED.contains(&uid) })
+        Some(Syntax { encoding, deflated: DEFLATED.contains(&uid), pixel_data: PixelForm::of(uid) })
+    }
+}
+
+impl PixelForm {
+    fn of(transfer_syntax: &str) -> PixelForm {
+        match transfer_syntax {
+            "1.2.840.10008.1.2"
+            | "1.2.840.10008.1.2.1"
+            | "1.2.840.10008.1.2.1.99"
+            | "1.2.840.10008.1.2.2" => PixelForm::Native,
+            // JPIP: the pixels are where a URL says.
+            "1.2.840.10008.1.2.4.94"
+            | "1.2.840.10008.1.2.4.95"
+            | "1.2.840.10008.1.2.4.204"
+            | "1.2.840.10008.1.2.4.205" => PixelForm::Any,
+            uid if uid.starts_with("1.2.840.10008.1.2.") => PixelForm::Encapsulated,
+            _ => PixelForm::Any,
+        }
     }
 }
 

@@ -34,6 +34,8 @@ impl Status {
     pub const PENDING_UNSUPPORTED_KEYS: Status = Status(0xFF01);
     /// Processing failure, PS3.7 C.5.
     pub const PROCESSING_FAILURE: Status = Status(0x0110);
+    /// Duplicate SOP instance: one with this UID is there.
+    pub const DUPLICATE_SOP_INSTANCE: Status = Status(0x0111);
     /// Invalid SOP instance: the UID breaks the UID rules.
     pub const INVALID_SOP_INSTANCE: Status = Status(0x0117);
     /// SOP class not supported.

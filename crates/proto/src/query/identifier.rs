@@ -1,9 +1,13 @@
 //! Identifiers of requests, read and checked: PS3.4 C.4.1.1.3 (find), C.4.2.1.4 and C.4.3.1.3 (retrieve).
 
-use super::{Level, MatchingKey, Model, QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET};
+use super::{
+    ExtendedMatching, Level, MatchingKey, Model, QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET,
+};
 use crate::charset::TextKind;
 use crate::dataset::{DataSet, Tag, VR};
 use crate::message::{Refusal, Status};
+
+const SCHEDULED_PROCEDURE_STEP_SEQUENCE: Tag = Tag(0x0040, 0x0100);
 
 /// Whether a level needs the unique keys of the levels above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,10 +26,10 @@ impl Query {
     /// The [`Refusal`] to answer with. A900: no level or one the model does not have, or the unique key of a level
     /// above is not there as a single value. C000: a value that its VR cannot have as a key.
     pub fn from_identifier(model: Model, identifier: &DataSet) -> Result<Query, Refusal> {
-        Query::from_find_identifier(model, identifier, Hierarchy::Required)
+        Query::from_find_identifier(model, identifier, Hierarchy::Required, ExtendedMatching::default())
     }
 
-    /// Reads the identifier of a C-FIND-RQ, hierarchical or relational.
+    /// Reads the identifier of a C-FIND-RQ, hierarchical or relational, its keys matched as negotiated.
     ///
     /// # Errors
     /// As [`Query::from_identifier`].
@@ -33,8 +37,9 @@ impl Query {
         model: Model,
         identifier: &DataSet,
         hierarchy: Hierarchy,
+        extended: ExtendedMatching,
     ) -> Result<Query, Refusal> {
-        let query = Query::of_model(model, identifier)?;
+        let query = Query::of_model(model, identifier)?.matched(extended);
         if hierarchy == Hierarchy::Required {
             query.check_levels_above()?;
         }
@@ -66,12 +71,15 @@ impl Query {
 
     fn of_model(model: Model, identifier: &DataSet) -> Result<Query, Refusal> {
         let level = match model {
-            Model::Worklist => Level::Study,
+            Model::Worklist => {
+                check_one_step(identifier)?;
+                Level::Study
+            }
             _ => level_of(model, identifier)?,
         };
         let mut keys = identifier.clone();
         keys.remove(QUERY_RETRIEVE_LEVEL);
-        Ok(Query { model, level, keys })
+        Ok(Query { keys, ..Query::new(model, level) })
     }
 
     fn check_levels_above(&self) -> Result<(), Refusal> {
@@ -91,7 +99,7 @@ impl Query {
     /// C000 with the offending element: a date or time that is none, a pattern too long, a sequence of more than one
     /// item or too deep.
     pub fn matching_keys(&self) -> Result<Vec<MatchingKey>, Refusal> {
-        MatchingKey::of_data_set(&self.keys)
+        MatchingKey::of_data_set(&self.keys, &self.extended)
     }
 }
 
@@ -104,6 +112,17 @@ fn level_of(model: Model, identifier: &DataSet) -> Result<Level, Refusal> {
             refused(&format!("the information model has no level {level}"))
         }
         Some(Ok(level)) => Ok(level),
+    }
+}
+
+/// PS3.4 Table K.6-1: the sequence of a request has a single item.
+fn check_one_step(identifier: &DataSet) -> Result<(), Refusal> {
+    match identifier.items(SCHEDULED_PROCEDURE_STEP_SEQUENCE) {
+        Some(items) if items.len() > 1 => {
+            Err(mismatch("more than one item in the scheduled procedure step sequence")
+                .offending(SCHEDULED_PROCEDURE_STEP_SEQUENCE))
+        }
+        _ => Ok(()),
     }
 }
 

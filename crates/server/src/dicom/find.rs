@@ -8,11 +8,11 @@ use dicomet_net::{Association, Error};
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, DataSetError, Tag};
 use dicomet_proto::message::{CFindRq, Status};
-use dicomet_proto::query::{Hierarchy, Query};
+use dicomet_proto::query::Hierarchy;
 use tokio::sync::mpsc;
 
 use super::identifier;
-use super::support::is_relational;
+use super::support::{extended_matching, is_relational};
 use crate::Server;
 
 /// Matches between the index and the association: enough that neither waits for the other's next turn.
@@ -38,7 +38,8 @@ pub(super) async fn answer(
     } else {
         Hierarchy::Required
     };
-    let query = identifier::find_query(&context.abstract_syntax, identifier, hierarchy);
+    let extended = extended_matching(association.negotiated(), &context.abstract_syntax);
+    let query = identifier::find_query(&context.abstract_syntax, identifier, hierarchy, extended);
     let answer = Answer::new(association, context, request);
     let query = match query {
         Ok(query) => query,
@@ -48,7 +49,20 @@ pub(super) async fn answer(
         }
     };
     let level = query.level;
-    let (matches, status) = send_matches(server, answer, query).await?;
+    let (archive, ae_title) = (server.archive.clone(), server.settings.ae_title.clone());
+    let (matches, status) = send_matches(answer, move |found| {
+        let matches = archive.find(&query)?;
+        let status = matches.status();
+        for identifier in matches {
+            let mut identifier = identifier?;
+            identifier.set_text(RETRIEVE_AE_TITLE, ae_title.as_str());
+            if !found(identifier, status) {
+                break;
+            }
+        }
+        Ok(())
+    })
+    .await?;
     tracing::info!(
         message_id = request.message_id.0,
         ?level,
@@ -60,23 +74,17 @@ pub(super) async fn answer(
     Ok(())
 }
 
-/// Sends what the index finds; says how many were sent and how it ended.
-async fn send_matches(
-    server: &Server,
+/// Sends what a search finds; says how many matches were sent and how it ended. The search hands each match to the
+/// function that it is given, and ends when that says that no more are wanted.
+pub(super) async fn send_matches(
     mut answer: Answer<'_>,
-    query: Query,
+    search: impl FnOnce(&mut dyn FnMut(DataSet, Status) -> bool) -> Result<(), dicomet_archive::Error>
+    + Send
+    + 'static,
 ) -> Result<(u64, &'static str), Error> {
     let (found, mut next) = mpsc::channel(MATCHES_AHEAD);
-    let archive = server.archive.clone();
-    let finding = tokio::task::spawn_blocking(move || -> Result<(), dicomet_archive::Error> {
-        let matches = archive.find(&query)?;
-        let status = matches.status();
-        for identifier in matches {
-            if found.blocking_send((identifier?, status)).is_err() {
-                break;
-            }
-        }
-        Ok(())
+    let finding = tokio::task::spawn_blocking(move || {
+        search(&mut |identifier, status| found.blocking_send((identifier, status)).is_ok())
     });
     let mut sent = 0;
     loop {
@@ -89,10 +97,9 @@ async fn send_matches(
             }
             continue;
         };
-        let Some((mut identifier, status)) = found else {
+        let Some((identifier, status)) = found else {
             break;
         };
-        identifier.set_text(RETRIEVE_AE_TITLE, server.settings.ae_title.as_str());
         if !answer.pending(&identifier, status).await? {
             answer.finish(Ok(())).await?;
             return Ok((sent, "cancelled"));

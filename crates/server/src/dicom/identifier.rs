@@ -4,7 +4,7 @@
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{Refusal, Status};
-use dicomet_proto::query::{Hierarchy, Model, Query};
+use dicomet_proto::query::{ExtendedMatching, Hierarchy, Model, Query};
 
 /// Reads the identifier of a C-FIND-RQ.
 ///
@@ -14,8 +14,17 @@ pub(super) fn find_query(
     sop_class: &Uid,
     identifier: Result<DataSet, DataSetError>,
     hierarchy: Hierarchy,
+    extended: ExtendedMatching,
 ) -> Result<Query, Refusal> {
-    Query::from_find_identifier(model(sop_class)?, &readable(identifier)?, hierarchy)
+    Query::from_find_identifier(model(sop_class)?, &readable(identifier)?, hierarchy, extended)
+}
+
+/// Reads the identifier of a C-FIND-RQ of the modality worklist, PS3.4 K.4.1.1.3.
+///
+/// # Errors
+/// The [`Refusal`] to answer with.
+pub(super) fn worklist_query(identifier: Result<DataSet, DataSetError>) -> Result<Query, Refusal> {
+    Query::from_identifier(Model::Worklist, &readable(identifier)?)
 }
 
 /// Reads the identifier of a C-GET-RQ or C-MOVE-RQ.
@@ -53,12 +62,14 @@ mod tests {
     #[test]
     fn an_identifier_that_cannot_be_read_is_c000() {
         let broken = Err(DataSetError::Malformed("cut".to_owned()));
-        let refusal = find_query(&uids::STUDY_ROOT_FIND, broken, Hierarchy::Required).unwrap_err();
+        let refusal =
+            find_query(&uids::STUDY_ROOT_FIND, broken, Hierarchy::Required, ExtendedMatching::default())
+                .unwrap_err();
         assert_eq!(refusal.status.code(), 0xC000);
     }
 
     #[test]
-    fn a_worklist_is_not_served() {
+    fn a_worklist_has_nothing_to_retrieve() {
         let refusal = retrieve_query(&uids::MODALITY_WORKLIST_FIND, Ok(DataSet::new())).unwrap_err();
         assert_eq!(refusal.status, Status::SOP_CLASS_NOT_SUPPORTED);
     }

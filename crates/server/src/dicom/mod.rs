@@ -3,10 +3,10 @@
 mod echo;
 mod find;
 mod identifier;
-mod reencode;
 mod retrieve;
 mod store;
 mod support;
+mod worklist;
 
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use dicomet_net::accept::{Incoming, Requested};
 use dicomet_net::service::{Request, next_request};
 use dicomet_net::{Association, Error};
 use dicomet_proto::AeTitle;
+use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::pdu::{AssociateRj, AssociateRq, RejectReason, RejectResult};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -64,7 +65,9 @@ struct Operations {
     echo: u64,
     store: u64,
     find: u64,
+    worklist: u64,
     get: u64,
+    moves: u64,
     stored_bytes: u64,
     sent_bytes: u64,
 }
@@ -76,7 +79,9 @@ impl Operations {
             echo = self.echo,
             store = self.store,
             find = self.find,
+            worklist = self.worklist,
             get = self.get,
+            moves = self.moves,
             stored_bytes = self.stored_bytes,
             sent_bytes = self.sent_bytes,
             end,
@@ -188,6 +193,12 @@ async fn answer(
             operations.stored_bytes += store::answer(server, association, &context, &request).await?;
             Ok(())
         }
+        Request::Find(context, request, identifier)
+            if context.abstract_syntax == uids::MODALITY_WORKLIST_FIND =>
+        {
+            operations.worklist += 1;
+            worklist::answer(server, association, &context, &request, identifier).await
+        }
         Request::Find(context, request, identifier) => {
             operations.find += 1;
             find::answer(server, association, &context, &request, identifier).await
@@ -198,7 +209,12 @@ async fn answer(
                 retrieve::answer_get(server, association, &context, &request, identifier).await?;
             Ok(())
         }
-        Request::Move(context, request, _) => retrieve::refuse_move(association, &context, &request).await,
+        Request::Move(context, request, identifier) => {
+            operations.moves += 1;
+            operations.sent_bytes +=
+                retrieve::answer_move(server, association, &context, &request, identifier).await?;
+            Ok(())
+        }
     }
 }
 

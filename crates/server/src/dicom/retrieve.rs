@@ -1,20 +1,24 @@
-//! C-GET from the archive: PS3.4 C.4.3.3. The index says which instances, the blobs are read as they are sent.
+//! C-GET and C-MOVE from the archive: PS3.4 C.4.3.3, C.4.2.3. The index says which instances, the blobs are read as
+//! they are sent.
 
 use std::io::{self, Read};
 use std::time::Instant;
 
 use dicomet_archive::{Archive, Blob};
 use dicomet_net::association::Source;
+use dicomet_net::reencode::{self, Reencoded};
 use dicomet_net::service::c_get;
-use dicomet_net::service::sub_operations::{Instance, Instances, Operation};
+use dicomet_net::service::c_move;
+use dicomet_net::service::c_move::plan::Plan;
+use dicomet_net::service::c_move::scp::{MoveDestination, Portion};
+use dicomet_net::service::sub_operations::{Instance, Instances, Report};
 use dicomet_net::{Association, Error};
-use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, DataSetError};
-use dicomet_proto::message::{CGetRq, CMoveRq, Refusal, Status};
+use dicomet_proto::message::{CGetRq, CMoveRq, MessageId, Refusal, Status};
+use dicomet_proto::{AeTitle, Uid};
 
 use super::identifier;
-use super::reencode::{self, Reencoded};
 use crate::Server;
 
 /// Answers a C-GET-RQ; says how many bytes were sent.
@@ -27,15 +31,91 @@ pub(super) async fn answer_get(
 ) -> Result<u64, Error> {
     let began = Instant::now();
     let outcome = plan(server, context, identifier).await;
+    let outcome = outcome.map(|instances| Stored::new(&server.archive, instances));
     if let Err(refusal) = &outcome {
-        tracing::info!(message_id = request.message_id.0, status = %refusal.status, comment = refusal.comment(), "C-GET refused");
+        log_refusal("C-GET", request.message_id, refusal);
     }
     let report = c_get::scp::answer(association, context, request, outcome, &server.settings.pace).await?;
-    let Some(report) = report else {
-        return Ok(0);
+    if let Some(report) = &report {
+        log("C-GET", None, request.message_id, report, began);
+    }
+    Ok(report.map_or(0, |report| report.bytes))
+}
+
+/// Answers a C-MOVE-RQ; says how many bytes were sent.
+pub(super) async fn answer_move(
+    server: &Server,
+    association: &mut Association,
+    context: &Context,
+    request: &CMoveRq,
+    identifier: Result<DataSet, DataSetError>,
+) -> Result<u64, Error> {
+    let began = Instant::now();
+    let outcome = match move_destination(server, &request.move_destination) {
+        Ok(destination) => plan(server, context, identifier)
+            .await
+            .map(|instances| (destination, portions(&server.archive, instances))),
+        Err(refusal) => Err(refusal),
     };
+    if let Err(refusal) = &outcome {
+        log_refusal("C-MOVE", request.message_id, refusal);
+    }
+    let report = c_move::scp::answer(association, context, request, outcome, &server.settings.pace).await?;
+    if let Some(report) = &report {
+        log("C-MOVE", Some(&request.move_destination), request.message_id, report, began);
+    }
+    Ok(report.map_or(0, |report| report.bytes))
+}
+
+/// The address of a move destination comes from the table of nodes alone. We are none ourselves, unless the table says
+/// so (another archive may have our AE title): what could be moved here is here.
+fn move_destination(server: &Server, ae_title: &AeTitle) -> Result<MoveDestination, Refusal> {
+    let settings = &server.settings;
+    let node = settings.nodes.move_destination(ae_title).ok_or_else(|| {
+        let comment = if *ae_title == settings.ae_title {
+            "the move destination is this archive itself"
+        } else {
+            "the move destination is not in the table of nodes"
+        };
+        Refusal::new(Status::MOVE_DESTINATION_UNKNOWN, comment)
+    })?;
+    Ok(MoveDestination {
+        node: node.clone(),
+        calling_ae_title: settings.ae_title.clone(),
+        timeouts: settings.destination.clone(),
+        window: settings.max_window.max(1),
+    })
+}
+
+/// What goes over which association.
+fn portions(archive: &Archive, instances: Vec<dicomet_archive::Instance>) -> Vec<Portion<Stored>> {
+    let needs = instances.iter().map(|instance| (&instance.sop_class, &instance.transfer_syntax));
+    let plan = Plan::new(needs, |syntax| reencode::alternative(syntax).into_iter().collect());
+    let mut shares: Vec<Vec<dicomet_archive::Instance>> = vec![Vec::new(); plan.associations.len()];
+    for instance in instances {
+        // Every class has its place.
+        if let Some(place) = plan.place(&instance.sop_class) {
+            shares[place].push(instance);
+        }
+    }
+    let portion = |(contexts, share)| Portion { contexts, instances: Stored::new(archive, share) };
+    plan.associations.into_iter().zip(shares).map(portion).collect()
+}
+
+fn log_refusal(service: &'static str, message_id: MessageId, refusal: &Refusal) {
+    tracing::info!(message_id = message_id.0, status = %refusal.status, comment = refusal.comment(), "{service} refused");
+}
+
+fn log(
+    service: &'static str,
+    destination: Option<&AeTitle>,
+    message_id: MessageId,
+    report: &Report,
+    began: Instant,
+) {
     tracing::info!(
-        message_id = request.message_id.0,
+        message_id = message_id.0,
+        destination = destination.map(tracing::field::display),
         status = %report.status,
         completed = report.sub_operations.completed,
         failed = report.sub_operations.failed,
@@ -46,33 +126,21 @@ pub(super) async fn answer_get(
         bytes = report.bytes,
         outstanding = report.most_outstanding,
         seconds = began.elapsed().as_secs_f64(),
-        "C-GET answered"
+        "{service} answered"
     );
-    Ok(report.bytes)
 }
 
-/// Refuses a C-MOVE-RQ: there is no table of move destinations yet.
-pub(super) async fn refuse_move(
-    association: &mut Association,
-    context: &Context,
-    request: &CMoveRq,
-) -> Result<(), Error> {
-    let refusal = Refusal::new(Status::MOVE_DESTINATION_UNKNOWN, "no move destinations are configured");
-    Operation::moving(context, request).refuse(association, &refusal).await
-}
-
+/// The instances that an identifier asks for.
 async fn plan(
     server: &Server,
     context: &Context,
     identifier: Result<DataSet, DataSetError>,
-) -> Result<Stored, Refusal> {
+) -> Result<Vec<dicomet_archive::Instance>, Refusal> {
     let query = identifier::retrieve_query(&context.abstract_syntax, identifier)?;
     let archive = server.archive.clone();
     let planned = tokio::task::spawn_blocking(move || archive.plan(&query)).await;
     match planned {
-        Ok(Ok(instances)) => {
-            Ok(Stored { archive: server.archive.clone(), instances: instances.into_iter(), current: None })
-        }
+        Ok(Ok(instances)) => Ok(instances),
         Ok(Err(error)) => Err(super::refusal(&error)),
         Err(error) => Err(super::fault(&error, Status::UNABLE_TO_COUNT_MATCHES)),
     }
@@ -83,6 +151,12 @@ struct Stored {
     archive: Archive,
     instances: std::vec::IntoIter<dicomet_archive::Instance>,
     current: Option<dicomet_archive::Instance>,
+}
+
+impl Stored {
+    fn new(archive: &Archive, instances: Vec<dicomet_archive::Instance>) -> Stored {
+        Stored { archive: archive.clone(), instances: instances.into_iter(), current: None }
+    }
 }
 
 impl Instances for Stored {
@@ -104,7 +178,7 @@ impl Instances for Stored {
     }
 
     fn converts(&self, instance: &Instance, transfer_syntax: &Uid) -> bool {
-        reencode::is_possible(&instance.transfer_syntax, transfer_syntax)
+        reencode::alternative(&instance.transfer_syntax).as_ref() == Some(transfer_syntax)
     }
 
     /// Opens inline: some ten microseconds, and a thread switch would cost more.

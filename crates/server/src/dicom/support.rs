@@ -8,13 +8,10 @@ use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Negotiated, Support};
 use dicomet_proto::dataset::dictionary::{storage_sop_classes, uids};
 use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
+use dicomet_proto::query::{ExtendedMatching, Model, Operation};
 
 use crate::Settings;
 use crate::settings::SopClasses;
-
-/// Patient/Study Only (retired), FIND and GET.
-const PATIENT_STUDY_ONLY_FIND: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.3.1");
-const PATIENT_STUDY_ONLY_GET: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.3.3");
 
 /// The arc of the standard's own UIDs, PS3.5 9.
 const DICOM_ARC: &str = "1.2.840.10008.";
@@ -43,6 +40,7 @@ enum Service {
     Verification,
     Find,
     Retrieve,
+    Worklist,
     Storage,
 }
 
@@ -55,13 +53,11 @@ impl ArchiveSupport {
         if *abstract_syntax == uids::VERIFICATION {
             return Some(Service::Verification);
         }
-        let finds = [&uids::STUDY_ROOT_FIND, &uids::PATIENT_ROOT_FIND, &PATIENT_STUDY_ONLY_FIND];
-        if finds.contains(&abstract_syntax) {
-            return Some(Service::Find);
-        }
-        let retrieves = [&uids::STUDY_ROOT_GET, &uids::PATIENT_ROOT_GET, &PATIENT_STUDY_ONLY_GET];
-        if retrieves.contains(&abstract_syntax) {
-            return Some(Service::Retrieve);
+        match Model::of_sop_class(abstract_syntax) {
+            Some((Model::Worklist, _)) => return Some(Service::Worklist),
+            Some((_, Operation::Find)) => return Some(Service::Find),
+            Some((_, Operation::Get | Operation::Move)) => return Some(Service::Retrieve),
+            None => {}
         }
         let uid = abstract_syntax.as_str();
         let standard = uid.starts_with(STORAGE_ARC) || storage_sop_classes().contains(abstract_syntax);
@@ -75,7 +71,7 @@ impl Support for ArchiveSupport {
         let chosen = match self.service(abstract_syntax) {
             None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
             Some(Service::Storage | Service::Verification) => proposed.first(),
-            Some(Service::Find | Service::Retrieve) => {
+            Some(Service::Find | Service::Retrieve | Service::Worklist) => {
                 IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
             }
         };
@@ -94,11 +90,13 @@ impl Support for ArchiveSupport {
             return None;
         }
         // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
-        // other. Nothing else that may be asked for in the bytes after it is granted.
-        let mut information = vec![0; asked.information.len()];
-        if let (Some(granted), Some(1)) = (information.first_mut(), asked.information.first()) {
-            *granted = 1;
-        }
+        // other. Of the bytes after it those of matching are granted; timezones are not adjusted, images not
+        // converted.
+        let is_granted =
+            |index: usize| index == 0 || (service == Service::Find && ExtendedMatching::is_known(index));
+        let asked_bytes = asked.information.iter().enumerate();
+        let information: Vec<u8> =
+            asked_bytes.map(|(index, byte)| u8::from(*byte == 1 && is_granted(index))).collect();
         Some(ExtendedNegotiation {
             sop_class_uid: asked.sop_class_uid.clone(),
             information: Bytes::from(information),
@@ -113,10 +111,17 @@ impl Support for ArchiveSupport {
 
 /// Whether relational queries were granted for an information model.
 pub(super) fn is_relational(negotiated: &Negotiated, sop_class: &Uid) -> bool {
-    negotiated
-        .extended_negotiations
-        .iter()
-        .any(|granted| granted.sop_class_uid == *sop_class && granted.information.first() == Some(&1))
+    granted(negotiated, sop_class).and_then(<[u8]>::first) == Some(&1)
+}
+
+/// What was granted about matching for an information model.
+pub(super) fn extended_matching(negotiated: &Negotiated, sop_class: &Uid) -> ExtendedMatching {
+    ExtendedMatching::of_information(granted(negotiated, sop_class).unwrap_or_default())
+}
+
+fn granted<'a>(negotiated: &'a Negotiated, sop_class: &Uid) -> Option<&'a [u8]> {
+    let all = &negotiated.extended_negotiations;
+    all.iter().find(|granted| granted.sop_class_uid == *sop_class).map(|granted| granted.information.as_ref())
 }
 
 #[cfg(test)]
@@ -162,19 +167,23 @@ mod tests {
     fn services_that_are_not_offered_are_refused_and_private_classes_by_setting() {
         let proposed = [uids::EXPLICIT_VR_LITTLE_ENDIAN];
         let refused = Err(ContextResultReason::AbstractSyntaxNotSupported);
-        // Storage Commitment, MPPS, Study Root MOVE, Print.
-        for class in [
-            "1.2.840.10008.1.20.1",
-            "1.2.840.10008.3.1.2.3.3",
-            "1.2.840.10008.5.1.4.1.2.2.2",
-            "1.2.840.10008.5.1.1.9",
-        ] {
+        // Storage Commitment, MPPS, Print.
+        for class in ["1.2.840.10008.1.20.1", "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.5.1.1.9"] {
             assert_eq!(support().transfer_syntax(&uid(class), &proposed), refused, "{class}");
         }
         let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
         settings.sop_classes = SopClasses::Standard;
         let strict = ArchiveSupport::new(&settings);
         assert_eq!(strict.transfer_syntax(&uid("1.3.12.2.1107.5.9.1"), &proposed), refused);
+    }
+
+    #[test]
+    fn find_get_and_move_are_taken_in_each_model() {
+        for class in (1..=3).flat_map(|model| (1..=3).map(move |service| format!("{model}.{service}"))) {
+            let class = uid(&format!("1.2.840.10008.5.1.4.1.2.{class}"));
+            let chosen = support().transfer_syntax(&class, &[uids::IMPLICIT_VR_LITTLE_ENDIAN]);
+            assert_eq!(chosen, Ok(uids::IMPLICIT_VR_LITTLE_ENDIAN), "{class}");
+        }
     }
 
     #[test]
@@ -196,12 +205,15 @@ mod tests {
     }
 
     #[test]
-    fn relational_is_granted_and_nothing_else() {
-        let asked = ExtendedNegotiation {
-            sop_class_uid: uids::STUDY_ROOT_FIND,
-            information: Bytes::from_static(&[1, 1, 1]),
+    fn what_the_index_can_do_is_granted_and_nothing_else() {
+        let granted = |class: Uid, asked: &'static [u8]| {
+            let information = Bytes::from_static(asked);
+            let asked = ExtendedNegotiation { sop_class_uid: class, information };
+            support().extended_negotiation(&asked).map(|granted| granted.information.to_vec())
         };
-        let granted = support().extended_negotiation(&asked).unwrap();
-        assert_eq!(granted.information.as_ref(), [1, 0, 0]);
+        assert_eq!(granted(uids::STUDY_ROOT_FIND, &[1; 8]), Some(vec![1, 1, 1, 0, 0, 1, 1, 0]));
+        assert_eq!(granted(uids::STUDY_ROOT_FIND, &[0, 1, 2]), Some(vec![0, 1, 0]));
+        assert_eq!(granted(uids::STUDY_ROOT_GET, &[1, 1]), Some(vec![1, 0]));
+        assert_eq!(granted(uids::MODALITY_WORKLIST_FIND, &[1, 1, 1]), None);
     }
 }

@@ -8,6 +8,7 @@ use dicom_core::dictionary::{DataDictionary, TagRange, UidDictionary};
 use dicom_dictionary_std::{StandardDataDictionary, StandardSopClassDictionary};
 
 use self::uid_tables::{STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES};
+use super::encoding::Syntax;
 use super::{Tag, VR};
 use crate::Uid;
 
@@ -68,6 +69,11 @@ pub fn transfer_syntaxes() -> &'static [Uid] {
     static UIDS: LazyLock<Vec<Uid>> =
         LazyLock::new(|| TRANSFER_SYNTAXES.iter().map(|(uid, _)| uid.clone()).collect());
     &UIDS
+}
+
+/// Whether data sets are deflated as a whole in a transfer syntax (PS3.5 A.5).
+pub fn is_deflated(transfer_syntax: &Uid) -> bool {
+    Syntax::of(transfer_syntax).is_some_and(|syntax| syntax.deflated)
 }
 
 /// The tag of a keyword such as `PatientName`, or of `gggg,eeee`, `(gggg,eeee)`, `ggggeeee`.

@@ -25,7 +25,7 @@ use crate::Uid;
 
 pub use self::peek::{Peek, Peeked};
 pub(crate) use self::scanner::Scanner;
-pub use self::walk::{Header, Walk, walk, walk_seekable};
+pub use self::walk::{Header, Walk, missing_end, walk, walk_seekable};
 
 /// Sequences within sequences. Real data sets have up to about ten (structured reports); what reads them
 /// elsewhere recurses, and 64 is safe for any stack.

@@ -11,7 +11,7 @@ use super::header::{NoVr, RawHeader};
 use super::inflate::Inflate;
 use super::{Element, MAX_DEPTH, MAX_ELEMENTS, ScanError, Sink, Want};
 use crate::Uid;
-use crate::dataset::encoding::{Encoding, Syntax};
+use crate::dataset::encoding::{Encoding, PixelForm, Syntax};
 use crate::dataset::{Tag, VR};
 
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
@@ -61,6 +61,7 @@ enum State {
 pub(crate) struct Scanner {
     inflate: Option<Box<Inflate>>,
     encoding: Encoding,
+    pixel_data: PixelForm,
     /// Bytes of the (inflated) data set that are behind us.
     position: u64,
     state: State,
@@ -89,6 +90,7 @@ impl Scanner {
         Ok(Scanner {
             inflate: syntax.deflated.then(Box::default),
             encoding: syntax.encoding,
+            pixel_data: syntax.pixel_data,
             position: 0,
             state: State::Header,
             partial: [0; 12],
@@ -310,6 +312,9 @@ impl Scanner {
         }
         self.check_tag(header)?;
         let undefined = header.length == UNDEFINED_LENGTH;
+        if header.tag == PIXEL_DATA && self.frames.is_empty() {
+            self.check_pixel_form(header)?;
+        }
         let encoding = self.frames.last().map_or(self.encoding, |frame| frame.encoding);
         if undefined && header.tag == PIXEL_DATA && encoding.explicit {
             let bytes_vr = matches!(header.vr, VR::OB | VR::OW | VR::UN);
@@ -328,6 +333,20 @@ impl Scanner {
             Err(self.broken_header(header, "an undefined length where there can be none"))
         } else {
             self.begin_value(header, encoding, bytes, sink)
+        }
+    }
+
+    /// Pixel Data must be written as the transfer syntax says. Some requestors (PixelMed) send fragments in a context
+    /// of a native syntax and the other way round; whoever reads such a data set later takes one for the other.
+    fn check_pixel_form(&self, header: &RawHeader) -> Result<(), ScanError> {
+        match self.pixel_data {
+            PixelForm::Native if header.length == UNDEFINED_LENGTH => {
+                Err(self.broken_header(header, "fragments of pixel data in a native transfer syntax"))
+            }
+            PixelForm::Encapsulated if header.length != UNDEFINED_LENGTH && header.length != 0 => {
+                Err(self.broken_header(header, "native pixel data in a transfer syntax of fragments"))
+            }
+            _ => Ok(()),
         }
     }
 

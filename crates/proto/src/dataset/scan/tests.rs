@@ -198,16 +198,42 @@ fn delimiters_and_items_stand_where_they_belong() {
     assert_eq!(rule(explicit(&[SEQUENCE, BEGIN_ITEM, long])), "a delimiter with a length");
 }
 
+const JPEG_BASELINE: Uid = Uid::from_static("1.2.840.10008.1.2.4.50");
+
+fn encapsulated(pieces: &[&[u8]]) -> Result<Header, ScanError> {
+    walk(&pieces.concat()[..], &JPEG_BASELINE)
+}
+
 #[test]
 fn fragments_are_walked_and_their_end_is_wanted() {
     let pixels = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff";
     let fragment = b"\xfe\xff\0\xe0\x02\0\0\0ab";
-    let header = explicit(&[pixels, fragment, fragment, END_SEQUENCE]).unwrap();
+    let header = encapsulated(&[pixels, fragment, fragment, END_SEQUENCE]).unwrap();
     assert!(header.data_set.is_empty());
-    assert_eq!(rule(explicit(&[pixels, fragment])), "within a sequence, its delimiter missing");
+    assert_eq!(rule(encapsulated(&[pixels, fragment])), "within a sequence, its delimiter missing");
     let other = "something other than a fragment in encapsulated pixel data";
-    assert_eq!(rule(explicit(&[pixels, BEGIN_ITEM])), other);
-    assert_eq!(rule(explicit(&[pixels, END_ITEM])), other);
+    assert_eq!(rule(encapsulated(&[pixels, BEGIN_ITEM])), other);
+    assert_eq!(rule(encapsulated(&[pixels, END_ITEM])), other);
+}
+
+#[test]
+fn pixel_data_is_written_as_the_transfer_syntax_says() {
+    let fragments = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff";
+    let native = b"\xe0\x7f\x10\0OB\0\0\x02\0\0\0ab";
+    let none = b"\xe0\x7f\x10\0OB\0\0\0\0\0\0";
+    assert_eq!(
+        rule(explicit(&[fragments, END_SEQUENCE])),
+        "fragments of pixel data in a native transfer syntax"
+    );
+    assert_eq!(rule(encapsulated(&[native])), "native pixel data in a transfer syntax of fragments");
+    assert!(explicit(&[native]).is_ok());
+    assert!(encapsulated(&[none]).is_ok());
+    // An icon may be native beside encapsulated pixel data (PS3.5 A.4).
+    let icon = b"\x88\0\0\x02SQ\0\0\xff\xff\xff\xff";
+    assert!(encapsulated(&[icon, BEGIN_ITEM, native, END_ITEM, END_SEQUENCE]).is_ok());
+    // What a private syntax means by its pixels is its own affair.
+    let private = Uid::from_static("1.3.6.1.4.1.5962.300.2");
+    assert!(walk(&native[..], &private).is_ok());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::{ScanError, Scanner};
+use super::{Element, ScanError, Scanner, Sink, Want};
 use crate::Uid;
 use crate::dataset::DataSet;
 use crate::dataset::build::Builder;
@@ -85,26 +85,81 @@ pub fn walk(mut reader: impl Read, transfer_syntax: &Uid) -> Result<Header, Scan
 /// # Errors
 /// [`ScanError`].
 pub fn walk_seekable(mut reader: impl Read + Seek, transfer_syntax: &Uid) -> Result<Header, ScanError> {
+    let mut walk = Walk::new(transfer_syntax)?;
+    walk.scanner = walk.scanner.with_length(remaining(&mut reader)?);
+    push_seekable(reader, &mut walk.scanner, &mut walk.builder)?;
+    walk.finish()
+}
+
+/// Why a data set is not all there, from where the reader stands to the end of the file; `None` when it is, or when
+/// the transfer syntax is not one of data sets. That it breaks another rule is passed over: it may be just as
+/// its maker left it. Holds nothing of it.
+pub fn missing_end(mut reader: impl Read + Seek, transfer_syntax: &Uid) -> Option<ScanError> {
+    let mut check = || {
+        let mut scanner = Scanner::new(transfer_syntax)?.with_length(remaining(&mut reader)?);
+        push_seekable(&mut reader, &mut scanner, &mut Nobody)?;
+        scanner.finish(&mut Nobody)
+    };
+    check().err().filter(|error| match error {
+        ScanError::Truncated(_) | ScanError::Io(_) => true,
+        ScanError::Structure { rule, .. } => rule.contains("past the end"),
+        ScanError::TransferSyntax(_) | ScanError::Limit(_) | ScanError::Deflate(_) => false,
+    })
+}
+
+fn remaining(reader: &mut impl Seek) -> std::io::Result<u64> {
     let start = reader.stream_position()?;
     let length = reader.seek(SeekFrom::End(0))?.saturating_sub(start);
     reader.seek(SeekFrom::Start(start))?;
-    let mut walk = Walk::new(transfer_syntax)?;
-    walk.scanner = walk.scanner.with_length(length);
+    Ok(length)
+}
+
+/// Pushes all that a reader has, without what nobody wants and can be sought past.
+fn push_seekable(
+    mut reader: impl Read + Seek,
+    scanner: &mut Scanner,
+    sink: &mut impl Sink,
+) -> Result<(), ScanError> {
     let mut piece = vec![0; PIECE];
     loop {
-        let skippable = walk.scanner.skippable();
+        let skippable = scanner.skippable();
         if skippable > PIECE as u64
             && let Ok(offset) = i64::try_from(skippable)
         {
             // The length was compared with that of the file: this does not lead past its end.
             reader.seek_relative(offset)?;
-            walk.scanner.skip(skippable, &mut walk.builder);
+            scanner.skip(skippable, sink);
         }
         match read(&mut reader, &mut piece)? {
-            [] => return walk.finish(),
-            bytes => walk.push(bytes)?,
+            [] => return Ok(()),
+            bytes => scanner.push(bytes, sink)?,
         }
     }
+}
+
+/// Wants nothing.
+struct Nobody;
+
+impl Sink for Nobody {
+    fn element(&mut self, _: &Element) -> Result<Want, ScanError> {
+        Ok(Want::Nothing)
+    }
+
+    fn value(&mut self, _: &Element, _: &[u8]) -> Result<(), ScanError> {
+        Ok(())
+    }
+
+    fn begin_sequence(&mut self, _: &Element, _: bool) -> Result<(), ScanError> {
+        Ok(())
+    }
+
+    fn begin_item(&mut self) -> Result<(), ScanError> {
+        Ok(())
+    }
+
+    fn end_item(&mut self) {}
+
+    fn end_sequence(&mut self) {}
 }
 
 fn read<'a>(reader: &mut impl Read, piece: &'a mut [u8]) -> Result<&'a [u8], ScanError> {

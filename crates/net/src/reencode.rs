@@ -14,10 +14,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
-use dicomet_net::association::Source;
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::{uids, vr_of};
 use dicomet_proto::dataset::{Tag, VR};
+
+use crate::association::Source;
 
 /// Values up to this length go into memory with their heads; a read of their own would cost more.
 const SHORT_VALUE: u64 = 4096;
@@ -33,20 +34,26 @@ const ITEM_DELIMITATION: Tag = Tag(0xFFFE, 0xE00D);
 const SEQUENCE_DELIMITATION: Tag = Tag(0xFFFE, 0xE0DD);
 const PIXEL_REPRESENTATION: Tag = Tag(0x0028, 0x0103);
 
-/// Whether a data set can be sent in another transfer syntax by way of this module.
-pub(super) fn is_possible(from: &Uid, to: &Uid) -> bool {
-    let plain = [&uids::IMPLICIT_VR_LITTLE_ENDIAN, &uids::EXPLICIT_VR_LITTLE_ENDIAN];
-    from != to && plain.contains(&from) && plain.contains(&to)
+/// The transfer syntax that a data set can be sent in by way of this module, besides the one it is stored in.
+pub fn alternative(stored: &Uid) -> Option<Uid> {
+    let (implicit, explicit) = (uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    match stored {
+        stored if *stored == implicit => Some(explicit),
+        stored if *stored == explicit => Some(implicit),
+        _ => None,
+    }
 }
 
 /// A data set in its other encoding, read as it is sent.
-pub(super) struct Reencoded {
+#[derive(Debug)]
+pub struct Reencoded {
     file: File,
     pieces: std::vec::IntoIter<Piece>,
     current: Option<Piece>,
     remaining: u64,
 }
 
+#[derive(Debug)]
 enum Piece {
     Made { bytes: Vec<u8>, sent: usize },
     Stored { offset: u64, length: u64 },
@@ -57,7 +64,7 @@ impl Reencoded {
     ///
     /// # Errors
     /// `InvalidData` when it is not a sound data set in the transfer syntax it is stored in.
-    pub(super) fn new(mut file: File, offset: u64, length: u64, to: &Uid) -> io::Result<Reencoded> {
+    pub fn new(mut file: File, offset: u64, length: u64, to: &Uid) -> io::Result<Reencoded> {
         file.seek(SeekFrom::Start(offset))?;
         let end = offset.checked_add(length).ok_or(io::ErrorKind::InvalidData)?;
         let writer = Writer {

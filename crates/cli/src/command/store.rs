@@ -1,0 +1,165 @@
+//! `dicomet store`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use dicomet_net::retrieve::Stop;
+use dicomet_net::store::{Options, Report, Store};
+use tokio::sync::watch;
+
+use crate::exit::{CommandError, Exit};
+use crate::interrupts::interrupts;
+use crate::node_args::NodeArgs;
+use crate::output::{self, ReportFormat};
+use crate::progress::{Progress, ProgressArg, remark_line};
+
+/// Send files and folders to a peer (C-STORE)
+///
+/// Folders are walked; symbolic links in them are not followed. What is no DICOM file is passed over, and so is a
+/// DICOMDIR. Presentation contexts are proposed for just the SOP classes and transfer syntaxes of the files, in as
+/// many associations as that takes.
+///
+/// Every data set is sent byte for byte as it is in its file. Only where the peer does not take the uncompressed
+/// encoding that a file is in, and takes the other, it is written in that one.
+///
+/// A file counts as sent when the peer has confirmed it. When the connection is cut, it is opened again and what was
+/// under way is sent once more. Ctrl-C waits for what is under way, and releases.
+///
+/// Exit status: 0 the peer has every instance; 1 it has none; 2 wrong usage; 3 done in part: the report says which
+/// file failed and why.
+///
+/// Examples:
+///
+///   dicomet store ORTHANC@127.0.0.1:4242 retrieved
+///
+///   dicomet store ORTHANC@pacs.example:104 ct mr/0001.dcm --associations 4 --aet WORKSTATION
+#[derive(Debug, clap::Args)]
+pub struct StoreArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Associations side by side; more than one pays over distance
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    associations: u16,
+
+    /// Instances under way at a time on one association, where the peer allows it; 0 is no limit, 1 is not negotiated
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    window: u16,
+
+    /// How the report is written: text, or one line of JSON
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+
+    /// How progress is shown on stderr
+    #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
+    progress: ProgressArg,
+
+    /// Show each instance with its transfer syntax and what the peer said
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+pub async fn run(args: StoreArgs) -> Result<ExitCode, CommandError> {
+    let options =
+        Options { caller: args.node.caller(), associations: args.associations.into(), window: args.window };
+    let (stop, stopped) = watch::channel(Stop::No);
+    let interrupts = tokio::spawn(interrupts(
+        stop,
+        ["ending when what is under way is answered (Ctrl-C again aborts)", "aborting"],
+    ));
+    let store = Store::new(args.node.node.clone(), args.paths.clone()).options(options).stop_by(stopped);
+    let mut progress = Progress::new(args.progress, args.verbose);
+    let outcome = store.run(|event| progress.store_event(event)).await;
+    progress.finish();
+    interrupts.abort();
+    let report = outcome.map_err(|error| args.node.explain(&error))?;
+    tell(&args, &report)
+}
+
+fn tell(args: &StoreArgs, report: &Report) -> Result<ExitCode, CommandError> {
+    match args.format {
+        ReportFormat::Json => {
+            details(report).iter().for_each(|line| eprintln!("{line}"));
+            output::line(serde_json::to_string(report).map_err(CommandError::new)?)?;
+        }
+        ReportFormat::Text => {
+            details(report).iter().try_for_each(output::line)?;
+            output::line(summary(report))?;
+        }
+    }
+    if report.files == 0 && !report.cancelled {
+        return Err(CommandError::new("there is no DICOM file in what was named")
+            .hint("name files with file meta information (PS3.10), or folders that have some"));
+    }
+    let exit = match report.complete {
+        true => Exit::Done,
+        false if report.sent + report.already == 0 => Exit::Failed,
+        false => Exit::Partial,
+    };
+    Ok(exit.into())
+}
+
+/// What failed and why, and what else a person should know.
+fn details(report: &Report) -> Vec<String> {
+    let failures = report.failures.iter().map(|failure| format!("failed {}", remark_line(failure)));
+    let notes = report.notes.iter().map(|note| format!("note: {}", remark_line(note)));
+    failures.chain(notes).collect()
+}
+
+/// The report in one line for a person.
+fn summary(report: &Report) -> String {
+    let seconds = report.seconds.as_secs_f64();
+    let rate = (report.bytes as f64 / seconds.max(0.001)) as u64;
+    let mut text = format!("{}: {} sent", output::count(report.files, "instance", "instances"), report.sent);
+    for (count, words) in [
+        (report.warnings, "with a warning"),
+        (report.already, "there before"),
+        (report.failed, "failed"),
+        (report.unsent, "not sent"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {words}"));
+        }
+    }
+    if report.skipped > 0 {
+        text.push_str(&format!("; {} passed over", output::count(report.skipped, "file", "files")));
+    }
+    let end = match (report.complete, report.cancelled) {
+        (true, _) => "complete",
+        (false, true) => "ended early, not complete",
+        (false, false) => "not complete",
+    };
+    format!("{text}; {} in {seconds:.2} s, {}/s; {end}", output::bytes(report.bytes), output::bytes(rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_summary_says_complete_only_when_it_is() {
+        let report = Report {
+            files: 5,
+            sent: 3,
+            warnings: 1,
+            failed: 2,
+            skipped: 1,
+            bytes: 4_000_000,
+            seconds: Duration::from_secs(2),
+            ..Report::default()
+        };
+        assert_eq!(
+            summary(&report),
+            "5 instances: 3 sent, 1 with a warning, 2 failed; 1 file passed over; 4.0 MB in 2.00 s, 2.0 MB/s; \
+             not complete"
+        );
+        let report = Report { failed: 0, sent: 5, complete: true, ..report };
+        assert!(summary(&report).ends_with("; complete"));
+    }
+}

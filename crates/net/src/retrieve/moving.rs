@@ -1,0 +1,478 @@
+//! Moving: the peer sends studies to a third party, by C-MOVE. What is there is found as for a get; what arrives,
+//! only the third party knows, so all that can be told is what the peer counts, held against what C-FIND counted.
+
+use std::time::{Duration, Instant};
+
+use dicomet_proto::association::negotiation::Proposal;
+use dicomet_proto::dataset::dictionary::{self, uids};
+use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::message::{Counters, Status, StatusKind};
+use dicomet_proto::query::{Level, Model, Pattern, Query};
+use dicomet_proto::{AeTitle, Uid};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::find::{self, Finder, Study};
+use super::get::reached;
+use super::plan::Request;
+use super::report::milliseconds;
+use super::{Caller, Method, RetrieveError, Stop};
+use crate::service::c_move::scu::{Move, Response};
+use crate::{Association, Error, Node, connect};
+
+/// The most UIDs in one IMAGE level request.
+const MAX_UIDS: usize = 256;
+
+/// Counters are US: beyond, they say nothing exact.
+const MAX_COUNT: u64 = u16::MAX as u64;
+
+/// A move: what the peer is to send, and to whom.
+#[derive(Debug)]
+pub struct Moving {
+    node: Node,
+    query: Query,
+    destination: AeTitle,
+    caller: Caller,
+    stop: Option<watch::Receiver<Stop>>,
+}
+
+/// The end of a move, in numbers: what the peer counted. Serialises to the one line of `move --format json`.
+#[derive(Debug, Default, Serialize)]
+pub struct MoveReport {
+    /// Studies that C-FIND found; 1 when unique keys made C-FIND needless.
+    pub studies: u64,
+    /// Instances that C-FIND counted; `None` when it was not asked or did not say.
+    pub expected: Option<u64>,
+    /// Sub-operations that ended with success.
+    pub completed: u64,
+    /// Sub-operations that ended with a warning: the instance was stored.
+    pub warning: u64,
+    /// Sub-operations that failed.
+    pub failed: u64,
+    /// Sub-operations that were not begun.
+    pub remaining: u64,
+    /// How long it took.
+    #[serde(serialize_with = "milliseconds")]
+    pub seconds: Duration,
+    /// Whether the peer says that all was sent, and as many as C-FIND counted.
+    pub complete: bool,
+    /// How instances went.
+    pub method: Method,
+    /// The instances that the peer named as failed.
+    #[serde(skip)]
+    pub failed_instances: Vec<Uid>,
+    /// Requests that did not end with success, in words.
+    #[serde(skip)]
+    pub notes: Vec<String>,
+    /// The first status that was no success.
+    #[serde(skip)]
+    pub status: Option<Status>,
+    /// Why the association ended before its work was done.
+    #[serde(skip)]
+    pub error: Option<Error>,
+    /// Whether it was ended by the user.
+    #[serde(skip)]
+    pub cancelled: bool,
+}
+
+/// What happens while a move runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MoveEvent {
+    /// It is known what to ask for.
+    Planned {
+        /// Studies.
+        studies: u64,
+        /// C-MOVE requests.
+        requests: u64,
+        /// Instances, where C-FIND counted them.
+        expected: Option<u64>,
+    },
+    /// How far it is, over all requests, as the peer counts.
+    Counters(Counters),
+    /// A request has ended.
+    Ended {
+        /// Its study, where it has one.
+        study: Option<Uid>,
+        /// The status.
+        status: Status,
+        /// The peer's Error Comment.
+        comment: Option<String>,
+    },
+}
+
+/// One C-MOVE-RQ to be.
+struct Ask {
+    study: Option<Uid>,
+    identifier: DataSet,
+    expected: Option<u64>,
+}
+
+impl Moving {
+    /// Has the peer send all that matches the query's keys, of whatever level, to the node that it knows by an AE
+    /// title.
+    pub fn new(node: Node, query: Query, destination: AeTitle) -> Moving {
+        Moving { node, query, destination, caller: Caller::default(), stop: None }
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn caller(self, caller: Caller) -> Moving {
+        Moving { caller, ..self }
+    }
+
+    /// With a way to end it early.
+    #[must_use]
+    pub fn stop_by(self, stop: watch::Receiver<Stop>) -> Moving {
+        Moving { stop: Some(stop), ..self }
+    }
+
+    /// Finds, where the keys are not unique keys already, and moves; tells what happens as it happens.
+    ///
+    /// # Errors
+    /// [`RetrieveError`] when nothing could be done. What could be done in part has a report that says so.
+    pub async fn run(self, mut tell: impl FnMut(&MoveEvent)) -> Result<MoveReport, RetrieveError> {
+        let begin = Instant::now();
+        let mut stop = self.stop.clone().unwrap_or_else(|| watch::channel(Stop::No).1);
+        let found = tokio::select! {
+            found = self.asks() => Some(found?),
+            () = reached(&mut stop, Stop::Cancel) => None,
+        };
+        let Some((model, studies, asks)) = found else {
+            return Ok(MoveReport { cancelled: true, method: Method::Move, ..MoveReport::default() });
+        };
+        let expected = asks.iter().map(|ask| ask.expected).sum::<Option<u64>>();
+        let report = MoveReport { studies, expected, method: Method::Move, ..MoveReport::default() };
+        tell(&MoveEvent::Planned { studies, requests: asks.len() as u64, expected });
+        let mut work = Work { report, stop, tell: &mut tell };
+        if !asks.is_empty() {
+            self.ask(model, asks, &mut work).await?;
+        }
+        let Work { mut report, stop, .. } = work;
+        report.cancelled = *stop.borrow() != Stop::No;
+        report.seconds = begin.elapsed();
+        report.judge();
+        Ok(report)
+    }
+
+    /// What to ask for: as it was written, when that is unique keys, and else what C-FIND finds.
+    async fn asks(&self) -> Result<(Model, u64, Vec<Ask>), RetrieveError> {
+        if let Some(query) = unique(&self.query) {
+            let study = query.keys.uid(Level::Study.unique_key());
+            let identifier = query.retrieve_identifier();
+            return Ok((query.model, 1, vec![Ask { study, identifier, expected: None }]));
+        }
+        let mut finder = Finder::open(&self.node, &self.caller, &self.query).await?;
+        match self.found(&mut finder).await {
+            Ok((studies, asks)) => {
+                let model = finder.model;
+                finder.close().await;
+                Ok((model, studies, asks))
+            }
+            Err(error) => {
+                finder.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn found(&self, finder: &mut Finder) -> Result<(u64, Vec<Ask>), RetrieveError> {
+        let mut asks = Vec::new();
+        let mut studies = 0;
+        for mut study in finder.studies().await?.studies {
+            if !study.is_whole {
+                finder.look_into(&mut study).await?;
+            }
+            let before = asks.len();
+            asks.extend(requests(&study).into_iter().map(|(request, expected)| Ask {
+                study: Some(study.uid.clone()),
+                identifier: find::identifier(finder.model, &request, &study),
+                expected,
+            }));
+            studies += u64::from(asks.len() > before);
+        }
+        Ok((studies, asks))
+    }
+
+    /// Asks for one after the other, on one association.
+    async fn ask(
+        &self,
+        model: Model,
+        asks: Vec<Ask>,
+        work: &mut Work<'_, impl FnMut(&MoveEvent)>,
+    ) -> Result<(), RetrieveError> {
+        let sop_class = sop_class(model)?;
+        let mut association = open(&self.node, &self.caller, model).await?;
+        for ask in &asks {
+            if *work.stop.borrow() != Stop::No {
+                break;
+            }
+            match work.ask(&mut association, &sop_class, &self.destination, ask).await {
+                // Every other request would end like this.
+                Ok(status) if status == Some(Status::MOVE_DESTINATION_UNKNOWN) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    work.report.error = Some(error);
+                    break;
+                }
+            }
+        }
+        if work.report.error.is_some() || *work.stop.borrow() == Stop::Abort {
+            association.abort().await;
+        } else if let Err(error) = association.release().await {
+            tracing::debug!("releasing after C-MOVE: {error}");
+        }
+        Ok(())
+    }
+}
+
+/// The SOP class of C-MOVE in a model.
+///
+/// # Errors
+/// [`Error::NoPresentationContext`] when the model has none.
+pub(super) fn sop_class(model: Model) -> Result<Uid, Error> {
+    model.move_sop_class().ok_or_else(|| Error::NoPresentationContext { what: "C-MOVE".to_owned() })
+}
+
+/// Opens an association for C-MOVE.
+///
+/// # Errors
+/// [`Error`].
+pub(super) async fn open(node: &Node, caller: &Caller, model: Model) -> Result<Association, Error> {
+    let sop_class = sop_class(model)?;
+    // Implicit VR first: a Failed SOP Instance UID List of more than 64 KiB fits no explicit UI element.
+    let both = vec![uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN];
+    let proposal = Proposal {
+        calling_ae_title: caller.ae_title.clone(),
+        called_ae_title: node.ae_title.clone(),
+        contexts: vec![(sop_class.clone(), both)],
+        role_selections: Vec::new(),
+        async_operations_window: None,
+        extended_negotiations: Vec::new(),
+        user_identity: None,
+    };
+    let association = connect::connect(node, proposal, &caller.timeouts).await?;
+    if association.context_of(&sop_class).is_none() {
+        association.abort().await;
+        let what = dictionary::uid_name(&sop_class).unwrap_or("C-MOVE").to_owned();
+        return Err(Error::NoPresentationContext { what });
+    }
+    Ok(association)
+}
+
+/// A move under way.
+struct Work<'t, T> {
+    report: MoveReport,
+    stop: watch::Receiver<Stop>,
+    tell: &'t mut T,
+}
+
+impl<T: FnMut(&MoveEvent)> Work<'_, T> {
+    /// Does one C-MOVE; answers its final status, or none when the user aborted it.
+    async fn ask(
+        &mut self,
+        association: &mut Association,
+        sop_class: &Uid,
+        destination: &AeTitle,
+        ask: &Ask,
+    ) -> Result<Option<Status>, Error> {
+        let mut moving = Move::start(association, sop_class, destination, &ask.identifier).await?;
+        let mut cancelled = false;
+        let mut pending = Counters::default();
+        loop {
+            let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
+            let response = tokio::select! {
+                biased;
+                () = reached(&mut self.stop, awaited) => {
+                    if *self.stop.borrow() == Stop::Abort {
+                        self.report.add(&tally(&pending, &pending, false, None));
+                        return Ok(None);
+                    }
+                    cancelled = true;
+                    moving.cancel().await?;
+                    continue;
+                }
+                response = moving.next() => response?,
+            };
+            let Some(response) = response else { return Ok(None) };
+            if response.command.status.is_pending() {
+                pending = response.command.counters;
+                self.tell_counters(&pending);
+            } else {
+                return Ok(Some(self.end(ask, &pending, response)));
+            }
+        }
+    }
+
+    fn tell_counters(&mut self, now: &Counters) {
+        let saturated = |before: u64, now| Some(u16::try_from(before + count(now)).unwrap_or(u16::MAX));
+        let counters = Counters {
+            remaining: now.remaining,
+            completed: saturated(self.report.completed, now.completed),
+            failed: saturated(self.report.failed, now.failed),
+            warning: saturated(self.report.warning, now.warning),
+        };
+        (self.tell)(&MoveEvent::Counters(counters));
+    }
+
+    /// Draws the conclusions from a final response.
+    fn end(&mut self, ask: &Ask, pending: &Counters, response: Response) -> Status {
+        let Response { command, failed } = response;
+        let status = command.status;
+        let is_success = status.kind() == StatusKind::Success;
+        let tally = tally(&command.counters, pending, is_success, ask.expected);
+        self.report.add(&tally);
+        self.report.failed_instances.extend(failed);
+        let of = ask.study.as_ref().map_or_else(String::new, |study| format!("study {study}: "));
+        if !is_success {
+            self.report.status.get_or_insert(status);
+            let comment = command.error_comment.as_ref().map(|comment| format!(": {comment}"));
+            self.report
+                .notes
+                .push(format!("{of}the peer ended with {status}{}", comment.unwrap_or_default()));
+        } else if let Some(expected) = ask.expected.filter(|expected| *expected <= MAX_COUNT)
+            && tally.completed + tally.warning < expected
+        {
+            let sent = tally.completed + tally.warning;
+            self.report.notes.push(format!("{of}the peer sent {sent} of {expected} and calls that success"));
+        }
+        let comment = command.error_comment;
+        (self.tell)(&MoveEvent::Ended { study: ask.study.clone(), status, comment });
+        status
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Tally {
+    completed: u64,
+    warning: u64,
+    failed: u64,
+    remaining: u64,
+}
+
+impl MoveReport {
+    fn add(&mut self, tally: &Tally) {
+        self.completed += tally.completed;
+        self.warning += tally.warning;
+        self.failed += tally.failed;
+        self.remaining += tally.remaining;
+    }
+
+    fn judge(&mut self) {
+        let is_something = self.completed + self.warning > 0;
+        self.complete = is_something && self.notes.is_empty() && self.error.is_none() && !self.cancelled;
+    }
+}
+
+/// What came of a request. A peer may leave the counters out of its final response: then those of the last Pending
+/// hold, and a success has done all of them.
+fn tally(last: &Counters, pending: &Counters, is_success: bool, expected: Option<u64>) -> Tally {
+    let has_counts = last.completed.is_some() || last.failed.is_some();
+    let from = if has_counts { last } else { pending };
+    let mut tally = Tally {
+        completed: count(from.completed),
+        warning: count(from.warning),
+        failed: count(from.failed),
+        remaining: count(from.remaining),
+    };
+    if !has_counts && is_success {
+        let total = tally.completed + tally.warning + tally.failed + tally.remaining;
+        tally.completed = expected.unwrap_or(total).max(total) - tally.warning - tally.failed;
+        tally.remaining = 0;
+    }
+    tally
+}
+
+fn count(counter: Option<u16>) -> u64 {
+    counter.map_or(0, u64::from)
+}
+
+/// The query at the level of its lowest unique key, when it has unique keys and nothing else, down from the root of
+/// its model: then C-FIND is not needed.
+fn unique(query: &Query) -> Option<Query> {
+    let has_value = |tag: Tag| query.keys.text(tag).is_some_and(|text| !text.is_empty());
+    let levels = query.model.levels();
+    let given: Vec<Level> =
+        levels.iter().copied().take_while(|level| has_value(level.unique_key())).collect();
+    let lowest = *given.last()?;
+    let is_unique_key = |tag: Tag| given.iter().any(|level| level.unique_key() == tag);
+    if query.keys.tags().any(|tag| has_value(tag) && !is_unique_key(tag)) {
+        return None;
+    }
+    let is_single = |level: &Level| {
+        let values = query.keys.texts(level.unique_key());
+        let may_be_list = *level == lowest && *level != Level::Patient;
+        (values.len() == 1 || may_be_list) && !values.iter().any(|value| Pattern::has_wildcard(value))
+    };
+    given.iter().all(is_single).then(|| Query { level: lowest, ..query.clone() })
+}
+
+/// The requests for a study, each with the number of instances that C-FIND counted.
+fn requests(study: &Study) -> Vec<(Request, Option<u64>)> {
+    let request = |level, series: Option<&Uid>, instances: &[Uid]| Request {
+        level,
+        study: 0,
+        series: series.cloned(),
+        instances: instances.to_vec(),
+    };
+    if study.is_whole {
+        return vec![(request(Level::Study, None, &[]), study.counted)];
+    }
+    let mut requests = Vec::new();
+    for series in &study.series {
+        let uids: Vec<Uid> = series.instances.iter().map(|instance| instance.uid.clone()).collect();
+        if series.is_whole {
+            let expected = (!uids.is_empty()).then_some(uids.len() as u64);
+            requests.push((request(Level::Series, Some(&series.uid), &[]), expected));
+        } else {
+            let chunks = uids.chunks(MAX_UIDS);
+            requests.extend(
+                chunks.map(|uids| (request(Level::Image, Some(&series.uid), uids), Some(uids.len() as u64))),
+            );
+        }
+    }
+    requests
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn query(model: Model, keys: &[&str]) -> Query {
+        keys.iter().fold(Query::new(model, Level::Study), |query, key| query.key(key).unwrap())
+    }
+
+    #[test]
+    fn unique_keys_alone_need_no_find() {
+        let level = |model, keys: &[&str]| unique(&query(model, keys)).map(|query| query.level);
+        let (study, series) = ("StudyInstanceUID=1.2", "SeriesInstanceUID=1.2.3");
+        assert_eq!(level(Model::StudyRoot, &[study]), Some(Level::Study));
+        assert_eq!(level(Model::StudyRoot, &["StudyInstanceUID=1.2\\1.3"]), Some(Level::Study));
+        assert_eq!(level(Model::StudyRoot, &[study, series]), Some(Level::Series));
+        assert_eq!(level(Model::StudyRoot, &[study, series, "SOPInstanceUID=1\\2"]), Some(Level::Image));
+        assert_eq!(level(Model::PatientRoot, &["PatientID=4711"]), Some(Level::Patient));
+        for keys in [
+            &["PatientName=Bowen*"][..],
+            &[series],
+            &[study, "Modality=CT"],
+            &["StudyInstanceUID=1.2\\1.3", series],
+            &["PatientID=4711"],
+        ] {
+            assert_eq!(level(Model::StudyRoot, keys), None, "{keys:?}");
+        }
+        for keys in [&["PatientID=47*"][..], &[study]] {
+            assert_eq!(level(Model::PatientRoot, keys), None, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn a_final_response_without_counters_is_read_by_what_came_before() {
+        let pending = Counters { remaining: Some(2), completed: Some(5), failed: Some(1), warning: Some(0) };
+        let none = Counters::default();
+        let all = Tally { completed: 7, failed: 1, ..Tally::default() };
+        assert_eq!(tally(&none, &pending, true, None), all);
+        assert_eq!(tally(&none, &none, true, Some(9)).completed, 9);
+        let stopped = Tally { completed: 5, failed: 1, remaining: 2, ..Tally::default() };
+        assert_eq!(tally(&none, &pending, false, Some(8)), stopped);
+    }
+}

@@ -1,0 +1,5 @@
+//! C-MOVE, as SCU and as SCP.
+
+pub mod plan;
+pub mod scp;
+pub mod scu;

@@ -1,0 +1,450 @@
+//! Sending: associations that work off a queue of files by C-STORE, with as many outstanding on each as the
+//! asynchronous operations window allows.
+//!
+//! Several workers may share the queue, each with an association of its own and the same contexts. An
+//! association that is cut is opened again; what was outstanding goes back to the end of the queue, and is then
+//! sent with nothing else outstanding: a file that the peer falls over takes no other with it. Cut a second
+//! time, it has failed.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Chain};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use dicomet_proto::Uid;
+use dicomet_proto::association::negotiation::{Context, Proposal};
+use dicomet_proto::dataset::dictionary::uid_name;
+use dicomet_proto::message::{CStoreRsp, Command, MessageId, Refusal, Status, StatusKind};
+use dicomet_proto::pdu::AsyncOperationsWindow;
+use tokio::sync::{mpsc, watch};
+
+use super::files::FileInstance;
+use super::report::{Event, Remark, Report, Sent};
+use crate::association::{ReaderSource, Received, Source};
+use crate::reencode::{self, Reencoded};
+use crate::retrieve::{Caller, Stop, is_final, reached};
+use crate::service::{c_store, respond_refusal};
+use crate::{Association, Error, Node, connect};
+
+/// Associations that may end early, one after the other, without anything being settled, before we give up.
+const MAX_BARREN: u32 = 3;
+
+/// How often an association may be cut while a file is outstanding.
+const MAX_CUTS: u8 = 2;
+
+/// The most instances outstanding, where the peer sets no limit.
+const MAX_OUTSTANDING: u16 = 64;
+
+/// Bytes after which a big instance says how far it is.
+const BYTES_PER_EVENT: u64 = 4 * 1024 * 1024;
+
+/// What all workers of a store share.
+pub(super) struct Shared {
+    pub(super) node: Node,
+    pub(super) caller: Caller,
+    pub(super) window: u16,
+    pub(super) report: Mutex<Report>,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) stop: watch::Receiver<Stop>,
+}
+
+/// What the workers of a round share.
+pub(super) struct Work {
+    pub(super) contexts: Vec<(Uid, Uid)>,
+    pub(super) queue: Mutex<VecDeque<Item>>,
+}
+
+/// A file that waits.
+pub(super) struct Item {
+    pub(super) file: FileInstance,
+    /// How often an association was cut while it was outstanding.
+    pub(super) cuts: u8,
+}
+
+/// Whether a worker is the one that keeps trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// Tries again when it is refused an association.
+    First,
+    /// Leaves the work to the others when it gets none at all: the peer may have a limit.
+    Further,
+}
+
+/// What is outstanding on an association.
+struct Flight {
+    window: usize,
+    outstanding: HashMap<MessageId, (Item, Uid)>,
+    /// Instances that were confirmed, or have failed for good.
+    settled: u64,
+}
+
+impl Flight {
+    fn has_room(&self) -> bool {
+        // What was cut before is outstanding alone.
+        self.outstanding.len() < self.window && self.outstanding.values().all(|(item, _)| item.cuts == 0)
+    }
+}
+
+impl Work {
+    pub(super) fn queue(&self) -> MutexGuard<'_, VecDeque<Item>> {
+        self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The next file that may go beside what is outstanding.
+    fn next(&self, flight: &Flight) -> Option<Item> {
+        let mut queue = self.queue();
+        let first = queue.front()?;
+        let fits = flight.has_room() && (first.cuts == 0 || flight.outstanding.is_empty());
+        if fits { queue.pop_front() } else { None }
+    }
+}
+
+impl Shared {
+    pub(super) fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        // Nobody listens any more: the store goes on all the same.
+        let _ = self.events.send(event);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        *self.stop.borrow() != Stop::No
+    }
+
+    /// Notes a file whose instance was not stored.
+    pub(super) fn failed(&self, path: PathBuf, reason: String) {
+        let remark = Remark { path, reason };
+        self.tell(Event::Failed(remark.clone()));
+        let mut report = self.report();
+        report.failed += 1;
+        report.failures.push(remark);
+    }
+
+    /// Works off the queue, over one association after the other when they are cut. Answers why it gave up, if it
+    /// did.
+    pub(super) async fn work(self: Arc<Self>, work: Arc<Work>, rank: Rank) -> Option<Error> {
+        let mut stop = self.stop.clone();
+        let mut barren = 0;
+        let mut had_one = false;
+        while !self.is_stopped() && !work.queue().is_empty() {
+            let connecting = connect::connect(&self.node, self.proposal(&work), &self.caller.timeouts);
+            let opened = tokio::select! {
+                opened = connecting => opened,
+                () = reached(&mut stop, Stop::Cancel) => return None,
+            };
+            let (error, settled) = match opened {
+                Ok(association) => {
+                    had_one = true;
+                    self.use_association(association, &work).await
+                }
+                Err(error @ Error::Connect { .. }) if !had_one => return Some(error),
+                Err(error) if !had_one && rank == Rank::Further => {
+                    tracing::debug!("an association side by side was not to be had: {error}");
+                    return Some(error);
+                }
+                Err(error) => (Some(error), 0),
+            };
+            let error = error?;
+            barren = if settled > 0 { 0 } else { barren + 1 };
+            if is_final(&error) || barren >= MAX_BARREN {
+                return Some(error);
+            }
+            if !work.queue().is_empty() {
+                // A peer that has just fallen over needs a moment.
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(200) * (1 << barren)) => {}
+                    () = reached(&mut stop, Stop::Cancel) => return None,
+                }
+            }
+        }
+        None
+    }
+
+    fn proposal(&self, work: &Work) -> Proposal {
+        let window = AsyncOperationsWindow { invoked: self.window, performed: 1 };
+        let contexts = work.contexts.iter().map(|(class, syntax)| (class.clone(), vec![syntax.clone()]));
+        Proposal {
+            calling_ae_title: self.caller.ae_title.clone(),
+            called_ae_title: self.node.ae_title.clone(),
+            contexts: contexts.collect(),
+            role_selections: Vec::new(),
+            async_operations_window: (self.window != 1).then_some(window),
+            extended_negotiations: Vec::new(),
+            user_identity: None,
+        }
+    }
+
+    /// Sends over one association as long as it stands. Answers why it ended early, if it did, and how many
+    /// instances were settled.
+    async fn use_association(&self, mut association: Association, work: &Work) -> (Option<Error>, u64) {
+        let negotiated = association.negotiated();
+        let window = negotiated.async_operations_window.invoked;
+        self.report().associations += 1;
+        self.tell(Event::Associated {
+            accepted: negotiated.contexts.len(),
+            proposed: work.contexts.len(),
+            window,
+        });
+        let window = if window == 0 { MAX_OUTSTANDING } else { window.min(MAX_OUTSTANDING) };
+        let mut flight = Flight { window: usize::from(window), outstanding: HashMap::new(), settled: 0 };
+        let mut stop = self.stop.clone();
+        let ended = tokio::select! {
+            ended = self.work_off(&mut association, work, &mut flight) => Some(ended),
+            () = reached(&mut stop, Stop::Abort) => None,
+        };
+        let error = match ended {
+            Some(Ok(())) => {
+                // What was answered is stored, whatever becomes of the release.
+                if let Err(error) = association.release().await {
+                    tracing::debug!("releasing after C-STORE: {error}");
+                }
+                None
+            }
+            Some(Err(error)) => {
+                self.tell(Event::Lost { reason: error.to_string() });
+                association.abort().await;
+                Some(error)
+            }
+            None => {
+                association.abort().await;
+                None
+            }
+        };
+        self.put_back(&mut flight, work, error.as_ref());
+        (error, flight.settled)
+    }
+
+    async fn work_off(
+        &self,
+        association: &mut Association,
+        work: &Work,
+        flight: &mut Flight,
+    ) -> Result<(), Error> {
+        loop {
+            while let Some(received) = association.try_receive()? {
+                self.take(association, received, flight).await?;
+            }
+            let next = if self.is_stopped() { None } else { work.next(flight) };
+            match next {
+                Some(item) => self.begin(association, item, flight).await?,
+                None if flight.outstanding.is_empty() => return Ok(()),
+                None => {
+                    let received = association.receive().await?;
+                    self.take(association, received, flight).await?;
+                }
+            }
+        }
+    }
+
+    /// Sends one instance, or notes why it cannot be sent.
+    async fn begin(
+        &self,
+        association: &mut Association,
+        item: Item,
+        flight: &mut Flight,
+    ) -> Result<(), Error> {
+        let file = &item.file;
+        let Some(context) = context_for(association, file) else {
+            let reason = refused_context(file);
+            self.settle_failed(item, reason, flight);
+            return Ok(());
+        };
+        let source = match open(file, &context.transfer_syntax).await {
+            Ok(source) => source,
+            Err(error) => {
+                let reason = format!("the file cannot be read: {error}");
+                self.settle_failed(item, reason, flight);
+                return Ok(());
+            }
+        };
+        let mut source = Told { source, events: &self.events, untold: 0 };
+        let sending =
+            c_store::scu::send(association, context.id, &file.sop_class, &file.sop_instance, &mut source);
+        match sending.await {
+            Ok(message_id) => {
+                flight.outstanding.insert(message_id, (item, context.transfer_syntax));
+                Ok(())
+            }
+            Err(error @ Error::Source(_)) => {
+                let reason = error.to_string();
+                self.settle_failed(item, reason, flight);
+                Err(error)
+            }
+            Err(error) => {
+                let message_id = association.next_message_id();
+                flight.outstanding.insert(message_id, (item, context.transfer_syntax));
+                Err(error)
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        association: &mut Association,
+        received: Received,
+        flight: &mut Flight,
+    ) -> Result<(), Error> {
+        let message = match received {
+            Received::Message(message) => message,
+            Received::ReleaseRequested => return Err(association.released_by_peer()),
+        };
+        match message.command {
+            Command::CStoreRsp(response) => match flight.outstanding.remove(&response.message_id) {
+                Some((item, transfer_syntax)) => {
+                    self.answered(item, transfer_syntax, response, flight);
+                    Ok(())
+                }
+                None => Err(association.misbehaved("answered a C-STORE that is not outstanding")),
+            },
+            command => {
+                let refusal = Refusal::new(Status::UNRECOGNIZED_OPERATION, "");
+                respond_refusal(association, message.context_id, &command, &refusal).await
+            }
+        }
+    }
+
+    fn answered(&self, item: Item, transfer_syntax: Uid, response: CStoreRsp, flight: &mut Flight) {
+        let CStoreRsp { status, error_comment: comment, .. } = response;
+        let said = match &comment {
+            Some(comment) => format!("{status}: {comment}"),
+            None => status.to_string(),
+        };
+        let was_there = status == Status::DUPLICATE_SOP_INSTANCE;
+        let has_warning = status.kind() == StatusKind::Warning;
+        if !(was_there || has_warning || status.kind() == StatusKind::Success) {
+            self.settle_failed(item, format!("the peer answered {said}"), flight);
+            return;
+        }
+        flight.settled += 1;
+        let FileInstance { path, sop_instance, length, .. } = item.file;
+        let mut report = self.report();
+        if was_there {
+            report.already += 1;
+        } else {
+            report.sent += 1;
+            report.bytes += length;
+        }
+        if has_warning {
+            report.warnings += 1;
+            report.notes.push(Remark { path: path.clone(), reason: format!("stored, with {said}") });
+        }
+        drop(report);
+        self.tell(Event::Sent(Box::new(Sent { path, sop_instance, transfer_syntax, status, comment })));
+    }
+
+    fn settle_failed(&self, item: Item, reason: String, flight: &mut Flight) {
+        flight.settled += 1;
+        self.failed(item.file.path, reason);
+    }
+
+    /// What is outstanding when an association ends goes back, unless it was cut too often.
+    fn put_back(&self, flight: &mut Flight, work: &Work, error: Option<&Error>) {
+        let cut = match error {
+            // The fault is ours, and of another file.
+            None | Some(Error::Source(_)) => 0,
+            Some(_) => 1,
+        };
+        let mut outstanding: Vec<_> = flight.outstanding.drain().collect();
+        outstanding.sort_by_key(|(message_id, _)| message_id.0);
+        for (_, (mut item, _)) in outstanding {
+            item.cuts += cut;
+            match error {
+                Some(error) if item.cuts >= MAX_CUTS => {
+                    let reason = format!("twice cut in the middle, the last time because {error}");
+                    self.settle_failed(item, reason, flight);
+                }
+                _ => work.queue().push_back(item),
+            }
+        }
+    }
+}
+
+/// The context for a file: its SOP class in the transfer syntax it is in, or else in one it can be written in.
+fn context_for(association: &Association, file: &FileInstance) -> Option<Context> {
+    let of_class = || {
+        let contexts = &association.negotiated().contexts;
+        contexts.iter().filter(|context| context.abstract_syntax == file.sop_class)
+    };
+    of_class()
+        .find(|context| context.transfer_syntax == file.transfer_syntax)
+        .or_else(|| {
+            of_class().find(|context| {
+                reencode::alternative(&file.transfer_syntax).as_ref() == Some(&context.transfer_syntax)
+            })
+        })
+        .cloned()
+}
+
+fn refused_context(file: &FileInstance) -> String {
+    let named = |uid: &Uid| match uid_name(uid) {
+        Some(name) => format!("{name} ({uid})"),
+        None => uid.to_string(),
+    };
+    format!(
+        "the peer accepted no presentation context for {} in {}",
+        named(&file.sop_class),
+        named(&file.transfer_syntax)
+    )
+}
+
+/// Opens the data set of a file, to be sent in a transfer syntax. Inline: it takes some ten microseconds, and a
+/// change of threads would cost more.
+async fn open(file: &FileInstance, transfer_syntax: &Uid) -> io::Result<FileSource> {
+    if *transfer_syntax == file.transfer_syntax {
+        return Ok(FileSource::AsIs(file.source()?));
+    }
+    let opened = file.open()?;
+    let (offset, length, transfer_syntax) = (file.offset, file.length, transfer_syntax.clone());
+    let reading = move || Reencoded::new(opened, offset, length, &transfer_syntax);
+    let reencoded = tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)??;
+    Ok(FileSource::Reencoded(Box::new(reencoded)))
+}
+
+/// The data set of a file as it is sent.
+enum FileSource {
+    AsIs(ReaderSource<Chain<File, &'static [u8]>>),
+    Reencoded(Box<Reencoded>),
+}
+
+impl Source for FileSource {
+    fn remaining(&self) -> u64 {
+        match self {
+            FileSource::AsIs(source) => source.remaining(),
+            FileSource::Reencoded(source) => source.remaining(),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            FileSource::AsIs(source) => source.read(buffer),
+            FileSource::Reencoded(source) => source.read(buffer),
+        }
+    }
+}
+
+/// A source that tells how far it is.
+struct Told<'a> {
+    source: FileSource,
+    events: &'a mpsc::UnboundedSender<Event>,
+    untold: u64,
+}
+
+impl Source for Told<'_> {
+    fn remaining(&self) -> u64 {
+        self.source.remaining()
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.untold += read as u64;
+        if self.untold >= BYTES_PER_EVENT || self.remaining() == 0 {
+            let _ = self.events.send(Event::Bytes(self.untold));
+            self.untold = 0;
+        }
+        Ok(read)
+    }
+}

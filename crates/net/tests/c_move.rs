@@ -1,0 +1,524 @@
+//! C-MOVE as transcripts: our SCU asks our SCP over a pipe, and the move destination is a listener on loopback that
+//! does as the test says.
+
+#![allow(clippy::unwrap_used)]
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use dicomet_net::accept::Incoming;
+use dicomet_net::association::{Received, Timeouts};
+use dicomet_net::listen::Listener;
+use dicomet_net::service::c_move::scp::{MoveDestination, Portion};
+use dicomet_net::service::c_move::scu::{Move, Response};
+use dicomet_net::service::sub_operations::{Instance, Instances, Pace, Report};
+use dicomet_net::service::{Request, c_move, c_store, next_request};
+use dicomet_net::{Association, Error, Node, connect};
+use dicomet_proto::association::negotiation::{Proposal, Support};
+use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::message::{CStoreRq, Counters, DataSetType, MessageId, Refusal, Status};
+use dicomet_proto::pdu::{
+    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
+    RoleSelection,
+};
+use dicomet_proto::{AeTitle, Uid};
+
+// The archive's side.
+
+/// Instances that all have the same data.
+struct Shelf(std::vec::IntoIter<Instance>);
+
+impl Instances for Shelf {
+    type Source = &'static [u8];
+
+    fn total(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    async fn next(&mut self) -> Option<Instance> {
+        self.0.next()
+    }
+
+    async fn open(&mut self, _: &Uid) -> io::Result<&'static [u8]> {
+        Ok(&[7; 1000])
+    }
+}
+
+/// CT images `1.2.<number>`, with the context they need.
+fn cts(numbers: std::ops::RangeInclusive<usize>) -> Portion<Shelf> {
+    let ct = |number| Instance {
+        sop_class: uids::CT_IMAGE_STORAGE,
+        sop_instance: Uid::new(format!("1.2.{number}")).unwrap(),
+        transfer_syntax: uids::EXPLICIT_VR_LITTLE_ENDIAN,
+    };
+    Portion {
+        contexts: vec![(uids::CT_IMAGE_STORAGE, uids::EXPLICIT_VR_LITTLE_ENDIAN)],
+        instances: Shelf(numbers.map(ct).collect::<Vec<_>>().into_iter()),
+    }
+}
+
+fn at(port: u16) -> MoveDestination {
+    MoveDestination {
+        node: Node { ae_title: title("DEST"), host: "127.0.0.1".to_owned(), port },
+        calling_ae_title: title("ARCHIVE"),
+        timeouts: Timeouts::default(),
+        window: 16,
+    }
+}
+
+/// Answers the one C-MOVE that comes.
+async fn serve(
+    mut archive: Association,
+    outcome: Result<(MoveDestination, Vec<Portion<Shelf>>), Refusal>,
+    pace: Pace,
+) -> Result<Option<Report>, Error> {
+    let Some(Request::Move(context, request, _)) = next_request(&mut archive).await.unwrap() else {
+        panic!("expected a C-MOVE-RQ");
+    };
+    assert_eq!(request.move_destination, title("DEST"));
+    c_move::scp::answer(&mut archive, &context, &request, outcome, &pace).await
+}
+
+// The requestor's side.
+
+fn title(text: &str) -> AeTitle {
+    AeTitle::new(text).unwrap()
+}
+
+/// An association with the archive: the requestor's end and the archive's.
+async fn associate() -> (Association, Association) {
+    let (ours, theirs) = tokio::io::duplex(1 << 20);
+    let proposal = Proposal {
+        calling_ae_title: title("REQUESTOR"),
+        called_ae_title: title("ARCHIVE"),
+        contexts: vec![(uids::STUDY_ROOT_MOVE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])],
+        role_selections: Vec::new(),
+        async_operations_window: None,
+        extended_negotiations: Vec::new(),
+        user_identity: None,
+    };
+    let timeouts = Timeouts::default();
+    let accepting = async {
+        let incoming = Incoming::new(Box::new(theirs), None, Timeouts::default());
+        incoming.request().await.unwrap().accept(&Taking(&[uids::STUDY_ROOT_MOVE])).await.unwrap()
+    };
+    let (requestor, archive) = tokio::join!(connect::request(Box::new(ours), proposal, &timeouts), accepting);
+    (requestor.unwrap(), archive)
+}
+
+async fn ask(requestor: &mut Association) -> Move<'_> {
+    let mut identifier = DataSet::new();
+    identifier.set_text(Tag(0x0008, 0x0052), "STUDY");
+    identifier.set_text(Tag(0x0020, 0x000D), "1.2.3");
+    Move::start(requestor, &uids::STUDY_ROOT_MOVE, &title("DEST"), &identifier).await.unwrap()
+}
+
+/// The final response; before it come only Pending ones without an identifier.
+async fn last(moving: &mut Move<'_>) -> Response {
+    loop {
+        let response = moving.next().await.unwrap().unwrap();
+        if !response.command.status.is_pending() {
+            assert!(moving.next().await.unwrap().is_none());
+            return response;
+        }
+        assert_eq!(response.command.identifier, DataSetType::Null);
+    }
+}
+
+/// The whole of a C-MOVE, in which the requestor does no more than wait.
+async fn moved(
+    destination: MoveDestination,
+    portions: Vec<Portion<Shelf>>,
+    pace: Pace,
+) -> (Response, Report) {
+    let (mut requestor, archive) = associate().await;
+    let asking = async { last(&mut ask(&mut requestor).await).await };
+    let (response, report) = tokio::join!(asking, serve(archive, Ok((destination, portions)), pace));
+    (response, report.unwrap().unwrap())
+}
+
+fn counters(remaining: Option<u16>, completed: u16, failed: u16, warning: u16) -> Counters {
+    Counters { remaining, completed: Some(completed), failed: Some(failed), warning: Some(warning) }
+}
+
+#[track_caller]
+fn assert_failed(response: &Response, uids: &[&str]) {
+    assert_eq!(response.failed.iter().map(Uid::as_str).collect::<Vec<_>>(), uids);
+}
+
+// The destination's side.
+
+/// Takes these SOP classes, in the first transfer syntax proposed, with the window asked for.
+struct Taking<'a>(&'a [Uid]);
+
+impl Support for Taking<'_> {
+    fn transfer_syntax(&self, class: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
+        let taken = self.0.contains(class).then(|| proposed.first().cloned()).flatten();
+        taken.ok_or(ContextResultReason::AbstractSyntaxNotSupported)
+    }
+
+    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
+        asked.clone()
+    }
+
+    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
+        None
+    }
+
+    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
+        asked
+    }
+}
+
+async fn listener() -> (Listener, u16) {
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Timeouts::default()).await.unwrap();
+    let port = listener.local_address().port();
+    (listener, port)
+}
+
+async fn accept(listener: &Listener) -> Association {
+    let requested = listener.accept().await.request().await.unwrap();
+    requested.accept(&Taking(&[uids::CT_IMAGE_STORAGE])).await.unwrap()
+}
+
+/// Takes the next instance, and answers with a status; `None` when a release is asked for instead.
+async fn take(destination: &mut Association, status: Status) -> Option<CStoreRq> {
+    let Request::Store(context, request) = next_request(destination).await.unwrap()? else {
+        panic!("expected a C-STORE-RQ");
+    };
+    assert_eq!(destination.receive_data_whole(1 << 20).await.unwrap().unwrap(), vec![7; 1000]);
+    let outcome = if status == Status::SUCCESS { Ok(()) } else { Err(Refusal::new(status, "")) };
+    c_store::scp::answer(destination, &context, &request, outcome).await.unwrap();
+    destination.flush().await.unwrap();
+    Some(request)
+}
+
+/// Takes what comes on one association until it is released.
+async fn take_all(listener: &Listener) -> Vec<CStoreRq> {
+    let mut destination = accept(listener).await;
+    let mut taken = Vec::new();
+    while let Some(request) = take(&mut destination, Status::SUCCESS).await {
+        taken.push(request);
+    }
+    destination.respond_release().await.unwrap();
+    taken
+}
+
+// The transcripts.
+
+#[tokio::test]
+async fn every_instance_goes_to_the_destination_and_names_who_asked() {
+    let (listener, port) = listener().await;
+    let moving = moved(at(port), vec![cts(1..=40)], Pace::default());
+    let ((response, report), taken) = tokio::join!(moving, take_all(&listener));
+    assert_eq!(response.command.status, Status::SUCCESS);
+    assert_eq!(response.command.counters, counters(None, 40, 0, 0));
+    assert_eq!((taken.len(), report.bytes), (40, 40_000));
+    for request in taken {
+        assert_eq!(request.move_originator, Some((title("REQUESTOR"), MessageId(1))));
+    }
+}
+
+#[tokio::test]
+async fn as_many_are_outstanding_as_the_destination_grants() {
+    let (listener, port) = listener().await;
+    let receiving = async {
+        let mut destination = accept(&listener).await;
+        assert_eq!(destination.negotiated().calling_ae_title, title("ARCHIVE"));
+        let mut waiting = Vec::new();
+        while waiting.len() < 16 {
+            let Some(Request::Store(context, request)) = next_request(&mut destination).await.unwrap() else {
+                panic!("expected a C-STORE-RQ");
+            };
+            waiting.push((context, request));
+        }
+        for (context, request) in waiting.into_iter().rev() {
+            c_store::scp::answer(&mut destination, &context, &request, Ok(())).await.unwrap();
+        }
+        while take(&mut destination, Status::SUCCESS).await.is_some() {}
+        destination.respond_release().await.unwrap();
+    };
+    let moving = moved(at(port), vec![cts(1..=20)], Pace::default());
+    let ((response, report), ()) = tokio::join!(moving, receiving);
+    assert_eq!(response.command.counters, counters(None, 20, 0, 0));
+    assert_eq!(report.most_outstanding, 16);
+}
+
+#[tokio::test]
+async fn what_one_association_has_no_room_for_goes_over_the_next() {
+    let (listener, port) = listener().await;
+    let receiving = async { (take_all(&listener).await.len(), take_all(&listener).await.len()) };
+    let moving = moved(at(port), vec![cts(1..=3), cts(4..=5)], Pace::default());
+    let ((response, _), taken) = tokio::join!(moving, receiving);
+    assert_eq!(taken, (3, 2));
+    assert_eq!(response.command.status, Status::SUCCESS);
+    assert_eq!(response.command.counters, counters(None, 5, 0, 0));
+}
+
+#[tokio::test]
+async fn an_unknown_destination_is_refused_without_sub_operations() {
+    let (mut requestor, archive) = associate().await;
+    let refusal = Refusal::new(Status::MOVE_DESTINATION_UNKNOWN, "not in the table");
+    let asking = async { last(&mut ask(&mut requestor).await).await };
+    let (response, report) = tokio::join!(asking, serve(archive, Err(refusal), Pace::default()));
+    assert_eq!(response.command.status, Status::MOVE_DESTINATION_UNKNOWN);
+    assert_eq!(response.command.error_comment.as_deref(), Some("not in the table"));
+    assert!(report.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_destination_that_cannot_be_reached_fails_all_and_all_are_listed() {
+    // A port that was ours a moment ago, and on which nobody listens now.
+    let (listener, port) = listener().await;
+    drop(listener);
+    let (response, _) = moved(at(port), vec![cts(1..=2), cts(3..=3)], Pace::default()).await;
+    assert_eq!(response.command.status, Status::UNABLE_TO_PERFORM_SUB_OPERATIONS);
+    assert_eq!(response.command.counters, counters(None, 0, 3, 0));
+    assert_eq!(response.command.error_comment.as_deref(), Some("cannot connect to the move destination"));
+    assert_failed(&response, &["1.2.1", "1.2.2", "1.2.3"]);
+}
+
+#[tokio::test]
+async fn a_destination_that_rejects_fails_all() {
+    let (listener, port) = listener().await;
+    let rejecting = async {
+        let requested = listener.accept().await.request().await.unwrap();
+        let reason = RejectReason::CallingAeTitleNotRecognized;
+        requested.reject(AssociateRj { result: RejectResult::Permanent, reason }).await;
+    };
+    let ((response, _), ()) = tokio::join!(moved(at(port), vec![cts(1..=2)], Pace::default()), rejecting);
+    assert_eq!(response.command.status, Status::UNABLE_TO_PERFORM_SUB_OPERATIONS);
+    assert_eq!(response.command.counters, counters(None, 0, 2, 0));
+    let comment = response.command.error_comment.as_deref();
+    assert_eq!(comment, Some("the move destination rejected the association"));
+    assert_failed(&response, &["1.2.1", "1.2.2"]);
+}
+
+#[tokio::test]
+async fn a_class_that_the_destination_does_not_take_fails_alone() {
+    let (listener, port) = listener().await;
+    let mut portion = cts(1..=3);
+    portion.contexts.push((uids::MR_IMAGE_STORAGE, uids::EXPLICIT_VR_LITTLE_ENDIAN));
+    let mut instances: Vec<Instance> = portion.instances.0.collect();
+    instances[1].sop_class = uids::MR_IMAGE_STORAGE;
+    portion.instances = Shelf(instances.into_iter());
+    let moving = moved(at(port), vec![portion], Pace::default());
+    let ((response, report), taken) = tokio::join!(moving, take_all(&listener));
+    assert_eq!(response.command.status, Status::WARNING);
+    assert_eq!(response.command.counters, counters(None, 2, 1, 0));
+    assert_failed(&response, &["1.2.2"]);
+    assert_eq!((taken.len(), report.without_context), (2, 1));
+}
+
+#[tokio::test]
+async fn a_destination_that_takes_none_of_the_classes_fails_all() {
+    let (listener, port) = listener().await;
+    let receiving = async {
+        let requested = listener.accept().await.request().await.unwrap();
+        let mut destination = requested.accept(&Taking(&[uids::VERIFICATION])).await.unwrap();
+        assert!(next_request(&mut destination).await.unwrap().is_none());
+        destination.respond_release().await.unwrap();
+    };
+    let ((response, _), ()) = tokio::join!(moved(at(port), vec![cts(1..=2)], Pace::default()), receiving);
+    assert_eq!(response.command.status, Status::UNABLE_TO_PERFORM_SUB_OPERATIONS);
+    assert_failed(&response, &["1.2.1", "1.2.2"]);
+}
+
+#[tokio::test]
+async fn a_destination_that_does_not_answer_the_association_fails_all_while_the_requestor_hears_pending() {
+    let (listener, port) = listener().await;
+    let mut destination = at(port);
+    destination.timeouts.association = Duration::from_millis(200);
+    let pace = Pace { keep_alive: Duration::from_millis(20), ..Pace::default() };
+    let (mut requestor, archive) = associate().await;
+    let asking = async {
+        let mut moving = ask(&mut requestor).await;
+        let first = moving.next().await.unwrap().unwrap();
+        assert_eq!(first.command.status, Status::PENDING);
+        assert_eq!(first.command.counters, counters(Some(2), 0, 0, 0));
+        last(&mut moving).await
+    };
+    let silent = async {
+        let incoming = listener.accept().await;
+        std::future::pending::<()>().await;
+        drop(incoming);
+    };
+    let serving = serve(archive, Ok((destination, vec![cts(1..=2)])), pace);
+    let (response, _) = until_done(async { tokio::join!(asking, serving) }, silent).await;
+    assert_eq!(response.command.status, Status::UNABLE_TO_PERFORM_SUB_OPERATIONS);
+    assert_eq!(response.command.error_comment.as_deref(), Some("the move destination did not answer"));
+    assert_failed(&response, &["1.2.1", "1.2.2"]);
+}
+
+#[tokio::test]
+async fn a_destination_that_stalls_fails_what_is_left_while_the_requestor_hears_pending() {
+    let (listener, port) = listener().await;
+    let pace = Pace {
+        keep_alive: Duration::from_millis(20),
+        pending_interval: Duration::from_millis(10),
+        response: Duration::from_millis(300),
+        max_outstanding: 1,
+        ..Pace::default()
+    };
+    let (mut requestor, archive) = associate().await;
+    let asking = async {
+        let mut moving = ask(&mut requestor).await;
+        let mut alive = 0;
+        loop {
+            let response = moving.next().await.unwrap().unwrap();
+            if !response.command.status.is_pending() {
+                return (response, alive);
+            }
+            alive += u32::from(response.command.counters == counters(Some(2), 1, 0, 0));
+        }
+    };
+    let stalling = async {
+        let mut destination = accept(&listener).await;
+        take(&mut destination, Status::SUCCESS).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let serving = serve(archive, Ok((at(port), vec![cts(1..=3)])), pace);
+    let ((response, alive), _) = until_done(async { tokio::join!(asking, serving) }, stalling).await;
+    assert_eq!(response.command.status, Status::WARNING);
+    assert_eq!(response.command.counters, counters(None, 1, 2, 0));
+    assert_failed(&response, &["1.2.2", "1.2.3"]);
+    assert!(alive >= 2, "only {alive} signs of life");
+}
+
+#[tokio::test]
+async fn a_destination_that_aborts_in_the_middle_fails_what_is_left() {
+    let (listener, port) = listener().await;
+    let mut destination = at(port);
+    destination.window = 1;
+    let aborting = async {
+        let mut destination = accept(&listener).await;
+        take(&mut destination, Status::SUCCESS).await.unwrap();
+        take(&mut destination, Status::WARNING).await.unwrap();
+        let received = destination.receive().await.unwrap();
+        assert!(matches!(received, Received::Message(_)));
+        destination.abort().await;
+    };
+    let moving = moved(destination, vec![cts(1..=4), cts(5..=5)], Pace::default());
+    let ((response, _), ()) = tokio::join!(moving, aborting);
+    assert_eq!(response.command.status, Status::WARNING);
+    assert_eq!(response.command.counters, counters(None, 1, 3, 1));
+    assert_failed(&response, &["1.2.3", "1.2.4", "1.2.5"]);
+}
+
+#[tokio::test]
+async fn cancel_ends_what_was_begun_and_releases_the_destination() {
+    let (listener, port) = listener().await;
+    let mut destination = at(port);
+    destination.window = 1;
+    let pace = Pace { pending_interval: Duration::ZERO, ..Pace::default() };
+    let (mut requestor, archive) = associate().await;
+    let (cancelled, is_cancelled) = tokio::sync::oneshot::channel();
+    let asking = async {
+        let mut moving = ask(&mut requestor).await;
+        let first = moving.next().await.unwrap().unwrap();
+        assert_eq!(first.command.counters.completed, Some(1));
+        moving.cancel().await.unwrap();
+        cancelled.send(()).unwrap();
+        last(&mut moving).await
+    };
+    let receiving = async {
+        let mut destination = accept(&listener).await;
+        take(&mut destination, Status::SUCCESS).await.unwrap();
+        // The second is under way when the cancel comes.
+        is_cancelled.await.unwrap();
+        let mut taken = 1;
+        while take(&mut destination, Status::SUCCESS).await.is_some() {
+            taken += 1;
+        }
+        destination.respond_release().await.unwrap();
+        taken
+    };
+    let serving = serve(archive, Ok((destination, vec![cts(1..=9), cts(10..=10)])), pace);
+    let (response, _, taken) = tokio::join!(asking, serving, receiving);
+    assert_eq!(response.command.status, Status::CANCEL);
+    assert_eq!(response.command.counters, counters(Some(10 - taken), taken, 0, 0));
+    assert!(taken < 10);
+    assert_failed(&response, &[]);
+}
+
+#[tokio::test]
+async fn cancel_does_not_wait_for_a_destination_that_stalls() {
+    let (listener, port) = listener().await;
+    let pace = Pace { cancel_grace: Duration::from_millis(50), max_outstanding: 1, ..Pace::default() };
+    let (begun, is_begun) = tokio::sync::oneshot::channel();
+    let (mut requestor, archive) = associate().await;
+    let asking = async {
+        let mut moving = ask(&mut requestor).await;
+        is_begun.await.unwrap();
+        moving.cancel().await.unwrap();
+        last(&mut moving).await
+    };
+    let stalling = async {
+        let mut destination = accept(&listener).await;
+        destination.receive().await.unwrap();
+        begun.send(()).unwrap();
+        std::future::pending::<()>().await;
+    };
+    let serving = serve(archive, Ok((at(port), vec![cts(1..=3)])), pace);
+    let (response, _) = until_done(async { tokio::join!(asking, serving) }, stalling).await;
+    assert_eq!(response.command.status, Status::CANCEL);
+    assert_eq!(response.command.counters, counters(Some(2), 0, 1, 0));
+    assert_failed(&response, &["1.2.1"]);
+}
+
+#[tokio::test]
+async fn cancel_while_connecting_sends_nothing() {
+    let (listener, port) = listener().await;
+    let pace = Pace { keep_alive: Duration::from_millis(20), ..Pace::default() };
+    let (mut requestor, archive) = associate().await;
+    let asking = async {
+        let mut moving = ask(&mut requestor).await;
+        moving.next().await.unwrap().unwrap();
+        moving.cancel().await.unwrap();
+        last(&mut moving).await
+    };
+    let silent = async {
+        let incoming = listener.accept().await;
+        std::future::pending::<()>().await;
+        drop(incoming);
+    };
+    let serving = serve(archive, Ok((at(port), vec![cts(1..=3)])), pace);
+    let (response, _) = until_done(async { tokio::join!(asking, serving) }, silent).await;
+    assert_eq!(response.command.status, Status::CANCEL);
+    assert_eq!(response.command.counters, counters(Some(3), 0, 0, 0));
+    assert_failed(&response, &[]);
+}
+
+#[tokio::test]
+async fn when_the_requestor_goes_away_the_destination_gets_no_more() {
+    let (listener, port) = listener().await;
+    let (mut requestor, archive) = associate().await;
+    let mut destination = at(port);
+    destination.window = 1;
+    let (begun, is_begun) = tokio::sync::oneshot::channel();
+    let asking = async {
+        ask(&mut requestor).await;
+        is_begun.await.unwrap();
+        requestor.abort().await;
+    };
+    let receiving = async {
+        let mut destination = accept(&listener).await;
+        let Received::Message(_) = destination.receive().await.unwrap() else { panic!("expected a message") };
+        begun.send(()).unwrap();
+        next_request(&mut destination).await.unwrap_err()
+    };
+    let serving = serve(archive, Ok((destination, vec![cts(1..=9)])), Pace::default());
+    let ((), report, error) = tokio::join!(asking, serving, receiving);
+    assert!(matches!(report, Err(Error::Aborted(_))), "{report:?}");
+    assert!(matches!(error, Error::Aborted(_)), "{error:?}");
+}
+
+/// Waits for one thing while another, which never ends, goes on.
+async fn until_done<T>(work: impl Future<Output = T>, meanwhile: impl Future<Output = ()>) -> T {
+    tokio::select! {
+        done = work => done,
+        () = meanwhile => unreachable!("it never ends"),
+    }
+}
