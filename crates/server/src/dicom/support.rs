@@ -11,6 +11,7 @@ use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNeg
 use dicomet_proto::query::{Model, Operation};
 
 use crate::Settings;
+use crate::nodes::{Operation as Allowed, Operations};
 use crate::settings::SopClasses;
 
 /// The arc of the standard's own UIDs, PS3.5 9.
@@ -32,6 +33,7 @@ static IDENTIFIER_SYNTAXES: [Uid; 4] = [
 pub(super) struct ArchiveSupport {
     sop_classes: SopClasses,
     max_window: u16,
+    allow: Operations,
 }
 
 /// The service that an abstract syntax asks for.
@@ -39,14 +41,30 @@ pub(super) struct ArchiveSupport {
 enum Service {
     Verification,
     Find,
-    Retrieve,
+    Get,
+    Move,
     Worklist,
     Storage,
 }
 
 impl ArchiveSupport {
-    pub(super) fn new(settings: &Settings) -> ArchiveSupport {
-        ArchiveSupport { sop_classes: settings.sop_classes, max_window: settings.max_window.max(1) }
+    /// What is supported for a requestor that may do this.
+    pub(super) fn new(settings: &Settings, allow: Operations) -> ArchiveSupport {
+        ArchiveSupport { sop_classes: settings.sop_classes, max_window: settings.max_window.max(1), allow }
+    }
+
+    /// Whether a context for the service is of use to a requestor with its rights.
+    fn is_allowed(&self, service: Service) -> bool {
+        let allow = self.allow;
+        match service {
+            Service::Verification => allow.contains(Allowed::Echo),
+            Service::Find => allow.contains(Allowed::Find),
+            Service::Get => allow.contains(Allowed::Get),
+            Service::Move => allow.contains(Allowed::Move),
+            Service::Worklist => allow.contains(Allowed::Worklist),
+            // Instances of a C-GET come back on these contexts.
+            Service::Storage => allow.contains(Allowed::Store) || allow.contains(Allowed::Get),
+        }
     }
 
     fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
@@ -56,7 +74,8 @@ impl ArchiveSupport {
         match Model::of_sop_class(abstract_syntax) {
             Some((Model::Worklist, _)) => return Some(Service::Worklist),
             Some((_, Operation::Find)) => return Some(Service::Find),
-            Some((_, Operation::Get | Operation::Move)) => return Some(Service::Retrieve),
+            Some((_, Operation::Get)) => return Some(Service::Get),
+            Some((_, Operation::Move)) => return Some(Service::Move),
             None => {}
         }
         let uid = abstract_syntax.as_str();
@@ -70,8 +89,9 @@ impl Support for ArchiveSupport {
     fn transfer_syntax(&self, abstract_syntax: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
         let chosen = match self.service(abstract_syntax) {
             None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
+            Some(service) if !self.is_allowed(service) => return Err(ContextResultReason::UserRejection),
             Some(Service::Storage | Service::Verification) => proposed.first(),
-            Some(Service::Find | Service::Retrieve | Service::Worklist) => {
+            Some(Service::Find | Service::Get | Service::Move | Service::Worklist) => {
                 IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
             }
         };
@@ -80,13 +100,15 @@ impl Support for ArchiveSupport {
 
     fn roles(&self, asked: &RoleSelection) -> RoleSelection {
         // The requestor may be SCU of all that we provide, and SCP of storage, which a C-GET needs.
-        let scp = asked.scp && self.service(&asked.sop_class_uid) == Some(Service::Storage);
-        RoleSelection { sop_class_uid: asked.sop_class_uid.clone(), scu: asked.scu, scp }
+        let is_storage = self.service(&asked.sop_class_uid) == Some(Service::Storage);
+        let scp = asked.scp && is_storage && self.allow.contains(Allowed::Get);
+        let scu = asked.scu && (!is_storage || self.allow.contains(Allowed::Store));
+        RoleSelection { sop_class_uid: asked.sop_class_uid.clone(), scu, scp }
     }
 
     fn extended_negotiation(&self, asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
         let service = self.service(&asked.sop_class_uid)?;
-        if !matches!(service, Service::Find | Service::Retrieve) {
+        if !matches!(service, Service::Find | Service::Get | Service::Move) {
             return None;
         }
         // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
@@ -122,7 +144,11 @@ mod tests {
     use super::*;
 
     fn support() -> ArchiveSupport {
-        ArchiveSupport::new(&Settings::new(AeTitle::new("TEST").unwrap()))
+        support_for(Operations::ALL)
+    }
+
+    fn support_for(allow: Operations) -> ArchiveSupport {
+        ArchiveSupport::new(&Settings::new(AeTitle::new("TEST").unwrap()), allow)
     }
 
     fn uid(text: &str) -> Uid {
@@ -158,18 +184,13 @@ mod tests {
     fn services_that_are_not_offered_are_refused_and_private_classes_by_setting() {
         let proposed = [uids::EXPLICIT_VR_LITTLE_ENDIAN];
         let refused = Err(ContextResultReason::AbstractSyntaxNotSupported);
-        // Storage Commitment, MPPS, Modality Worklist, Print.
-        for class in [
-            "1.2.840.10008.1.20.1",
-            "1.2.840.10008.3.1.2.3.3",
-            "1.2.840.10008.5.1.4.31",
-            "1.2.840.10008.5.1.1.9",
-        ] {
+        // Storage Commitment, MPPS, Print.
+        for class in ["1.2.840.10008.1.20.1", "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.5.1.1.9"] {
             assert_eq!(support().transfer_syntax(&uid(class), &proposed), refused, "{class}");
         }
         let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
         settings.sop_classes = SopClasses::Standard;
-        let strict = ArchiveSupport::new(&settings);
+        let strict = ArchiveSupport::new(&settings, Operations::ALL);
         assert_eq!(strict.transfer_syntax(&uid("1.3.12.2.1107.5.9.1"), &proposed), refused);
     }
 
@@ -189,6 +210,23 @@ mod tests {
         assert!(roles(uids::CT_IMAGE_STORAGE).scp);
         assert!(roles(uids::CT_IMAGE_STORAGE).scu);
         assert!(!roles(uids::STUDY_ROOT_GET).scp);
+    }
+
+    #[test]
+    fn contexts_of_what_is_not_allowed_are_refused_and_storage_stays_for_c_get() {
+        let implicit = [uids::IMPLICIT_VR_LITTLE_ENDIAN];
+        let reads = support_for([Allowed::Find, Allowed::Get].into_iter().collect());
+        let refused = Err(ContextResultReason::UserRejection);
+        assert_eq!(reads.transfer_syntax(&uids::STUDY_ROOT_MOVE, &implicit), refused);
+        assert_eq!(reads.transfer_syntax(&uids::VERIFICATION, &implicit), refused);
+        assert!(reads.transfer_syntax(&uids::STUDY_ROOT_FIND, &implicit).is_ok());
+        assert!(reads.transfer_syntax(&uids::CT_IMAGE_STORAGE, &implicit).is_ok());
+        let both = RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: true, scp: true };
+        let granted = reads.roles(&both);
+        assert_eq!((granted.scu, granted.scp), (false, true));
+        let writes = support_for([Allowed::Store].into_iter().collect());
+        let granted = writes.roles(&both);
+        assert_eq!((granted.scu, granted.scp), (true, false));
     }
 
     #[test]
