@@ -53,8 +53,12 @@ impl Dcmqrscp {
 
     /// Starts it so that it knows this node as a move destination.
     pub fn with_destination(files: &Path, ae_title: &str, port: u16) -> Dcmqrscp {
-        let hosts = format!("destination = ({ae_title}, 127.0.0.1, {port})\n");
-        Dcmqrscp::filled("+x=", hosts, files)
+        Dcmqrscp::filled("+x=", host(ae_title, port), files)
+    }
+
+    /// As [`Dcmqrscp::with_destination`], and it does not offer C-GET.
+    pub fn without_get(files: &Path, ae_title: &str, port: u16) -> Dcmqrscp {
+        Dcmqrscp::filled("--disable-get", host(ae_title, port), files)
     }
 
     /// Starts it so that besides the uncompressed transfer syntaxes it accepts that of this option; there is no way
@@ -112,6 +116,11 @@ impl Dcmqrscp {
         self.process.kill();
         Dcmqrscp::in_folder(self.folder, self.prefer, self.hosts)
     }
+}
+
+/// A line of the host table.
+fn host(ae_title: &str, port: u16) -> String {
+    format!("destination = ({ae_title}, 127.0.0.1, {port})\n")
 }
 
 fn configuration(port: u16, storage: &Path, hosts: &str) -> String {

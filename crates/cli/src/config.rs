@@ -49,16 +49,15 @@ pub fn resolve(text: &str, named: Option<&Path>) -> Result<Node, CommandError> {
     }
     let Some(loaded) = load(named)? else {
         let places: Vec<String> = usual_places().iter().map(|file| file.display().to_string()).collect();
-        let message = format!("'{text}' is not AET@host:port, and there is no configuration to look it up in");
+        let message =
+            format!("'{text}' is not AET@host:port, and there is no configuration to look it up in");
         return Err(CommandError::usage(message)
             .hint(format!("looked for {}; --config names another file", places.join(" and "))));
     };
     let file = loaded.file.display();
     match loaded.config.node(text).map(NodeEntry::node) {
         Some(Some(node)) => Ok(node),
-        Some(None) => {
-            Err(CommandError::usage(format!("the node '{text}' of {file} has no host and port")))
-        }
+        Some(None) => Err(CommandError::usage(format!("the node '{text}' of {file} has no host and port"))),
         None => Err(CommandError::usage(format!("'{text}' is not AET@host:port, and no node of {file}"))
             .hint(format!("dicomet node list --config {file} shows what there is"))),
     }

@@ -1,10 +1,11 @@
 //! `dicomet get`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use dicomet_net::retrieve::{Layout, Options, Report, Retrieve, Stop};
+use dicomet_net::retrieve::{Layout, Method, Options, Report, Retrieve, Stop};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::query::Level;
@@ -58,6 +59,10 @@ pub struct GetArgs {
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
     method: MethodArg,
 
+    /// Where to listen for what the peer sends by C-MOVE; it must know our AE title with this address and port
+    #[arg(long, value_name = "ADDR:PORT", required_if_eq("method", "move"))]
+    receive: Option<SocketAddr>,
+
     /// Where an instance goes below DIR; {Keyword} stands for a value
     #[arg(
         long,
@@ -89,10 +94,12 @@ pub struct GetArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MethodArg {
-    /// What works on this peer
+    /// C-GET, and by C-MOVE what does not come so, when there is a --receive
     Auto,
     /// C-GET
     Get,
+    /// C-MOVE to --receive
+    Move,
 }
 
 /// A transfer syntax by its UID, or by its name without regard to case and anything but letters and digits.
@@ -123,6 +130,12 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
         associations: args.associations.into(),
         window: args.window,
         layout: args.layout.clone(),
+        method: match args.method {
+            MethodArg::Auto => None,
+            MethodArg::Get => Some(Method::Get),
+            MethodArg::Move => Some(Method::Move),
+        },
+        receive: args.receive,
         transfer_syntaxes: (!args.transfer_syntaxes.is_empty()).then(|| args.transfer_syntaxes.clone()),
     };
     let (stop, stopped) = watch::channel(Stop::No);

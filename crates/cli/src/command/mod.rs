@@ -1,11 +1,14 @@
 //! The subcommands, one a file: each has its arguments, whose doc comment is the manual page, and `run`.
 
+mod check;
+mod delete;
 mod demo;
 mod echo;
 mod find;
 mod get;
 mod import;
 mod move_;
+mod node;
 mod serve;
 mod store;
 mod worklist;
@@ -23,8 +26,11 @@ pub enum Command {
     Get(Box<get::GetArgs>),
     Store(store::StoreArgs),
     Move(move_::MoveArgs),
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
+    Node(node::NodeArgs),
     Import(import::ImportArgs),
+    Check(check::CheckArgs),
+    Delete(delete::DeleteArgs),
     Worklist(Box<worklist::WorklistArgs>),
 }
 
@@ -38,8 +44,11 @@ impl Command {
             Command::Get(args) => get::run(*args).await,
             Command::Store(args) => store::run(args).await,
             Command::Move(args) => move_::run(args).await,
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(*args).await,
+            Command::Node(args) => node::run(args).await,
             Command::Import(args) => import::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Delete(args) => delete::run(args).await,
             Command::Worklist(args) => worklist::run(*args).await,
         }
     }

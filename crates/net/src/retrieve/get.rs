@@ -4,9 +4,11 @@
 //! a worker learns goes into the ledger, under a lock that is held for a look-up; what it sees goes out as events.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Context, Negotiated, Proposal};
 use dicomet_proto::dataset::dictionary::{self, uids};
@@ -34,6 +36,25 @@ pub(super) enum Roles {
     Scp,
     /// Both: some peers grant the one only with the other.
     ScuAndScp,
+}
+
+/// What an instance is taken from as it comes.
+pub(super) trait Carrier: Send {
+    /// The next piece of its data set; `None` at its end. Cancel safe.
+    fn data(&mut self) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+
+    /// Asks the peer to stop, where that is done on this association.
+    fn cancel(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Carrier for Get<'_> {
+    async fn data(&mut self) -> Result<Option<Bytes>, Error> {
+        Get::data(self).await
+    }
+
+    async fn cancel(&mut self) -> Result<(), Error> {
+        Get::cancel(self).await
+    }
 }
 
 /// What the workers of a retrieve share.
@@ -73,12 +94,12 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         // Nobody listens any more: the retrieve goes on all the same.
         let _ = self.events.send(event);
     }
 
-    fn stop(&self) -> Stop {
+    pub(super) fn stop(&self) -> Stop {
         *self.stop.borrow()
     }
 
@@ -214,46 +235,55 @@ impl Shared {
                 }
             }
         }
-        self.note_end(request, last, &accepted);
+        if let Some(Response { command, failed }) = last {
+            self.note_end(request, command.status, command.error_comment, &failed, Some(&accepted));
+        }
         Ok(())
     }
 
-    fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
+    pub(super) fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
         let reason = format!("not taken: {refusal}");
         self.ledger().failed(&rq.affected_sop_instance_uid, reason.clone());
         self.tell(Event::Refused { sop_instance: rq.affected_sop_instance_uid.clone(), reason });
     }
 
-    /// Draws the conclusions from the final response.
-    fn note_end(&self, request: &Request, last: Option<Response>, accepted: &[Uid]) {
-        let Some(Response { command, failed }) = last else { return };
-        let said = match &command.error_comment {
-            Some(comment) => format!("the peer ended with {}: {comment}", command.status),
-            None => format!("the peer ended with {}", command.status),
+    /// Draws the conclusions from the final response; `accepted` are the classes that the peer could send us.
+    pub(super) fn note_end(
+        &self,
+        request: &Request,
+        status: Status,
+        comment: Option<String>,
+        failed: &[Uid],
+        accepted: Option<&[Uid]>,
+    ) {
+        let said = match &comment {
+            Some(comment) => format!("the peer ended with {status}: {comment}"),
+            None => format!("the peer ended with {status}"),
         };
         let mut ledger = self.ledger();
-        for instance in &failed {
-            let reason = match ledger.sop_class(instance) {
-                Some(class) if !accepted.contains(class) => not_accepted(class),
-                _ => format!("the peer could not send it; {said}"),
+        for instance in failed {
+            let is_unaccepted = |class: &&Uid| accepted.is_some_and(|accepted| !accepted.contains(class));
+            let reason = match ledger.sop_class(instance).filter(is_unaccepted) {
+                Some(class) => not_accepted(class),
+                None => format!("the peer could not send it; {said}"),
             };
             ledger.failed(instance, reason);
         }
-        if command.status.kind() != StatusKind::Cancel {
-            let reason = match command.status.kind() {
+        if status.kind() != StatusKind::Cancel {
+            let reason = match status.kind() {
                 StatusKind::Success => "the peer reported success without sending it".to_owned(),
                 _ => said,
             };
             ledger.failed_unless_known(request.study, request.series.as_ref(), &request.instances, &reason);
         }
         drop(ledger);
-        self.tell(Event::Ended { status: command.status, comment: command.error_comment });
+        self.tell(Event::Ended { status, comment });
     }
 
     /// Takes one instance: to the folder as it comes, under its name when it is whole. `None` is success.
-    async fn take(
+    pub(super) async fn take(
         &self,
-        get: &mut Get<'_>,
+        carrier: &mut impl Carrier,
         context: &Context,
         rq: &CStoreRq,
     ) -> Result<Option<Refused>, Error> {
@@ -282,10 +312,10 @@ impl Shared {
                         return Ok(Some(Refused::by_rule(Status::PROCESSING_FAILURE, "aborted by the user")));
                     }
                     cancelled = true;
-                    get.cancel().await?;
+                    carrier.cancel().await?;
                     continue;
                 }
-                piece = get.data() => piece?,
+                piece = carrier.data() => piece?,
             };
             let Some(piece) = piece else { break };
             bytes += piece.len() as u64;
@@ -377,9 +407,9 @@ pub(super) fn not_accepted(class: &Uid) -> String {
 }
 
 /// An instance that we do not take, and whether there is any use in going on.
-struct Refused {
-    refusal: Refusal,
-    fatal: bool,
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) fatal: bool,
 }
 
 impl Refused {

@@ -3,6 +3,7 @@
 //! - [`mod@find`]: the studies that match, and the inventory of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `get`: an association that works off requests and writes what comes;
+//! - `get_by_move`, `receive`: the same by C-MOVE, with a storage SCP to which the peer sends;
 //! - [`folder`], [`layout`], `head`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
 //! - [`report`]: what is told, while it runs and at the end;
@@ -11,14 +12,17 @@
 pub mod find;
 pub mod folder;
 mod get;
+mod get_by_move;
 mod head;
 pub mod layout;
 mod likely;
 pub mod moving;
 pub mod plan;
+mod receive;
 pub mod report;
 pub mod verify;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -34,7 +38,8 @@ use crate::{Error, Node};
 use find::{Finder, Inventory};
 use folder::{Folder, FolderError};
 use get::{Outcome, Roles, Shared, Work};
-use plan::{Granularity, Offered, Round};
+use plan::{Granularity, Offered, Part, Round};
+use receive::Receiver;
 use verify::{Ledger, MissingStudy};
 
 pub use find::find;
@@ -91,8 +96,14 @@ pub struct Options {
     pub window: u16,
     /// Where instances go below the folder.
     pub layout: Layout,
-    /// The only transfer syntaxes to propose; `None` proposes all there are.
+    /// The only transfer syntaxes to propose; `None` proposes all there are. A C-MOVE takes them all: there the peer
+    /// proposes.
     pub transfer_syntaxes: Option<Vec<Uid>>,
+    /// How instances come; `None` is C-GET, and C-MOVE for what does not come so.
+    pub method: Option<Method>,
+    /// Where to listen for what the peer sends by C-MOVE; it must know us there, by our AE title. Without, there is
+    /// no C-MOVE.
+    pub receive: Option<SocketAddr>,
 }
 
 impl Default for Options {
@@ -103,6 +114,8 @@ impl Default for Options {
             window: 16,
             layout: Layout::default(),
             transfer_syntaxes: None,
+            method: None,
+            receive: None,
         }
     }
 }
@@ -190,10 +203,16 @@ impl Retrieve {
             events,
             stop: stop.clone(),
         });
-        let mut engine =
-            Engine { shared, options: self.options, associations: 0, roles: Roles::Scp, query: self.query };
+        let mut engine = Engine {
+            shared,
+            options: self.options,
+            associations: 0,
+            roles: Roles::Scp,
+            query: self.query,
+            method: Method::Get,
+        };
         let outcome = {
-            let mut passes = std::pin::pin!(engine.passes());
+            let mut passes = std::pin::pin!(engine.all_passes());
             loop {
                 tokio::select! {
                     biased;
@@ -245,6 +264,8 @@ struct Engine {
     associations: u64,
     roles: Roles,
     query: Query,
+    /// How instances come now.
+    method: Method,
 }
 
 /// How a pass over all that is missing went.
@@ -256,6 +277,57 @@ struct Pass {
 }
 
 impl Engine {
+    /// By C-GET, by C-MOVE, or by C-MOVE what C-GET did not bring. Answers why it ended before all was tried, if it
+    /// did.
+    async fn all_passes(&mut self) -> Option<End> {
+        let mut end = None;
+        if self.options.method != Some(Method::Move) {
+            end = self.passes().await;
+        }
+        let may_move = self.options.method != Some(Method::Get) && !self.is_stopped();
+        let is_done = matches!(end, Some(End::CannotStore(_))) || self.shared.ledger().missing().is_empty();
+        match self.options.receive {
+            Some(address) if may_move && !is_done => self.move_passes(address).await,
+            _ => end,
+        }
+    }
+
+    /// As [`Engine::passes`], by C-MOVE: the peer proposes the contexts, so only what to ask for is left to plan.
+    async fn move_passes(&mut self, address: SocketAddr) -> Option<End> {
+        self.method = Method::Move;
+        let receiver = match Receiver::open(address, Arc::clone(&self.shared)).await {
+            Ok(receiver) => receiver,
+            Err(error) => return Some(End::CannotStore(format!("cannot listen on {address}: {error}"))),
+        };
+        let mut granularity = Granularity::Coarse;
+        let mut barren = 0;
+        for _ in 0..MAX_PASSES {
+            let missing = self.shared.ledger().missing();
+            if missing.is_empty() || self.is_stopped() {
+                return None;
+            }
+            let before = self.shared.ledger().arrived();
+            let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
+            let round = Round { contexts: Vec::new(), parts };
+            let requests = plan::requests(&self.shared.ledger(), &round, granularity, 1);
+            let outcome = self.shared.work_by_move(&requests, &receiver).await;
+            self.associations += u64::from(outcome.was_open);
+            if let Some(reason) = outcome.fatal {
+                return Some(End::CannotStore(reason));
+            }
+            let Some(error) = outcome.error else {
+                granularity = granularity.finer()?;
+                continue;
+            };
+            barren = if self.shared.ledger().arrived() > before { 0 } else { barren + 1 };
+            if is_final(&error) || barren >= MAX_BARREN {
+                return Some(End::Association(error));
+            }
+            tokio::time::sleep(Duration::from_millis(200) * (1 << barren)).await;
+        }
+        None
+    }
+
     /// Answers why it ended before all was tried, if it did.
     async fn passes(&mut self) -> Option<End> {
         let mut offered = Offered::default();
@@ -388,7 +460,8 @@ impl Engine {
             Some(_) => report.notes.push(format!("the retrieve ended early: {otherwise}")),
             None => {}
         }
-        Ok(Report { seconds, associations: self.associations, cancelled, ..report })
+        let method = self.method;
+        Ok(Report { seconds, associations: self.associations, cancelled, method, ..report })
     }
 }
 

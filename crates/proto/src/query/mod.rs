@@ -3,8 +3,12 @@
 //! A [`Query`] is made of keys as a person writes them ([`Query::key`]) and turned into an identifier, or read
 //! from a peer's identifier ([`Query::from_identifier`]) and taken apart into typed [`MatchingKey`]s. The
 //! modules: [`level`] and [`model`] are the tables of the standard, `key` the grammar for people, [`matching`]
-//! what each key asks by its VR, with [`pattern`], [`range`] and [`person_name`] as its tools.
+//! what each key asks by its VR, with [`pattern`], [`range`] and [`person_name`] as its tools. What has to be
+//! negotiated is in [`extended`], [`fuzzy`] and `date_time`.
 
+mod date_time;
+pub mod extended;
+pub mod fuzzy;
 pub mod identifier;
 mod key;
 pub mod level;
@@ -14,6 +18,8 @@ pub mod pattern;
 pub mod person_name;
 pub mod range;
 
+pub use extended::ExtendedMatching;
+pub use fuzzy::FuzzyName;
 pub use identifier::Hierarchy;
 pub use level::Level;
 pub use matching::{InvalidKey, Matching, MatchingKey};
@@ -39,6 +45,8 @@ pub struct Query {
     /// The keys, as the data set that goes over the wire, (0008,0052) left out. (0008,0005), where there is
     /// one, says in which character sets to write, and is no key.
     pub keys: DataSet,
+    /// What was negotiated about how the keys match.
+    pub extended: ExtendedMatching,
 }
 
 /// What is wrong with a key that a person wrote.
@@ -65,7 +73,7 @@ pub enum KeyError {
 impl Query {
     /// A query without keys.
     pub fn new(model: Model, level: Level) -> Query {
-        Query { model, level, keys: DataSet::new() }
+        Query { model, level, keys: DataSet::new(), extended: ExtendedMatching::default() }
     }
 
     /// Adds a key as a person writes it: `Keyword=value`, `gggg,eeee=value`, `Sequence[0].Keyword=value`, split
@@ -82,6 +90,13 @@ impl Query {
             None => key.insert(&mut self.keys)?,
         }
         Ok(self)
+    }
+
+    /// The same query, its keys matched as negotiated.
+    #[must_use]
+    pub fn matched(mut self, extended: ExtendedMatching) -> Query {
+        self.extended = extended;
+        self
     }
 
     /// The SOP class of C-FIND in this model.

@@ -8,7 +8,7 @@ use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Negotiated, Support};
 use dicomet_proto::dataset::dictionary::{storage_sop_classes, uids};
 use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
-use dicomet_proto::query::{Model, Operation};
+use dicomet_proto::query::{ExtendedMatching, Model, Operation};
 
 use crate::Settings;
 use crate::nodes::{Operation as Allowed, Operations};
@@ -112,11 +112,13 @@ impl Support for ArchiveSupport {
             return None;
         }
         // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
-        // other. Nothing else that may be asked for in the bytes after it is granted.
-        let mut information = vec![0; asked.information.len()];
-        if let (Some(granted), Some(1)) = (information.first_mut(), asked.information.first()) {
-            *granted = 1;
-        }
+        // other. Of the bytes after it those of matching are granted; timezones are not adjusted, images not
+        // converted.
+        let is_granted =
+            |index: usize| index == 0 || (service == Service::Find && ExtendedMatching::is_known(index));
+        let asked_bytes = asked.information.iter().enumerate();
+        let information: Vec<u8> =
+            asked_bytes.map(|(index, byte)| u8::from(*byte == 1 && is_granted(index))).collect();
         Some(ExtendedNegotiation {
             sop_class_uid: asked.sop_class_uid.clone(),
             information: Bytes::from(information),
@@ -131,10 +133,17 @@ impl Support for ArchiveSupport {
 
 /// Whether relational queries were granted for an information model.
 pub(super) fn is_relational(negotiated: &Negotiated, sop_class: &Uid) -> bool {
-    negotiated
-        .extended_negotiations
-        .iter()
-        .any(|granted| granted.sop_class_uid == *sop_class && granted.information.first() == Some(&1))
+    granted(negotiated, sop_class).and_then(<[u8]>::first) == Some(&1)
+}
+
+/// What was granted about matching for an information model.
+pub(super) fn extended_matching(negotiated: &Negotiated, sop_class: &Uid) -> ExtendedMatching {
+    ExtendedMatching::of_information(granted(negotiated, sop_class).unwrap_or_default())
+}
+
+fn granted<'a>(negotiated: &'a Negotiated, sop_class: &Uid) -> Option<&'a [u8]> {
+    let all = &negotiated.extended_negotiations;
+    all.iter().find(|granted| granted.sop_class_uid == *sop_class).map(|granted| granted.information.as_ref())
 }
 
 #[cfg(test)]
@@ -239,12 +248,15 @@ mod tests {
     }
 
     #[test]
-    fn relational_is_granted_and_nothing_else() {
-        let asked = ExtendedNegotiation {
-            sop_class_uid: uids::STUDY_ROOT_FIND,
-            information: Bytes::from_static(&[1, 1, 1]),
+    fn what_the_index_can_do_is_granted_and_nothing_else() {
+        let granted = |class: Uid, asked: &'static [u8]| {
+            let information = Bytes::from_static(asked);
+            let asked = ExtendedNegotiation { sop_class_uid: class, information };
+            support().extended_negotiation(&asked).map(|granted| granted.information.to_vec())
         };
-        let granted = support().extended_negotiation(&asked).unwrap();
-        assert_eq!(granted.information.as_ref(), [1, 0, 0]);
+        assert_eq!(granted(uids::STUDY_ROOT_FIND, &[1; 8]), Some(vec![1, 1, 1, 0, 0, 1, 1, 0]));
+        assert_eq!(granted(uids::STUDY_ROOT_FIND, &[0, 1, 2]), Some(vec![0, 1, 0]));
+        assert_eq!(granted(uids::STUDY_ROOT_GET, &[1, 1]), Some(vec![1, 0]));
+        assert_eq!(granted(uids::MODALITY_WORKLIST_FIND, &[1, 1, 1]), None);
     }
 }

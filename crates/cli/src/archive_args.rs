@@ -1,0 +1,88 @@
+//! How an archive takes instances, for the commands that put some into it; and opening it with a hint when it
+//! cannot be.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use dicomet_archive::{Absent, Archive, Duplicates, Error, Settings};
+use dicomet_server::config::{Duplicate, ServeEntry, Size, Text};
+
+use crate::exit::CommandError;
+
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    /// What happens to an instance whose SOP Instance UID is there with other bytes [default: refuse]
+    #[arg(long, env = "DICOMET_DUPLICATE", value_enum)]
+    duplicate: Option<DuplicateArg>,
+
+    /// The most bytes of instances, such as 500G or 1.5TiB; what does not fit is refused, nothing is removed
+    #[arg(long, env = "DICOMET_QUOTA", value_name = "SIZE")]
+    quota: Option<Size>,
+
+    /// Fail where there is no archive yet, as on a disk that is not mounted
+    #[arg(long, env = "DICOMET_EXISTING")]
+    existing: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DuplicateArg {
+    /// The first stays, the second is refused
+    Refuse,
+    /// The second takes its place, once it is durable
+    Replace,
+}
+
+impl ArchiveArgs {
+    /// Takes from the configuration what was not given.
+    pub fn fill(&mut self, entry: &ServeEntry) {
+        let of_entry = |duplicate| match duplicate {
+            Duplicate::Refuse => DuplicateArg::Refuse,
+            Duplicate::Replace => DuplicateArg::Replace,
+        };
+        self.duplicate = self.duplicate.or(entry.duplicate.map(of_entry));
+        self.quota = self.quota.or(entry.quota.as_ref().map(|Text(size)| *size));
+        self.existing |= entry.existing == Some(true);
+    }
+
+    /// As settings of the archive.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            duplicates: match self.duplicate {
+                None | Some(DuplicateArg::Refuse) => Duplicates::Refuse,
+                Some(DuplicateArg::Replace) => Duplicates::Replace,
+            },
+            quota: self.quota.map(|Size(bytes)| bytes),
+            absent: if self.existing { Absent::Refuse } else { Absent::Create },
+            ..Settings::default()
+        }
+    }
+}
+
+/// Opens the archive in a folder, or makes one there.
+pub async fn open_archive(folder: PathBuf, settings: Settings) -> Result<Archive, CommandError> {
+    let shown = folder.clone();
+    let opened = tokio::task::spawn_blocking(move || Archive::open(&folder, settings)).await;
+    match opened {
+        Ok(opened) => opened.map_err(|error| explain(&shown, &error)),
+        Err(error) => {
+            Err(CommandError::new(format!("cannot open the archive in {}: {error}", shown.display())))
+        }
+    }
+}
+
+/// Why an archive cannot be opened, and what to try.
+pub fn explain(folder: &Path, error: &Error) -> CommandError {
+    let failure = CommandError::new(format!("cannot open the archive in {}: {error}", folder.display()));
+    match error {
+        Error::InUse(_) => failure.hint("stop the other dicomet that has it open first"),
+        Error::NotAnArchive(_) => failure.hint("give an empty or new folder with --data"),
+        Error::NoArchive(_) => failure.hint("is the disk mounted? is it another folder?"),
+        Error::NotWritable { .. } => failure.hint("is the disk mounted read-only? whose folder is it?"),
+        Error::IndexLost(_) => failure.hint(format!(
+            "dicomet check --repair --data {} builds the index from the instances",
+            folder.display()
+        )),
+        Error::NewerSchema { .. } => failure.hint("use the version of dicomet that wrote it, or a later one"),
+        _ => failure,
+    }
+}
