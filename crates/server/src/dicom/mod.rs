@@ -50,16 +50,39 @@ pub(crate) async fn associate(
         why = tracing::field::Empty
     );
     async move {
-        let began = Instant::now();
-        let mut operations = Operations::default();
-        match talk(&server, incoming, &admission, stopped, &mut operations).await {
-            Ok(()) => operations.log(began, "released"),
-            Err(Error::Rejected(rejection)) => tracing::info!(%rejection, "association rejected"),
-            Err(error) => operations.log(began, &error.to_string()),
-        }
+        let mut log = Log { began: Instant::now(), operations: Operations::default(), ended: false };
+        let end = talk(&server, incoming, &admission, stopped, &mut log.operations).await;
+        log.end(end);
     }
     .instrument(span)
     .await;
+}
+
+/// The line of an association in the log. It is written also when the association is cut off: what ran then is
+/// reported, if not to the peer.
+struct Log {
+    began: Instant,
+    operations: Operations,
+    ended: bool,
+}
+
+impl Log {
+    fn end(mut self, end: Result<(), Error>) {
+        self.ended = true;
+        match end {
+            Ok(()) => self.operations.log(self.began, "released"),
+            Err(Error::Rejected(rejection)) => tracing::info!(%rejection, "association rejected"),
+            Err(error) => self.operations.log(self.began, &error.to_string()),
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.operations.log(self.began, "cut off");
+        }
+    }
 }
 
 /// What was done on an association, for its line in the log.
