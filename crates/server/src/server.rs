@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use dicomet_archive::Archive;
 use dicomet_net::listen::Listener;
+use dicomet_net::transcode::Converter;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -17,13 +18,14 @@ pub struct Server {
     pub(crate) archive: Archive,
     pub(crate) settings: Arc<Settings>,
     nodes: Arc<RwLock<Arc<Nodes>>>,
+    pub(crate) converter: Converter,
 }
 
 impl Server {
     /// Puts an archive on the network, as soon as [`Server::serve`] runs.
     pub fn new(archive: Archive, settings: Settings) -> Server {
         let nodes = Arc::new(RwLock::new(Arc::new(settings.nodes.clone())));
-        Server { archive, settings: Arc::new(settings), nodes }
+        Server { archive, settings: Arc::new(settings), nodes, converter: Converter::default() }
     }
 
     /// The table of nodes, as it is now.

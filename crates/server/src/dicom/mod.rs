@@ -173,7 +173,8 @@ async fn admit(
             return Err(Error::Rejected(rejection));
         }
     };
-    let support = ArchiveSupport::new(&server.settings, permissions.operations());
+    let support =
+        ArchiveSupport::for_request(&server.settings, permissions.operations(), requested.associate_rq());
     let association = requested.accept(&support).await?;
     let negotiated = association.negotiated();
     tracing::debug!(
