@@ -61,7 +61,7 @@ impl std::str::FromStr for Origin {
             !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
         };
         let is_number = labels.last().is_some_and(|last| last.chars().all(|c| c.is_ascii_digit()));
-        if is_number || !labels.iter().all(|label| is_label(&label)) {
+        if is_number || !labels.iter().all(is_label) {
             return Err(invalid());
         }
         Ok(Origin::Host(text.to_owned()))
