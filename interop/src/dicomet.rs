@@ -159,6 +159,16 @@ impl Serve {
         format!("{AE_TITLE}@127.0.0.1:{}", self.port)
     }
 
+    /// Asks it to read its configuration again (SIGHUP).
+    pub fn hangup(&self) {
+        self.process.hangup();
+    }
+
+    /// Waits for a line of its log that contains this text.
+    pub fn wait_for_line(&self, text: &str) -> String {
+        self.process.wait_for_line(text)
+    }
+
     /// Stops it in the orderly way (SIGTERM).
     pub fn terminate(self) -> Ended {
         self.process.terminate()

@@ -136,11 +136,20 @@ impl Process {
         self.signal("INT")
     }
 
+    /// Asks it to read its configuration again (SIGHUP).
+    pub fn hangup(&self) {
+        self.send("HUP");
+    }
+
     fn signal(self, name: &str) -> Ended {
+        self.send(name);
+        self.finish()
+    }
+
+    fn send(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         let killed = Command::new("sh").args(["-c", &kill]).status().expect("there is a shell");
         assert!(killed.success(), "{} has gone before", self.name);
-        self.finish()
     }
 
     /// Ends it at once (SIGKILL).

@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use dicomet_archive::{Absent, Archive, Duplicates, Error, Settings};
+use dicomet_server::config::{Duplicate, ServeEntry, Size, Text};
 
 use crate::exit::CommandError;
 
 #[derive(Debug, Args)]
 pub struct ArchiveArgs {
-    /// What happens to an instance whose SOP Instance UID is there with other bytes
-    #[arg(long, value_enum, default_value_t = DuplicateArg::Refuse)]
-    duplicate: DuplicateArg,
+    /// What happens to an instance whose SOP Instance UID is there with other bytes [default: refuse]
+    #[arg(long, env = "DICOMET_DUPLICATE", value_enum)]
+    duplicate: Option<DuplicateArg>,
 
     /// The most bytes of instances, such as 500G or 1.5TiB; what does not fit is refused, nothing is removed
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    quota: Option<u64>,
+    #[arg(long, env = "DICOMET_QUOTA", value_name = "SIZE")]
+    quota: Option<Size>,
 
     /// Fail where there is no archive yet, as on a disk that is not mounted
-    #[arg(long)]
+    #[arg(long, env = "DICOMET_EXISTING")]
     existing: bool,
 }
 
@@ -32,38 +33,29 @@ enum DuplicateArg {
 }
 
 impl ArchiveArgs {
+    /// Takes from the configuration what was not given.
+    pub fn fill(&mut self, entry: &ServeEntry) {
+        let of_entry = |duplicate| match duplicate {
+            Duplicate::Refuse => DuplicateArg::Refuse,
+            Duplicate::Replace => DuplicateArg::Replace,
+        };
+        self.duplicate = self.duplicate.or(entry.duplicate.map(of_entry));
+        self.quota = self.quota.or(entry.quota.as_ref().map(|Text(size)| *size));
+        self.existing |= entry.existing == Some(true);
+    }
+
     /// As settings of the archive.
     pub fn settings(&self) -> Settings {
         Settings {
             duplicates: match self.duplicate {
-                DuplicateArg::Refuse => Duplicates::Refuse,
-                DuplicateArg::Replace => Duplicates::Replace,
+                None | Some(DuplicateArg::Refuse) => Duplicates::Refuse,
+                Some(DuplicateArg::Replace) => Duplicates::Replace,
             },
-            quota: self.quota,
+            quota: self.quota.map(|Size(bytes)| bytes),
             absent: if self.existing { Absent::Refuse } else { Absent::Create },
             ..Settings::default()
         }
     }
-}
-
-/// A number of bytes: K, M, G, T with powers of 1000, KiB and so on with those of 1024.
-fn size(text: &str) -> Result<u64, String> {
-    let usage = || format!("'{text}' is no size; write 500G, 1.5TB or 200GiB");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| usage())?;
-    let unit = unit.trim().to_ascii_uppercase();
-    let base: f64 = if unit.ends_with("IB") { 1024.0 } else { 1000.0 };
-    let power = match unit.trim_end_matches('B').trim_end_matches('I') {
-        "" => 0,
-        "K" => 1,
-        "M" => 2,
-        "G" => 3,
-        "T" => 4,
-        "P" => 5,
-        _ => return Err(usage()),
-    };
-    Ok((number * base.powi(power)) as u64)
 }
 
 /// Opens the archive in a folder, or makes one there.
@@ -92,28 +84,5 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
         )),
         Error::NewerSchema { .. } => failure.hint("use the version of dicomet that wrote it, or a later one"),
         _ => failure,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_with_their_units() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("4096", 4096),
-            ("500G", 500_000_000_000),
-            ("1.5TB", 1_500_000_000_000),
-            ("2KiB", 2048),
-            ("3 mib", 3 << 20),
-            ("7B", 7),
-        ] {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "G", "-1", "5X", "1.2.3", "nanG"] {
-            assert!(size(text).is_err(), "{text}");
-        }
     }
 }

@@ -65,13 +65,17 @@ impl CommandError {
     }
 }
 
+impl CommandError {
+    /// What happened and what to try, for where `error: ` is put before it anyway.
+    pub fn text(&self) -> String {
+        let hint = self.hint.iter().map(|hint| format!("\nhint: {hint}"));
+        std::iter::once(self.message.clone()).chain(hint).collect()
+    }
+}
+
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
-        if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
-        }
-        Ok(())
+        write!(f, "error: {}", self.text())
     }
 }
 

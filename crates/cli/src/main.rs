@@ -4,6 +4,7 @@
 //! The modules, in the order to read them:
 //!
 //! - [`command`]: the subcommands, one a file;
+//! - [`config`]: where the configuration is, and peers by name;
 //! - [`node_args`], [`query_args`], [`archive_args`]: arguments that several commands share;
 //! - [`output`], [`progress`]: what a program or a person sees;
 //! - [`exit`]: exit status and error text.
@@ -14,6 +15,7 @@
 
 mod archive_args;
 mod command;
+mod config;
 mod exit;
 mod interrupts;
 mod node_args;
@@ -27,11 +29,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use exit::Exit;
+use exit::{CommandError, Exit};
 
 /// Find DICOM studies on any PACS and bring them home, completely; or be an archive
 ///
-/// NODE is AET@host:port. Results go to stdout, progress and log to stderr.
+/// NODE is AET@host:port, or a name from the configuration. Results go to stdout, progress and log to stderr.
 ///
 /// Exit status: 0 done and complete; 1 failed; 2 wrong usage; 3 done in part.
 #[derive(Debug, Parser)]
@@ -40,27 +42,34 @@ struct Cli {
     #[command(subcommand)]
     command: command::Command,
 
-    /// What to log to stderr: error, warn, info, debug, trace, or a filter such as dicomet_net=debug
-    #[arg(long, global = true, value_name = "FILTER", env = "DICOMET_LOG", default_value = "warn")]
-    log: String,
+    /// What to log to stderr: error, warn, info, debug, trace, or a filter such as dicomet_net=debug [default: warn;
+    /// of serve: info]
+    #[arg(long, global = true, value_name = "FILTER", env = "DICOMET_LOG")]
+    log: Option<String>,
+
+    /// How the log is written [default: text]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", env = "DICOMET_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Text,
+    /// Lines of JSON
+    Json,
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let filter = match EnvFilter::try_new(&cli.log) {
-        Ok(filter) => filter,
+    let mut cli = Cli::parse();
+    match start_log(&mut cli) {
+        Ok(()) => {}
         Err(error) => {
-            eprintln!("error: '{}' is no log filter: {error}", cli.log);
-            eprintln!("hint: try --log debug");
-            return Exit::Usage.into();
+            error.print();
+            return error.exit.into();
         }
-    };
-    let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(is_terminal)
-        .with_writer(std::io::stderr)
-        .init();
+    }
     let runtime = match cli.command.runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -75,6 +84,31 @@ fn main() -> ExitCode {
             error.exit.into()
         }
     }
+}
+
+/// The log goes to stderr; in colours only where somebody looks at it. A service tells what it does by itself.
+fn start_log(cli: &mut Cli) -> Result<(), CommandError> {
+    let (mut filter, mut format) = ("warn".to_owned(), LogFormat::Text);
+    if let command::Command::Serve(args) = &mut cli.command {
+        let (of_file, format_of_file) = args.prepare()?;
+        filter = of_file.unwrap_or_else(|| "info".to_owned());
+        if format_of_file == Some(dicomet_server::config::LogFormat::Json) {
+            format = LogFormat::Json;
+        }
+    }
+    let filter = cli.log.clone().unwrap_or(filter);
+    let filter = EnvFilter::try_new(&filter).map_err(|error| {
+        CommandError::usage(format!("'{filter}' is no log filter: {error}")).hint("try --log debug")
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match cli.log_format.unwrap_or(format) {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! The arguments that every command with a peer has, and what to try when the peer cannot be used.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, FromArgMatches};
 use dicomet_net::association::Timeouts;
 use dicomet_net::retrieve::folder::FolderError;
 use dicomet_net::retrieve::{Caller, RetrieveError};
@@ -10,13 +13,35 @@ use dicomet_net::{Error, Node};
 use dicomet_proto::AeTitle;
 use dicomet_proto::pdu::RejectReason;
 
+use crate::config;
 use crate::exit::CommandError;
 
-#[derive(Debug, Args)]
+/// A peer, and how to call it.
+#[derive(Debug)]
 pub struct NodeArgs {
-    /// The peer: AET@host:port, such as ORTHANC@127.0.0.1:4242
+    /// The peer.
     pub node: Node,
+    call: CallArgs,
+}
 
+/// As they stand on the command line; the peer may be a name there.
+#[derive(Debug, Args)]
+struct NamedArgs {
+    /// The peer: AET@host:port, such as ORTHANC@127.0.0.1:4242, or a name from the configuration
+    #[arg(value_name = "NODE")]
+    node: String,
+
+    /// The configuration that has the name of the peer; else ./dicomet.toml, else that in ~/.config/dicomet
+    #[arg(long, env = "DICOMET_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    call: CallArgs,
+}
+
+/// Who calls, and how patient we are.
+#[derive(Debug, Clone, Args)]
+pub struct CallArgs {
     /// Our own AE title, by which the peer knows us
     #[arg(long, env = "DICOMET_AET", default_value = "DICOMET", value_name = "AET")]
     pub aet: AeTitle,
@@ -34,23 +59,69 @@ pub struct NodeArgs {
     pub timeout: u64,
 }
 
+/// A name is looked up as soon as the command line is read: after that, a peer is a peer.
+impl FromArgMatches for NodeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<NodeArgs, clap::Error> {
+        let NamedArgs { node, config, call } = NamedArgs::from_arg_matches(matches)?;
+        match config::resolve(&node, config.as_deref()) {
+            Ok(node) => Ok(NodeArgs { node, call }),
+            Err(error) => Err(clap::Error::raw(ErrorKind::ValueValidation, error.text())),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = NodeArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for NodeArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        NamedArgs::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        NamedArgs::augment_args_for_update(command)
+    }
+
+    fn group_id() -> Option<clap::Id> {
+        NamedArgs::group_id()
+    }
+}
+
 impl NodeArgs {
+    /// A peer that does not stand on the command line.
+    pub fn new(node: Node, call: CallArgs) -> NodeArgs {
+        NodeArgs { node, call }
+    }
+
+    /// Our own AE title.
+    pub fn aet(&self) -> &AeTitle {
+        &self.call.aet
+    }
+
     /// Who calls, and how patient we are.
     pub fn caller(&self) -> Caller {
         let timeouts = Timeouts {
-            connect: Duration::from_secs(self.connect_timeout),
-            association: Duration::from_secs(self.association_timeout),
-            progress: Duration::from_secs(self.timeout),
+            connect: Duration::from_secs(self.call.connect_timeout),
+            association: Duration::from_secs(self.call.association_timeout),
+            progress: Duration::from_secs(self.call.timeout),
             ..Timeouts::default()
         };
-        Caller { ae_title: self.aet.clone(), timeouts }
+        Caller { ae_title: self.call.aet.clone(), timeouts }
     }
 
     /// An error of the network in words, with what to try next.
     pub fn explain(&self, error: &Error) -> CommandError {
         let failed = CommandError::new(format!("{}: {error}", self.node));
         match error {
-            Error::Connect { .. } => failed.hint("check host and port, and whether a firewall is in between"),
+            Error::Connect { source, .. } => failed.hint(match source.kind() {
+                io::ErrorKind::NotFound => "check the name of the host: it cannot be looked up here",
+                io::ErrorKind::ConnectionRefused => {
+                    "the host is there, and nothing listens on this port: check the port, and whether the peer runs"
+                }
+                _ => "check host and port, and whether a firewall is in between",
+            }),
             Error::Rejected(rejection) => match rejection.reason {
                 RejectReason::CallingAeTitleNotRecognized => failed.hint(self.unknown_caller()),
                 RejectReason::CalledAeTitleNotRecognized => failed.hint(format!(
@@ -94,7 +165,7 @@ impl NodeArgs {
     fn unknown_caller(&self) -> String {
         format!(
             "the peer does not know our AE title {}: ask its administrator to add it, or use --aet",
-            self.aet
+            self.call.aet
         )
     }
 }

@@ -201,6 +201,14 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// A table for people, without lines around it.
+pub fn plain_table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header).add_rows(rows);
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
 /// Writes a line of results to stdout.
 pub fn line(line: impl std::fmt::Display) -> Result<(), CommandError> {
     writeln!(io::stdout().lock(), "{line}").map_err(|error| CommandError::unwritten(&error))

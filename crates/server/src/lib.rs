@@ -3,12 +3,14 @@
 //! The modules, in the order to read them:
 //!
 //! - [`settings`]: who we are and how much we take on;
-//! - [`nodes`]: the nodes that it knows, as move destinations;
+//! - [`nodes`]: the nodes that it knows: who may do what, and where instances may be moved to;
+//! - [`config`]: both from a file;
 //! - [`server`]: accepts connections, each association a task, and stops gracefully;
 //! - [`dicom`]: the services over an association: echo, store, find, retrieve (C-GET and C-MOVE).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod config;
 pub mod dicom;
 pub mod nodes;
 pub mod server;

@@ -1,7 +1,7 @@
 //! Accepts connections, gives each association a task, and stops gracefully.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use dicomet_archive::Archive;
 use dicomet_net::listen::Listener;
@@ -9,21 +9,34 @@ use dicomet_net::transcode::Converter;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::Settings;
 use crate::dicom::{self, Admission};
+use crate::{Nodes, Settings};
 
 /// An archive on the network.
 #[derive(Clone)]
 pub struct Server {
     pub(crate) archive: Archive,
     pub(crate) settings: Arc<Settings>,
+    nodes: Arc<RwLock<Arc<Nodes>>>,
     pub(crate) converter: Converter,
 }
 
 impl Server {
     /// Puts an archive on the network, as soon as [`Server::serve`] runs.
     pub fn new(archive: Archive, settings: Settings) -> Server {
-        Server { archive, settings: Arc::new(settings), converter: Converter::default() }
+        let nodes = Arc::new(RwLock::new(Arc::new(settings.nodes.clone())));
+        Server { archive, settings: Arc::new(settings), nodes, converter: Converter::default() }
+    }
+
+    /// The table of nodes, as it is now.
+    pub fn nodes(&self) -> Arc<Nodes> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another table of nodes in the place of the one before. Associations that are there keep what they were let
+    /// in with.
+    pub fn replace_nodes(&self, nodes: Nodes) {
+        *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(nodes);
     }
 
     /// Serves until `shutdown` is ready. Then nothing more is accepted, idle associations are aborted, and running

@@ -21,7 +21,7 @@ pub struct Settings {
     pub max_window: u16,
     /// What is stored.
     pub sop_classes: SopClasses,
-    /// The nodes that we know.
+    /// The nodes that we know at the start; by default none, and everybody is let in.
     pub nodes: Nodes,
     /// How retrieves keep time.
     pub pace: Pace,

@@ -25,21 +25,26 @@ pub struct EchoArgs {
 }
 
 pub async fn run(args: EchoArgs) -> Result<ExitCode, CommandError> {
-    let caller = args.node.caller();
+    output::line(format!("{}{}", args.node.node, echo(&args.node).await?))?;
+    Ok(Exit::Done.into())
+}
+
+/// Asks a peer whether it is there; gives the end of a sentence that begins with the peer.
+pub(super) async fn echo(node: &NodeArgs) -> Result<String, CommandError> {
+    let caller = node.caller();
     let syntaxes = vec![uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
     let proposal = Proposal {
         calling_ae_title: caller.ae_title.clone(),
-        called_ae_title: args.node.node.ae_title.clone(),
+        called_ae_title: node.node.ae_title.clone(),
         contexts: vec![(uids::VERIFICATION, syntaxes)],
         role_selections: Vec::new(),
         async_operations_window: None,
         extended_negotiations: Vec::new(),
         user_identity: None,
     };
-    let explain = |error| args.node.explain(&error);
+    let explain = |error| node.explain(&error);
     let begin = Instant::now();
-    let mut association =
-        connect::connect(&args.node.node, proposal, &caller.timeouts).await.map_err(explain)?;
+    let mut association = connect::connect(&node.node, proposal, &caller.timeouts).await.map_err(explain)?;
     let associated = begin.elapsed();
     let begin = Instant::now();
     let status = c_echo::echo(&mut association).await.map_err(explain)?;
@@ -47,14 +52,12 @@ pub async fn run(args: EchoArgs) -> Result<ExitCode, CommandError> {
     let peer = association.negotiated().peer_implementation_version_name.clone().unwrap_or_default();
     association.release().await.map_err(explain)?;
     if status != Status::SUCCESS {
-        return Err(CommandError::new(format!("{}: the peer answered {status}", args.node.node)));
+        return Err(CommandError::new(format!("{}: the peer answered {status}", node.node)));
     }
     let peer = if peer.is_empty() { peer } else { format!(" ({})", output::visible(&peer)) };
-    output::line(format!(
-        "{}{peer}: echo in {:.1} ms, association in {:.1} ms",
-        args.node.node,
+    Ok(format!(
+        "{peer}: echo in {:.1} ms, association in {:.1} ms",
         echoed.as_secs_f64() * 1000.0,
         associated.as_secs_f64() * 1000.0
-    ))?;
-    Ok(Exit::Done.into())
+    ))
 }

@@ -8,6 +8,7 @@ mod find;
 mod get;
 mod import;
 mod move_;
+mod node;
 mod serve;
 mod store;
 mod worklist;
@@ -27,7 +28,8 @@ pub enum Command {
     Get(Box<get::GetArgs>),
     Store(store::StoreArgs),
     Move(move_::MoveArgs),
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
+    Node(node::NodeArgs),
     Import(import::ImportArgs),
     Check(check::CheckArgs),
     Delete(delete::DeleteArgs),
@@ -53,7 +55,8 @@ impl Command {
             Command::Get(args) => get::run(*args).await,
             Command::Store(args) => store::run(args).await,
             Command::Move(args) => move_::run(args).await,
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(*args).await,
+            Command::Node(args) => node::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Delete(args) => delete::run(args).await,

@@ -157,7 +157,7 @@ fn summary(to: &AeTitle, report: &MoveReport) -> String {
 
 /// What the administrator of the peer must add, in the words of some peers.
 fn who_to_tell(node: &NodeArgs, to: &AeTitle) -> String {
-    let is_us = *to == node.aet;
+    let is_us = to == node.aet();
     let host =
         own_address(&node.node).filter(|_| is_us).map_or_else(|| "HOST".to_owned(), |ip| ip.to_string());
     let whose = if is_us { "this machine's address and the port" } else { "the address and port" };

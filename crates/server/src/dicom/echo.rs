@@ -12,6 +12,6 @@ pub(super) async fn answer(
     request: &CEchoRq,
 ) -> Result<(), Error> {
     c_echo::answer(association, context, request).await?;
-    tracing::debug!(message_id = request.message_id.0, "C-ECHO answered");
+    tracing::info!(message_id = request.message_id.0, "C-ECHO answered");
     Ok(())
 }

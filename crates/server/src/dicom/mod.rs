@@ -9,19 +9,21 @@ mod store;
 mod support;
 mod worklist;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use dicomet_net::accept::{Incoming, Requested};
-use dicomet_net::service::{Request, next_request};
+use dicomet_net::service::{Request, next_request, respond_refusal};
 use dicomet_net::{Association, Error};
 use dicomet_proto::AeTitle;
 use dicomet_proto::dataset::dictionary::uids;
-use dicomet_proto::message::{Refusal, Status};
-use dicomet_proto::pdu::{AssociateRj, AssociateRq, RejectReason, RejectResult};
+use dicomet_proto::message::{Command, Refusal, Status};
+use dicomet_proto::pdu::{AssociateRj, RejectReason, RejectResult};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::Instrument;
 
 use crate::Server;
+use crate::nodes::{Operation, Permissions};
 use crate::settings::CalledAeTitles;
 use support::ArchiveSupport;
 
@@ -45,19 +47,43 @@ pub(crate) async fn associate(
         "association",
         peer,
         calling = tracing::field::Empty,
-        called = tracing::field::Empty
+        called = tracing::field::Empty,
+        why = tracing::field::Empty
     );
     async move {
-        let began = Instant::now();
-        let mut operations = Operations::default();
-        match talk(&server, incoming, &admission, stopped, &mut operations).await {
-            Ok(()) => operations.log(began, "released"),
-            Err(Error::Rejected(rejection)) => tracing::info!(%rejection, "association rejected"),
-            Err(error) => operations.log(began, &error.to_string()),
-        }
+        let mut log = Log { began: Instant::now(), operations: Operations::default(), ended: false };
+        let end = talk(&server, incoming, &admission, stopped, &mut log.operations).await;
+        log.end(end);
     }
     .instrument(span)
     .await;
+}
+
+/// The line of an association in the log. It is written also when the association is cut off: what ran then is
+/// reported, if not to the peer.
+struct Log {
+    began: Instant,
+    operations: Operations,
+    ended: bool,
+}
+
+impl Log {
+    fn end(mut self, end: Result<(), Error>) {
+        self.ended = true;
+        match end {
+            Ok(()) => self.operations.log(self.began, "released"),
+            Err(Error::Rejected(rejection)) => tracing::info!(%rejection, "association rejected"),
+            Err(error) => self.operations.log(self.began, &error.to_string()),
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.operations.log(self.began, "cut off");
+        }
+    }
 }
 
 /// What was done on an association, for its line in the log.
@@ -98,9 +124,7 @@ async fn talk(
     mut stopped: watch::Receiver<bool>,
     operations: &mut Operations,
 ) -> Result<(), Error> {
-    let Some(mut association) = admit(server, incoming.request().await?, admission).await? else {
-        return Ok(());
-    };
+    let (mut association, permissions) = admit(server, incoming.request().await?, admission).await?;
     loop {
         let request = tokio::select! {
             biased;
@@ -111,7 +135,7 @@ async fn talk(
             }
         };
         match request {
-            Some(request) => answer(server, &mut association, request, operations).await?,
+            Some(request) => answer(server, &permissions, &mut association, request, operations).await?,
             None => return association.respond_release().await,
         }
     }
@@ -127,23 +151,35 @@ async fn admit(
     server: &Server,
     requested: Requested,
     admission: &Admission,
-) -> Result<Option<Association>, Error> {
+) -> Result<(Association, Permissions), Error> {
     let request = requested.associate_rq();
     let span = tracing::Span::current();
-    let calling = AeTitle::from_bytes(&request.calling_ae_title);
-    let called = AeTitle::from_bytes(&request.called_ae_title);
-    if let (Ok(calling), Ok(called)) = (&calling, &called) {
+    let calling = AeTitle::from_bytes(&request.calling_ae_title).ok();
+    let called = AeTitle::from_bytes(&request.called_ae_title).ok();
+    if let (Some(calling), Some(called)) = (&calling, &called) {
         span.record("calling", calling.as_str());
         span.record("called", called.as_str());
     }
-    if let Some(rejection) = rejection(server, request, called.ok(), admission) {
-        requested.reject(rejection).await;
-        return Err(Error::Rejected(rejection));
-    }
-    let support = ArchiveSupport::for_request(&server.settings, requested.associate_rq());
+    let admitted = if matches!(admission, Admission::Full(_)) {
+        Err(AssociateRj { result: RejectResult::Transient, reason: RejectReason::LocalLimitExceeded })
+    } else {
+        permissions(server, calling, called, requested.peer_address())
+            .await
+            .map_err(|reason| AssociateRj { result: RejectResult::Permanent, reason })
+    };
+    let permissions = match admitted {
+        Ok(permissions) => permissions,
+        Err(rejection) => {
+            requested.reject(rejection).await;
+            return Err(Error::Rejected(rejection));
+        }
+    };
+    let support =
+        ArchiveSupport::for_request(&server.settings, permissions.operations(), requested.associate_rq());
     let association = requested.accept(&support).await?;
     let negotiated = association.negotiated();
     tracing::debug!(
+        node = permissions.node(),
         accepted = negotiated.contexts.len(),
         refused = negotiated.refused_contexts.len(),
         peer_max_pdu_length = negotiated.peer_max_pdu_length,
@@ -151,39 +187,38 @@ async fn admit(
         peer_implementation = negotiated.peer_implementation_version_name.as_deref(),
         "association accepted"
     );
-    Ok(Some(association))
+    Ok((association, permissions))
 }
 
-/// Why an association is not welcome, if it is not. What is wrong with its form, `accept` finds.
-fn rejection(
+/// What a requestor may do, or why its association is not welcome. What is wrong with its form, `accept` finds.
+async fn permissions(
     server: &Server,
-    request: &AssociateRq,
+    calling: Option<AeTitle>,
     called: Option<AeTitle>,
-    admission: &Admission,
-) -> Option<AssociateRj> {
-    if matches!(admission, Admission::Full(_)) {
-        return Some(AssociateRj {
-            result: RejectResult::Transient,
-            reason: RejectReason::LocalLimitExceeded,
-        });
-    }
-    let permanent = |reason| Some(AssociateRj { result: RejectResult::Permanent, reason });
-    let own = called.is_some_and(|called| called == server.settings.ae_title);
+    peer: Option<SocketAddr>,
+) -> Result<Permissions, RejectReason> {
+    let own = called.as_ref().is_some_and(|called| *called == server.settings.ae_title);
     if server.settings.called == CalledAeTitles::Own && !own {
-        return permanent(RejectReason::CalledAeTitleNotRecognized);
+        return Err(RejectReason::CalledAeTitleNotRecognized);
     }
-    if AeTitle::from_bytes(&request.calling_ae_title).is_err() {
-        return permanent(RejectReason::CallingAeTitleNotRecognized);
-    }
-    None
+    let calling = calling.ok_or(RejectReason::CallingAeTitleNotRecognized)?;
+    let nodes = server.nodes();
+    nodes.admit(&calling, called.as_ref(), peer).await.map_err(|not_admitted| {
+        tracing::Span::current().record("why", not_admitted.why);
+        not_admitted.reason
+    })
 }
 
 async fn answer(
     server: &Server,
+    permissions: &Permissions,
     association: &mut Association,
     request: Request,
     operations: &mut Operations,
 ) -> Result<(), Error> {
+    if let Err(refusal) = permissions.check(operation(&request)) {
+        return refuse(association, request, &refusal).await;
+    }
     match request {
         Request::Echo(context, request) => {
             operations.echo += 1;
@@ -213,10 +248,43 @@ async fn answer(
         Request::Move(context, request, identifier) => {
             operations.moves += 1;
             operations.sent_bytes +=
-                retrieve::answer_move(server, association, &context, &request, identifier).await?;
+                retrieve::answer_move(server, permissions, association, &context, &request, identifier)
+                    .await?;
             Ok(())
         }
     }
+}
+
+/// What a request asks to be allowed. By its command, whatever the presentation context: none of them lets in another.
+fn operation(request: &Request) -> Operation {
+    match request {
+        Request::Echo(..) => Operation::Echo,
+        Request::Store(..) => Operation::Store,
+        Request::Find(context, ..) if context.abstract_syntax == uids::MODALITY_WORKLIST_FIND => {
+            Operation::Worklist
+        }
+        Request::Find(..) => Operation::Find,
+        Request::Get(..) => Operation::Get,
+        Request::Move(..) => Operation::Move,
+    }
+}
+
+/// Answers what is not allowed.
+async fn refuse(association: &mut Association, request: Request, refusal: &Refusal) -> Result<(), Error> {
+    let service = operation(&request).name();
+    tracing::warn!(service, status = %refusal.status, comment = refusal.comment(), "operation not allowed");
+    let (context, command) = match request {
+        Request::Echo(context, request) => (context, Command::CEchoRq(request)),
+        Request::Store(context, request) => {
+            // A peer reads no response before it has sent all.
+            while association.receive_data().await?.is_some() {}
+            (context, Command::CStoreRq(request))
+        }
+        Request::Find(context, request, _) => (context, Command::CFindRq(request)),
+        Request::Get(context, request, _) => (context, Command::CGetRq(request)),
+        Request::Move(context, request, _) => (context, Command::CMoveRq(request)),
+    };
+    respond_refusal(association, context.id, &command, refusal).await
 }
 
 /// The answer to a peer when the archive did not do as asked; what it does not say goes into the log.

@@ -20,6 +20,7 @@ use dicomet_proto::{AeTitle, Uid};
 
 use super::{composite, identifier};
 use crate::Server;
+use crate::nodes::Permissions;
 
 /// Answers a C-GET-RQ; says how many bytes were sent.
 pub(super) async fn answer_get(
@@ -45,13 +46,14 @@ pub(super) async fn answer_get(
 /// Answers a C-MOVE-RQ; says how many bytes were sent.
 pub(super) async fn answer_move(
     server: &Server,
+    permissions: &Permissions,
     association: &mut Association,
     context: &Context,
     request: &CMoveRq,
     identifier: Result<DataSet, DataSetError>,
 ) -> Result<u64, Error> {
     let began = Instant::now();
-    let outcome = match move_destination(server, &request.move_destination) {
+    let outcome = match move_destination(server, permissions, &request.move_destination) {
         Ok(destination) => plan(server, context, identifier)
             .await
             .map(|instances| (destination, portions(server, instances))),
@@ -69,15 +71,18 @@ pub(super) async fn answer_move(
 
 /// The address of a move destination comes from the table of nodes alone. We are none ourselves, unless the table says
 /// so (another archive may have our AE title): what could be moved here is here.
-fn move_destination(server: &Server, ae_title: &AeTitle) -> Result<MoveDestination, Refusal> {
+fn move_destination(
+    server: &Server,
+    permissions: &Permissions,
+    ae_title: &AeTitle,
+) -> Result<MoveDestination, Refusal> {
     let settings = &server.settings;
-    let node = settings.nodes.move_destination(ae_title).ok_or_else(|| {
-        let comment = if *ae_title == settings.ae_title {
-            "the move destination is this archive itself"
+    let node = permissions.move_destination(ae_title).map_err(|refusal| {
+        if refusal.status == Status::MOVE_DESTINATION_UNKNOWN && *ae_title == settings.ae_title {
+            Refusal::new(refusal.status, "the move destination is this archive itself")
         } else {
-            "the move destination is not in the table of nodes"
-        };
-        Refusal::new(Status::MOVE_DESTINATION_UNKNOWN, comment)
+            refusal
+        }
     })?;
     Ok(MoveDestination {
         node: node.clone(),

@@ -25,9 +25,9 @@ pub(super) async fn answer(
         Err(refusal) => (refusal.status, 0),
     };
     if outcome.is_ok() {
-        tracing::debug!(
+        tracing::debug!(sop_instance = %request.affected_sop_instance_uid, "instance stored");
+        tracing::info!(
             message_id = request.message_id.0,
-            sop_instance = %request.affected_sop_instance_uid,
             bytes,
             seconds = began.elapsed().as_secs_f64(),
             "C-STORE answered"

@@ -18,6 +18,7 @@ use dicomet_proto::query::{ExtendedMatching, Model, Operation};
 
 use super::composite;
 use crate::Settings;
+use crate::nodes::{Operation as Allowed, Operations};
 use crate::settings::SopClasses;
 
 /// The arc of the standard's own UIDs, PS3.5 9.
@@ -46,6 +47,7 @@ const VIDEO_CLASSES: [Uid; 3] = [
 pub(super) struct ArchiveSupport {
     sop_classes: SopClasses,
     max_window: u16,
+    allow: Operations,
     /// SOP classes of which the requestor proposes to be SCP: it is going to retrieve.
     received: HashSet<Uid>,
 }
@@ -55,26 +57,49 @@ pub(super) struct ArchiveSupport {
 enum Service {
     Verification,
     Find,
-    Retrieve,
+    Get,
+    Move,
     Composite,
     Worklist,
     Storage,
 }
 
 impl ArchiveSupport {
-    pub(super) fn new(settings: &Settings) -> ArchiveSupport {
+    /// What is supported for a requestor that may do this.
+    pub(super) fn new(settings: &Settings, allow: Operations) -> ArchiveSupport {
         ArchiveSupport {
             sop_classes: settings.sop_classes,
             max_window: settings.max_window.max(1),
+            allow,
             received: HashSet::new(),
         }
     }
 
     /// With what a requestor proposes besides its presentation contexts.
-    pub(super) fn for_request(settings: &Settings, request: &AssociateRq) -> ArchiveSupport {
+    pub(super) fn for_request(
+        settings: &Settings,
+        allow: Operations,
+        request: &AssociateRq,
+    ) -> ArchiveSupport {
         let roles = request.user_information.role_selections.iter();
         let received = roles.filter(|role| role.scp).map(|role| role.sop_class_uid.clone()).collect();
-        ArchiveSupport { received, ..ArchiveSupport::new(settings) }
+        ArchiveSupport { received, ..ArchiveSupport::new(settings, allow) }
+    }
+
+    /// Whether a context for the service is of use to a requestor with its rights.
+    fn is_allowed(&self, service: Service) -> bool {
+        let allow = self.allow;
+        match service {
+            Service::Verification => allow.contains(Allowed::Echo),
+            Service::Find => allow.contains(Allowed::Find),
+            Service::Get => allow.contains(Allowed::Get),
+            Service::Move => allow.contains(Allowed::Move),
+            // Which of the two, the command of each request says.
+            Service::Composite => allow.contains(Allowed::Get) || allow.contains(Allowed::Move),
+            Service::Worklist => allow.contains(Allowed::Worklist),
+            // Instances of a C-GET come back on these contexts.
+            Service::Storage => allow.contains(Allowed::Store) || allow.contains(Allowed::Get),
+        }
     }
 
     fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
@@ -87,7 +112,8 @@ impl ArchiveSupport {
         match Model::of_sop_class(abstract_syntax) {
             Some((Model::Worklist, _)) => return Some(Service::Worklist),
             Some((_, Operation::Find)) => return Some(Service::Find),
-            Some((_, Operation::Get | Operation::Move)) => return Some(Service::Retrieve),
+            Some((_, Operation::Get)) => return Some(Service::Get),
+            Some((_, Operation::Move)) => return Some(Service::Move),
             None => {}
         }
         let uid = abstract_syntax.as_str();
@@ -101,11 +127,12 @@ impl Support for ArchiveSupport {
     fn transfer_syntax(&self, abstract_syntax: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
         let chosen = match self.service(abstract_syntax) {
             None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
+            Some(service) if !self.is_allowed(service) => return Err(ContextResultReason::UserRejection),
             Some(Service::Storage) if self.received.contains(abstract_syntax) => {
                 to_receive_in(abstract_syntax, proposed)
             }
             Some(Service::Storage | Service::Verification) => proposed.first(),
-            Some(Service::Find | Service::Retrieve | Service::Composite | Service::Worklist) => {
+            Some(Service::Find | Service::Get | Service::Move | Service::Composite | Service::Worklist) => {
                 IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
             }
         };
@@ -114,13 +141,15 @@ impl Support for ArchiveSupport {
 
     fn roles(&self, asked: &RoleSelection) -> RoleSelection {
         // The requestor may be SCU of all that we provide, and SCP of storage, which a C-GET needs.
-        let scp = asked.scp && self.service(&asked.sop_class_uid) == Some(Service::Storage);
-        RoleSelection { sop_class_uid: asked.sop_class_uid.clone(), scu: asked.scu, scp }
+        let is_storage = self.service(&asked.sop_class_uid) == Some(Service::Storage);
+        let scp = asked.scp && is_storage && self.allow.contains(Allowed::Get);
+        let scu = asked.scu && (!is_storage || self.allow.contains(Allowed::Store));
+        RoleSelection { sop_class_uid: asked.sop_class_uid.clone(), scu, scp }
     }
 
     fn extended_negotiation(&self, asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
         let service = self.service(&asked.sop_class_uid)?;
-        if !matches!(service, Service::Find | Service::Retrieve) {
+        if !matches!(service, Service::Find | Service::Get | Service::Move) {
             return None;
         }
         // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
@@ -182,7 +211,11 @@ mod tests {
     use super::*;
 
     fn support() -> ArchiveSupport {
-        ArchiveSupport::new(&Settings::new(AeTitle::new("TEST").unwrap()))
+        support_for(Operations::ALL)
+    }
+
+    fn support_for(allow: Operations) -> ArchiveSupport {
+        ArchiveSupport::new(&Settings::new(AeTitle::new("TEST").unwrap()), allow)
     }
 
     fn uid(text: &str) -> Uid {
@@ -244,7 +277,7 @@ mod tests {
         }
         let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
         settings.sop_classes = SopClasses::Standard;
-        let strict = ArchiveSupport::new(&settings);
+        let strict = ArchiveSupport::new(&settings, Operations::ALL);
         assert_eq!(strict.transfer_syntax(&uid("1.3.12.2.1107.5.9.1"), &proposed), refused);
     }
 
@@ -264,6 +297,23 @@ mod tests {
         assert!(roles(uids::CT_IMAGE_STORAGE).scp);
         assert!(roles(uids::CT_IMAGE_STORAGE).scu);
         assert!(!roles(uids::STUDY_ROOT_GET).scp);
+    }
+
+    #[test]
+    fn contexts_of_what_is_not_allowed_are_refused_and_storage_stays_for_c_get() {
+        let implicit = [uids::IMPLICIT_VR_LITTLE_ENDIAN];
+        let reads = support_for([Allowed::Find, Allowed::Get].into_iter().collect());
+        let refused = Err(ContextResultReason::UserRejection);
+        assert_eq!(reads.transfer_syntax(&uids::STUDY_ROOT_MOVE, &implicit), refused);
+        assert_eq!(reads.transfer_syntax(&uids::VERIFICATION, &implicit), refused);
+        assert!(reads.transfer_syntax(&uids::STUDY_ROOT_FIND, &implicit).is_ok());
+        assert!(reads.transfer_syntax(&uids::CT_IMAGE_STORAGE, &implicit).is_ok());
+        let both = RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: true, scp: true };
+        let granted = reads.roles(&both);
+        assert_eq!((granted.scu, granted.scp), (false, true));
+        let writes = support_for([Allowed::Store].into_iter().collect());
+        let granted = writes.roles(&both);
+        assert_eq!((granted.scu, granted.scp), (true, false));
     }
 
     #[test]

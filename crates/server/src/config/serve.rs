@@ -1,0 +1,115 @@
+//! The table `[serve]` of the configuration. Every key may be absent: the defaults are those of the settings.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dicomet_proto::AeTitle;
+use serde::Deserialize;
+
+use super::{Size, Text};
+use crate::Settings;
+use crate::settings::{CalledAeTitles, SopClasses};
+
+/// What `dicomet serve` goes by, as it stands in the file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeEntry {
+    /// Where to listen.
+    pub listen: Option<SocketAddr>,
+    /// Our AE title.
+    pub aet: Option<Text<AeTitle>>,
+    /// The folder of the archive.
+    pub data: Option<PathBuf>,
+    /// Whether an archive may be made where there is none.
+    pub existing: Option<bool>,
+    /// By which called AE titles we let ourselves be called.
+    pub called: Option<Called>,
+    /// Whether those that are not in the table are let in.
+    pub open: Option<bool>,
+    /// Associations at a time.
+    pub max_associations: Option<NonZeroU32>,
+    /// The largest asynchronous operations window.
+    pub max_window: Option<NonZeroU16>,
+    /// What is stored.
+    pub sop_classes: Option<Stored>,
+    /// Seconds that running operations have after a stop was asked for.
+    pub grace: Option<u32>,
+    /// What becomes of other bytes under a SOP Instance UID that is there.
+    pub duplicate: Option<Duplicate>,
+    /// The most bytes of instances.
+    pub quota: Option<Text<Size>>,
+    /// What is logged.
+    pub log: Option<String>,
+    /// How it is logged.
+    pub log_format: Option<LogFormat>,
+}
+
+/// Called AE titles that are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Called {
+    /// Whatever the peer calls us.
+    Any,
+    /// Our own alone.
+    Own,
+}
+
+/// SOP classes that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stored {
+    /// Those of PS3.6, and private ones.
+    Any,
+    /// Those of PS3.6.
+    Standard,
+}
+
+/// What becomes of other bytes under a SOP Instance UID that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Duplicate {
+    /// The first stays, the second is refused.
+    Refuse,
+    /// The second takes its place.
+    Replace,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A line of JSON.
+    Json,
+}
+
+impl ServeEntry {
+    /// Puts what the file says into the settings of a server.
+    pub fn apply(&self, settings: &mut Settings) {
+        if let Some(called) = self.called {
+            settings.called = match called {
+                Called::Any => CalledAeTitles::Any,
+                Called::Own => CalledAeTitles::Own,
+            };
+        }
+        if let Some(associations) = self.max_associations {
+            settings.max_associations = usize::try_from(associations.get()).unwrap_or(usize::MAX);
+        }
+        if let Some(window) = self.max_window {
+            settings.max_window = window.get();
+        }
+        if let Some(stored) = self.sop_classes {
+            settings.sop_classes = match stored {
+                Stored::Any => SopClasses::Any,
+                Stored::Standard => SopClasses::Standard,
+            };
+        }
+        if let Some(seconds) = self.grace {
+            settings.grace = Duration::from_secs(seconds.into());
+        }
+    }
+}

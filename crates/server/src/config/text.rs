@@ -1,0 +1,94 @@
+//! Values that stand as text in the file and are checked when they are read, so that an error names their line.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+
+/// A value of the configuration that is read from text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text<T>(pub T);
+
+impl<'de, T> Deserialize<'de> for Text<T>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<T>, D::Error> {
+        deserializer.deserialize_str(FromText(PhantomData)).map(Text)
+    }
+}
+
+struct FromText<T>(PhantomData<T>);
+
+impl<T> Visitor<'_> for FromText<T>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text in quotes")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+/// A number of bytes. As text `500G`, `1.5TB` (powers of 1000) or `200GiB` (of 1024).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+/// A text is no [`Size`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no size; write 500G, 1.5TB or 200GiB")]
+pub struct InvalidSize(String);
+
+impl FromStr for Size {
+    type Err = InvalidSize;
+
+    fn from_str(text: &str) -> Result<Size, InvalidSize> {
+        let invalid = || InvalidSize(text.to_owned());
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let number: f64 = number.parse().map_err(|_| invalid())?;
+        let unit = unit.trim().to_ascii_uppercase();
+        let base: f64 = if unit.ends_with("IB") { 1024.0 } else { 1000.0 };
+        let power = match unit.trim_end_matches('B').trim_end_matches('I') {
+            "" => 0,
+            "K" => 1,
+            "M" => 2,
+            "G" => 3,
+            "T" => 4,
+            "P" => 5,
+            _ => return Err(invalid()),
+        };
+        Ok(Size((number * base.powi(power)) as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("500G", 500_000_000_000),
+            ("1.5TB", 1_500_000_000_000),
+            ("2KiB", 2048),
+            ("3 mib", 3 << 20),
+        ] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for text in ["", "G", "-1", "5X", "1.2.3", "nanG"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+}
