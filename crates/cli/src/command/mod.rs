@@ -15,6 +15,8 @@ mod worklist;
 
 use std::process::ExitCode;
 
+use tokio::runtime;
+
 use crate::exit::CommandError;
 
 /// What to do.
@@ -35,6 +37,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// The threads it runs on. An archive serves many at a time on all cores. Who brings something home waits for
+    /// one peer: on one thread no instance costs the waking of another, which for small ones is most of the time.
+    pub fn runtime(&self) -> runtime::Builder {
+        match self {
+            Command::Demo(_) | Command::Serve(_) => runtime::Builder::new_multi_thread(),
+            _ => runtime::Builder::new_current_thread(),
+        }
+    }
+
     /// Runs it.
     pub async fn run(self) -> Result<ExitCode, CommandError> {
         match self {

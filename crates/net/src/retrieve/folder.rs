@@ -115,11 +115,20 @@ impl Folder {
         if !self.layout.is_by_uids() {
             list(&self.root, MAX_DEPTH, &mut files);
         }
-        let path = |(study, series, instance): (&Uid, &Uid, &Uid)| match self.layout.is_by_uids() {
-            true => Some(self.root.join(self.components(study, series, instance, &|_| None).join("/"))),
-            false => files.get(instance).cloned(),
+        let mut series_folder = (PathBuf::new(), false);
+        let mut path = |(study, series, instance): (&Uid, &Uid, &Uid)| {
+            if !self.layout.is_by_uids() {
+                return files.get(instance).cloned();
+            }
+            let path = self.root.join(self.components(study, series, instance, &|_| None).join("/"));
+            let parent = path.parent().unwrap_or(&self.root);
+            // Instances of a series follow one another: whether their folder is there is asked once.
+            if series_folder.0 != parent {
+                series_folder = (parent.to_owned(), parent.is_dir());
+            }
+            series_folder.1.then_some(path)
         };
-        let is_here = |place: &(&Uid, &Uid, &'a Uid)| {
+        let mut is_here = |place: &(&Uid, &Uid, &'a Uid)| {
             path(*place).is_some_and(|path| {
                 head::is_whole(&path, place.2) && !is_shorter(&path, lengths.get(place.2).copied())
             })

@@ -2,7 +2,7 @@
 //! for their byte order and for what is edited; the heads of elements change, and sequences become ones of
 //! undefined length.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -19,12 +19,22 @@ const SHORT_VALUE: u32 = 4096;
 const MAX_MADE: usize = 16 * 1024 * 1024;
 
 const PIXEL_REPRESENTATION: Tag = Tag(0x0028, 0x0103);
+const WAVEFORM_DATA: Tag = Tag(0x5400, 0x1010);
+const PER_FRAME_FUNCTIONAL_GROUPS: Tag = Tag(0x5200, 0x9230);
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 
 /// What becomes of the top of a data set on its way out.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
     changes: BTreeMap<Tag, Change>,
+    /// Leaves Waveform Data (5400,1010) out, on whatever level.
+    pub(super) without_waveforms: bool,
+    /// Passes encapsulated pixel data, those of icons too, as they are.
+    pub(super) keeps_encapsulated: bool,
+    /// Of Per-Frame Functional Groups Sequence (5200,9230), the items of these frames alone.
+    pub(super) frames: Option<HashSet<u32>>,
+    /// Items put at the end of sequences on top, in Explicit VR Little Endian.
+    appended: BTreeMap<Tag, Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -40,6 +50,11 @@ enum Change {
         vr: VR,
         file: Arc<File>,
         length: u32,
+    },
+    /// Items in a file, and the delimiter after them.
+    Encapsulated {
+        file: Arc<File>,
+        length: u64,
     },
 }
 
@@ -63,6 +78,18 @@ impl Edits {
     }
 }
 
+impl Edits {
+    /// Puts in encapsulated pixel data: a file of items.
+    pub(super) fn set_encapsulated(&mut self, file: Arc<File>, length: u64) {
+        self.changes.insert(PIXEL_DATA, Change::Encapsulated { file, length });
+    }
+
+    /// Puts an item, its head included, at the end of a sequence on top that is there or not.
+    pub(super) fn append_item(&mut self, sequence: Tag, item: Vec<u8>) {
+        self.appended.insert(sequence, item);
+    }
+}
+
 /// Writes what the elements say.
 ///
 /// # Errors
@@ -74,7 +101,7 @@ pub(super) fn encode(
     edits: Edits,
 ) -> io::Result<Vec<Piece>> {
     let writer = Writer { to, pieces: Vec::new(), made: Vec::new(), made_in_all: 0, signed: false };
-    let mut encoder = Encoder { file, elements, writer, edits };
+    let mut encoder = Encoder { file, elements, writer, edits, top: Tag(0, 0), items: 0 };
     encoder.run()?;
     Ok(encoder.writer.finish())
 }
@@ -84,6 +111,9 @@ struct Encoder<'a, 'b> {
     elements: &'a mut Elements<'b>,
     writer: Writer,
     edits: Edits,
+    /// The sequence on top that the reader is in, and its items so far.
+    top: Tag,
+    items: u32,
 }
 
 impl Encoder<'_, '_> {
@@ -95,18 +125,56 @@ impl Encoder<'_, '_> {
                 self.skip_to_top()?;
                 continue;
             }
-            match event {
-                Event::Element(element) => self.element(&element)?,
-                Event::Sequence(tag) => self.writer.head(tag, VR::SQ, UNDEFINED)?,
-                Event::Item => self.writer.item(0x00, UNDEFINED)?,
-                Event::ItemEnd => self.writer.item(0x0D, 0)?,
-                Event::SequenceEnd => self.writer.item(0xDD, 0)?,
-                Event::Encapsulated | Event::Fragment(_) | Event::EncapsulatedEnd => {
-                    return Err(invalid("pixel data are encapsulated where they cannot be"));
-                }
+            if let Event::Sequence(tag) = event
+                && depth == 0
+            {
+                (self.top, self.items) = (tag, 0);
             }
+            if event == Event::Item && depth == 1 && self.is_unwanted_frame() {
+                while self.elements.depth() > 1 {
+                    self.elements.next()?;
+                }
+                continue;
+            }
+            self.event(event)?;
         }
         self.insert_before(None)
+    }
+
+    fn event(&mut self, event: Event) -> io::Result<()> {
+        match event {
+            Event::Element(element) if element.tag == WAVEFORM_DATA && self.edits.without_waveforms => Ok(()),
+            Event::Element(element) => self.element(&element),
+            Event::Sequence(tag) => self.writer.head(tag, VR::SQ, UNDEFINED),
+            Event::Item => self.writer.item(0x00, UNDEFINED),
+            Event::ItemEnd => self.writer.item(0x0D, 0),
+            Event::SequenceEnd => {
+                if self.elements.depth() == 0
+                    && let Some(item) = self.edits.appended.remove(&self.top)
+                {
+                    self.writer.put(&item)?;
+                }
+                self.writer.item(0xDD, 0)
+            }
+            _ if !self.edits.keeps_encapsulated => {
+                Err(invalid("pixel data are encapsulated where they cannot be"))
+            }
+            Event::Encapsulated => self.writer.head(PIXEL_DATA, VR::OB, UNDEFINED),
+            Event::Fragment(Stretch { offset, length }) => {
+                self.writer.item(0x00, length)?;
+                let file = Arc::clone(self.file);
+                self.writer.stored(Stored { file, offset, length: length.into(), unit: 1 });
+                Ok(())
+            }
+            Event::EncapsulatedEnd => self.writer.item(0xDD, 0),
+        }
+    }
+
+    /// Whether the item that begins is that of a frame that is left out. Counts them.
+    fn is_unwanted_frame(&mut self) -> bool {
+        self.items += 1;
+        let frames = self.edits.frames.as_ref().filter(|_| self.top == PER_FRAME_FUNCTIONAL_GROUPS);
+        frames.is_some_and(|frames| !frames.contains(&self.items))
     }
 
     /// Whether an element on top is edited away; what is to be put in before it is put in.
@@ -124,13 +192,21 @@ impl Encoder<'_, '_> {
     }
 
     fn insert_before(&mut self, tag: Option<Tag>) -> io::Result<()> {
-        while let Some(entry) = self.edits.changes.first_entry()
-            && tag.is_none_or(|tag| *entry.key() < tag)
-        {
-            let (tag, change) = entry.remove_entry();
-            self.change(tag, change)?;
+        loop {
+            let change = self.edits.changes.keys().next();
+            let sequence = self.edits.appended.keys().next();
+            let Some(first) = change.into_iter().chain(sequence).min().copied() else { return Ok(()) };
+            if tag.is_some_and(|tag| first >= tag) {
+                return Ok(());
+            }
+            if let Some(change) = self.edits.changes.remove(&first) {
+                self.change(first, change)?;
+            } else if let Some(item) = self.edits.appended.remove(&first) {
+                self.writer.head(first, VR::SQ, UNDEFINED)?;
+                self.writer.put(&item)?;
+                self.writer.item(0xDD, 0)?;
+            }
         }
-        Ok(())
     }
 
     fn change(&mut self, tag: Tag, change: Change) -> io::Result<()> {
@@ -149,6 +225,11 @@ impl Encoder<'_, '_> {
                 let unit = if self.writer.to.big_endian { unit(vr) } else { 1 };
                 self.writer.stored(Stored { file, offset: 0, length: length.into(), unit });
                 Ok(())
+            }
+            Change::Encapsulated { file, length } => {
+                self.writer.head(tag, VR::OB, UNDEFINED)?;
+                self.writer.stored(Stored { file, offset: 0, length, unit: 1 });
+                self.writer.item(0xDD, 0)
             }
         }
     }

@@ -8,12 +8,14 @@
 //!
 //! The modules, in the order to read them: [`elements`] reads what is stored, [`encode`] writes it another way as
 //! [`pieces`]; [`image`] is what it says of its pixels, [`pixels`] decodes them with the codecs of [`decode`];
-//! [`deflate`] stands before and behind.
+//! [`deflate`] stands before and behind. [`bulk_data`] leaves out, and [`extract`] cuts out frames.
 
+mod bulk_data;
 mod decode;
 mod deflate;
 mod elements;
 mod encode;
+mod extract;
 mod image;
 mod pieces;
 mod pixels;
@@ -27,8 +29,10 @@ use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::uids;
 use tokio::sync::Semaphore;
 
+pub use bulk_data::converts_without_bulk_data;
 use elements::{Elements, Encoding};
 use encode::Edits;
+pub use extract::{ExtractError, Extracted, FrameList};
 pub use pieces::Pieces;
 
 /// What we write, the best first. Explicit VR keeps the VR of private elements; big endian is retired, and deflating
@@ -91,12 +95,37 @@ impl Converter {
     /// # Errors
     /// `InvalidData` or `Unsupported` when it cannot be; a fault of a decoder is an error as well.
     pub async fn convert(&self, stored: DataSet, to: &Uid) -> io::Result<Pieces> {
-        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
         let wanted = Wanted::default();
         let (to, still_wanted) = (to.clone(), Arc::clone(&wanted.0));
+        self.run(move || convert(stored, &to, &still_wanted)).await
+    }
+
+    /// Leaves the bulk data out of a data set, and converts it to a transfer syntax that
+    /// [`converts_without_bulk_data`] says yes to.
+    ///
+    /// # Errors
+    /// `InvalidData` when it is not sound, and whatever reading says.
+    pub async fn without_bulk_data(&self, stored: DataSet, to: &Uid) -> io::Result<Pieces> {
+        let to = to.clone();
+        self.run(move || bulk_data::strip(stored, &to)).await
+    }
+
+    /// Makes a new instance of some frames of a stored one: PS3.4 Y.3.3.
+    ///
+    /// # Errors
+    /// [`ExtractError`].
+    pub async fn extract(&self, stored: DataSet, frames: FrameList) -> Result<Extracted, ExtractError> {
+        self.run(move || Ok(extract::extract(stored, &frames))).await.map_err(ExtractError::Unreadable)?
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        conversion: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
         let converting = tokio::task::spawn_blocking(move || {
             let _place = place;
-            convert(stored, &to, &still_wanted)
+            conversion()
         });
         converting.await.map_err(|fault| io::Error::other(format!("a decoder failed: {fault}")))?
     }
@@ -118,14 +147,11 @@ impl Drop for Wanted {
 }
 
 fn convert(stored: DataSet, to: &Uid, wanted: &AtomicBool) -> io::Result<Pieces> {
-    let DataSet { file, offset, length, transfer_syntax: from } = stored;
-    let deflated = uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
-    let (file, offset, length) = if from == deflated {
-        let (file, length) = deflate::inflate(&file, offset, length)?;
-        (file, 0, length)
-    } else {
-        (file, offset, length)
-    };
+    if stored.transfer_syntax == *to {
+        return Ok(Pieces::as_stored(stored));
+    }
+    let from = stored.transfer_syntax.clone();
+    let (file, offset, length) = inflated(stored)?;
     let file = Arc::new(file);
     let elements = || Elements::new(&file, offset, length, Encoding::of(&from));
     let mut edits = Edits::default();
@@ -139,7 +165,17 @@ fn convert(stored: DataSet, to: &Uid, wanted: &AtomicBool) -> io::Result<Pieces>
         }
     }
     let pieces = Pieces::new(encode::encode(&file, &mut elements()?, Encoding::of(to), edits)?);
-    if *to == deflated { deflate::deflate(pieces) } else { Ok(pieces) }
+    if *to == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN { deflate::deflate(pieces) } else { Ok(pieces) }
+}
+
+/// Where a data set lies that is not, or no more, deflated.
+fn inflated(stored: DataSet) -> io::Result<(File, u64, u64)> {
+    let DataSet { file, offset, length, transfer_syntax } = stored;
+    if transfer_syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        return Ok((file, offset, length));
+    }
+    let (file, length) = deflate::inflate(&file, offset, length)?;
+    Ok((file, 0, length))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::DataSet;
 use crate::association::Source;
 
 /// Bytes of a file that are read at a time to be turned round; a multiple of every [`unit`](super::elements::unit).
@@ -67,6 +68,12 @@ impl Pieces {
     pub(super) fn new(pieces: Vec<Piece>) -> Pieces {
         let remaining = pieces.iter().map(Piece::length).sum();
         Pieces { pieces: pieces.into_iter(), made: Vec::new(), sent: 0, stored: None, remaining }
+    }
+
+    /// A data set as it is.
+    pub(super) fn as_stored(stored: DataSet) -> Pieces {
+        let DataSet { file, offset, length, .. } = stored;
+        Pieces::new(vec![Piece::Stored(Stored { file: Arc::new(file), offset, length, unit: 1 })])
     }
 
     fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -263,3 +263,32 @@ fn damage_and_hostile_nesting_are_errors_and_nothing_worse() {
     let nest = b"\x08\0\x15\x11SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF";
     assert!(reencoded(&nest.repeat(100_000), &uids::IMPLICIT_VR_LITTLE_ENDIAN).is_err());
 }
+
+#[test]
+fn frames_are_taken_as_they_are_and_know_where_they_are_from() {
+    let (bytes, from) = stored("SC_rgb_rle_2frame");
+    let extracted = |list: &FrameList| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let (length, transfer_syntax) = (bytes.len() as u64, from.clone());
+        extract::extract(DataSet { file, offset: 0, length, transfer_syntax }, list)
+    };
+    let second = extracted(&FrameList::Simple(vec![2])).unwrap();
+    assert_eq!(second.data_set.transfer_syntax, from);
+    let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    let mut sent = Vec::new();
+    convert(second.data_set, &explicit, &AtomicBool::new(true)).unwrap().read_to_end(&mut sent).unwrap();
+    let (second, both) = (Parsed::parse(&sent, &explicit).unwrap(), pixels("SC_rgb_rle_2frame"));
+    assert!(second.bytes(PIXEL_DATA).unwrap() == both[both.len() / 2..]);
+    assert_eq!(second.integer(Tag(0x0028, 0x0008)), Some(1));
+    let source = second.items(Tag(0x0008, 0x1164)).unwrap()[0].uid(Tag(0x0008, 0x1167));
+    assert_eq!(source, decoded("SC_rgb_rle_2frame").uid(Tag(0x0008, 0x0018)));
+
+    let refused = |list: FrameList| extracted(&list).unwrap_err();
+    assert!(matches!(refused(FrameList::Simple(vec![3])), ExtractError::NoneFound));
+    assert!(matches!(refused(FrameList::Simple(vec![])), ExtractError::Invalid));
+    assert!(matches!(refused(FrameList::Simple(vec![2, 1])), ExtractError::Invalid));
+    assert!(matches!(refused(FrameList::Simple(vec![0])), ExtractError::Invalid));
+    assert!(matches!(refused(FrameList::Calculated(vec![[1, 2, 0]])), ExtractError::Invalid));
+    assert!(matches!(refused(FrameList::Time([0.0, 1.0])), ExtractError::NotTimeBased));
+}

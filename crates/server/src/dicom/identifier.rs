@@ -45,7 +45,11 @@ fn model(sop_class: &Uid) -> Result<Model, Refusal> {
         .ok_or_else(|| Refusal::new(Status::SOP_CLASS_NOT_SUPPORTED, "not an information model served here"))
 }
 
-fn readable(identifier: Result<DataSet, DataSetError>) -> Result<DataSet, Refusal> {
+/// An identifier that could be read.
+///
+/// # Errors
+/// The [`Refusal`] to answer with.
+pub(super) fn readable(identifier: Result<DataSet, DataSetError>) -> Result<DataSet, Refusal> {
     identifier.map_err(|error| {
         // What the error says may quote the identifier: for debugging alone.
         tracing::debug!(%error, "identifier cannot be read");

@@ -1,5 +1,6 @@
 //! The services over an association, one a file, and the association itself: admission, the next request, the end.
 
+mod composite;
 mod echo;
 mod find;
 mod identifier;

@@ -11,14 +11,14 @@ use dicomet_net::service::c_move;
 use dicomet_net::service::c_move::plan::Plan;
 use dicomet_net::service::c_move::scp::{MoveDestination, Portion};
 use dicomet_net::service::sub_operations::{Instance, Instances, Report};
-use dicomet_net::transcode::{self, Converter, Pieces};
+use dicomet_net::transcode::{self, Converter, Extracted, Pieces};
 use dicomet_net::{Association, Error};
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{CGetRq, CMoveRq, MessageId, Refusal, Status};
 use dicomet_proto::{AeTitle, Uid};
 
-use super::identifier;
+use super::{composite, identifier};
 use crate::Server;
 use crate::nodes::Permissions;
 
@@ -93,17 +93,18 @@ fn move_destination(
 }
 
 /// What goes over which association.
-fn portions(server: &Server, instances: Vec<dicomet_archive::Instance>) -> Vec<Portion<Stored>> {
-    let needs = instances.iter().map(|instance| (&instance.sop_class, &instance.transfer_syntax));
+fn portions(server: &Server, instances: Vec<Planned>) -> Vec<Portion<Stored>> {
+    let described: Vec<Instance> = instances.iter().map(Planned::instance).collect();
+    let needs = described.iter().map(|instance| (&instance.sop_class, &instance.transfer_syntax));
     let plan = Plan::new(needs, |syntax| {
         // Every acceptor takes one of the two plain ones: Implicit VR is the default of all (PS3.5 10.1).
         transcode::alternatives(syntax).take(2).cloned().collect()
     });
-    let mut shares: Vec<Vec<dicomet_archive::Instance>> = vec![Vec::new(); plan.associations.len()];
-    for instance in instances {
+    let mut shares: Vec<Vec<Planned>> = plan.associations.iter().map(|_| Vec::new()).collect();
+    for (instance, planned) in described.iter().zip(instances) {
         // Every class has its place.
         if let Some(place) = plan.place(&instance.sop_class) {
-            shares[place].push(instance);
+            shares[place].push(planned);
         }
     }
     let portion = |(contexts, share)| Portion { contexts, instances: Stored::new(server, share) };
@@ -143,14 +144,49 @@ async fn plan(
     server: &Server,
     context: &Context,
     identifier: Result<DataSet, DataSetError>,
-) -> Result<Vec<dicomet_archive::Instance>, Refusal> {
+) -> Result<Vec<Planned>, Refusal> {
+    if composite::is_composite(&context.abstract_syntax) {
+        return composite::plan(server, &context.abstract_syntax, &identifier::readable(identifier)?).await;
+    }
     let query = identifier::retrieve_query(&context.abstract_syntax, identifier)?;
     let archive = server.archive.clone();
     let planned = tokio::task::spawn_blocking(move || archive.plan(&query)).await;
     match planned {
-        Ok(Ok(instances)) => Ok(instances),
+        Ok(Ok(instances)) => Ok(instances.into_iter().map(Planned::Whole).collect()),
         Ok(Err(error)) => Err(super::refusal(&error)),
         Err(error) => Err(super::fault(&error, Status::UNABLE_TO_COUNT_MATCHES)),
+    }
+}
+
+/// What is to be sent.
+pub(super) enum Planned {
+    /// An instance as it is stored.
+    Whole(dicomet_archive::Instance),
+    /// One without its bulk data, PS3.4 Annex Z.
+    WithoutBulkData(dicomet_archive::Instance),
+    /// A new one of some frames, PS3.4 Annex Y.
+    Frames {
+        /// That of the instance that the frames are from.
+        sop_class: Uid,
+        /// The new instance.
+        extracted: Box<Extracted>,
+    },
+}
+
+impl Planned {
+    fn instance(&self) -> Instance {
+        match self {
+            Planned::Whole(stored) | Planned::WithoutBulkData(stored) => Instance {
+                sop_class: stored.sop_class.clone(),
+                sop_instance: stored.sop_instance.clone(),
+                transfer_syntax: stored.transfer_syntax.clone(),
+            },
+            Planned::Frames { sop_class, extracted } => Instance {
+                sop_class: sop_class.clone(),
+                sop_instance: extracted.sop_instance.clone(),
+                transfer_syntax: extracted.data_set.transfer_syntax.clone(),
+            },
+        }
     }
 }
 
@@ -158,12 +194,12 @@ async fn plan(
 struct Stored {
     archive: Archive,
     converter: Converter,
-    instances: std::vec::IntoIter<dicomet_archive::Instance>,
-    current: Option<dicomet_archive::Instance>,
+    instances: std::vec::IntoIter<Planned>,
+    current: Option<Planned>,
 }
 
 impl Stored {
-    fn new(server: &Server, instances: Vec<dicomet_archive::Instance>) -> Stored {
+    fn new(server: &Server, instances: Vec<Planned>) -> Stored {
         let (archive, converter) = (server.archive.clone(), server.converter.clone());
         Stored { archive, converter, instances: instances.into_iter(), current: None }
     }
@@ -177,32 +213,45 @@ impl Instances for Stored {
     }
 
     async fn next(&mut self) -> Option<Instance> {
-        let stored = self.instances.next()?;
-        let instance = Instance {
-            sop_class: stored.sop_class.clone(),
-            sop_instance: stored.sop_instance.clone(),
-            transfer_syntax: stored.transfer_syntax.clone(),
-        };
-        self.current = Some(stored);
+        let planned = self.instances.next()?;
+        let instance = planned.instance();
+        self.current = Some(planned);
         Some(instance)
     }
 
     fn converts(&self, instance: &Instance, transfer_syntax: &Uid) -> bool {
-        transcode::alternatives(&instance.transfer_syntax).any(|other| other == transfer_syntax)
+        let stored = &instance.transfer_syntax;
+        if matches!(self.current, Some(Planned::WithoutBulkData(_))) {
+            return transcode::converts_without_bulk_data(stored, transfer_syntax);
+        }
+        transcode::alternatives(stored).any(|other| other == transfer_syntax)
     }
 
     /// Opens inline: some ten microseconds, and a thread switch would cost more.
     async fn open(&mut self, transfer_syntax: &Uid) -> io::Result<BlobSource> {
-        let stored = self.current.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let blob = self.archive.open_instance(stored).map_err(io::Error::other)?;
+        let planned = self.current.take().ok_or(io::ErrorKind::NotFound)?;
+        let (stored, whole) = match planned {
+            Planned::Whole(stored) => (stored, true),
+            Planned::WithoutBulkData(stored) => (stored, false),
+            Planned::Frames { extracted, .. } => {
+                let pieces = self.converter.convert(extracted.data_set, transfer_syntax).await?;
+                return Ok(BlobSource::Converted(pieces));
+            }
+        };
+        let blob = self.archive.open_instance(&stored).map_err(io::Error::other)?;
         let length = blob.length();
-        if *transfer_syntax == stored.transfer_syntax {
+        if whole && *transfer_syntax == stored.transfer_syntax {
             return Ok(BlobSource::AsStored { blob, remaining: length });
         }
         let (file, offset) = blob.into_file();
         let from = stored.transfer_syntax.clone();
         let stored = transcode::DataSet { file, offset, length, transfer_syntax: from };
-        Ok(BlobSource::Converted(self.converter.convert(stored, transfer_syntax).await?))
+        let pieces = if whole {
+            self.converter.convert(stored, transfer_syntax).await?
+        } else {
+            self.converter.without_bulk_data(stored, transfer_syntax).await?
+        };
+        Ok(BlobSource::Converted(pieces))
     }
 }
 

@@ -16,6 +16,7 @@ use dicomet_proto::pdu::{
 };
 use dicomet_proto::query::{ExtendedMatching, Model, Operation};
 
+use super::composite;
 use crate::Settings;
 use crate::nodes::{Operation as Allowed, Operations};
 use crate::settings::SopClasses;
@@ -58,6 +59,8 @@ enum Service {
     Find,
     Get,
     Move,
+    /// By C-GET or by C-MOVE.
+    Composite(Allowed),
     Worklist,
     Storage,
 }
@@ -92,6 +95,7 @@ impl ArchiveSupport {
             Service::Find => allow.contains(Allowed::Find),
             Service::Get => allow.contains(Allowed::Get),
             Service::Move => allow.contains(Allowed::Move),
+            Service::Composite(operation) => allow.contains(operation),
             Service::Worklist => allow.contains(Allowed::Worklist),
             // Instances of a C-GET come back on these contexts.
             Service::Storage => allow.contains(Allowed::Store) || allow.contains(Allowed::Get),
@@ -101,6 +105,9 @@ impl ArchiveSupport {
     fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
         if *abstract_syntax == uids::VERIFICATION {
             return Some(Service::Verification);
+        }
+        if let Some(operation) = composite::operation(abstract_syntax) {
+            return Some(Service::Composite(operation));
         }
         match Model::of_sop_class(abstract_syntax) {
             Some((Model::Worklist, _)) => return Some(Service::Worklist),
@@ -125,9 +132,9 @@ impl Support for ArchiveSupport {
                 to_receive_in(abstract_syntax, proposed)
             }
             Some(Service::Storage | Service::Verification) => proposed.first(),
-            Some(Service::Find | Service::Get | Service::Move | Service::Worklist) => {
-                IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
-            }
+            Some(
+                Service::Find | Service::Get | Service::Move | Service::Composite(_) | Service::Worklist,
+            ) => IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax)),
         };
         chosen.cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)
     }

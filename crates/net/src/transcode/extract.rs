@@ -1,0 +1,440 @@
+//! A new instance of some frames of a stored one: PS3.4 Y.3.2 (which frames), Y.3.3 (the instance), PS3.3 C.12.3
+//! (Frame Extraction Module).
+//!
+//! The pixels are copied as they are stored, compressed or not. What counts by frames is cut with them: per-frame
+//! functional groups, frame times, and the vectors of nuclear medicine and dose.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
+use std::sync::Arc;
+
+use dicomet_proto::Uid;
+use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::dataset::{Tag, VR};
+
+use super::elements::{Element, Elements, Encoding, Event, Stretch, invalid, unit};
+use super::encode::{Edits, encode};
+use super::pieces::{Pieces, Stored, swap};
+use super::{DataSet, decode, image, inflated};
+
+/// Frames beyond this number are not looked for; PS3.3 C.7.6.6 has the number in 12 digits, nobody so many frames.
+const MAX_FRAMES: u32 = 1_000_000;
+
+/// The longest value of an attribute that counts by frames: a decimal string for each.
+const MAX_VALUE: u32 = 17 * MAX_FRAMES;
+
+const SOP_INSTANCE_UID: Tag = Tag(0x0008, 0x0018);
+const FRAME_EXTRACTION_SEQUENCE: Tag = Tag(0x0008, 0x1164);
+const CONTRIBUTING_EQUIPMENT_SEQUENCE: Tag = Tag(0x0018, 0xA001);
+const FRAME_TIME: Tag = Tag(0x0018, 0x1063);
+const FRAME_TIME_VECTOR: Tag = Tag(0x0018, 0x1065);
+const SAMPLES_PER_PIXEL: Tag = Tag(0x0028, 0x0002);
+const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);
+const NUMBER_OF_FRAMES: Tag = Tag(0x0028, 0x0008);
+const FRAME_INCREMENT_POINTER: Tag = Tag(0x0028, 0x0009);
+const ROWS: Tag = Tag(0x0028, 0x0010);
+const COLUMNS: Tag = Tag(0x0028, 0x0011);
+const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
+
+/// Attributes with a number of 16 bits for each frame: the vectors of PS3.3 C.8.4.8.
+const VECTORS: [Tag; 9] = [
+    Tag(0x0054, 0x0010),
+    Tag(0x0054, 0x0020),
+    Tag(0x0054, 0x0030),
+    Tag(0x0054, 0x0050),
+    Tag(0x0054, 0x0060),
+    Tag(0x0054, 0x0070),
+    Tag(0x0054, 0x0080),
+    Tag(0x0054, 0x0090),
+    Tag(0x0054, 0x0100),
+];
+
+/// Grid Frame Offset Vector, a decimal string for each frame.
+const GRID_FRAME_OFFSET_VECTOR: Tag = Tag(0x3004, 0x000C);
+
+/// The frames that are asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FrameList {
+    /// Simple Frame List (0008,1161): numbers from 1, rising.
+    Simple(Vec<u32>),
+    /// Calculated Frame List (0008,1162): first, last (FFFFFFFF for that of the image), step.
+    Calculated(Vec<[u32; 3]>),
+    /// Time Range (0008,1163): from and to, in seconds from the first frame.
+    Time([f64; 2]),
+}
+
+/// A new instance, in a temporary file.
+#[derive(Debug)]
+pub struct Extracted {
+    /// Its data set.
+    pub data_set: DataSet,
+    /// Its own SOP Instance UID.
+    pub sop_instance: Uid,
+}
+
+/// Why frames cannot be extracted: PS3.4 Table Y.4-1.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// AA00.
+    #[error("none of the frames is in the instance")]
+    NoneFound,
+    /// AA01.
+    #[error("the instance has no frames to extract")]
+    NoFrames,
+    /// AA02.
+    #[error("the frames cannot be extracted: {0}")]
+    Unreadable(#[from] io::Error),
+    /// AA03.
+    #[error("the instance is not based on time")]
+    NotTimeBased,
+    /// AA04.
+    #[error("the frame list breaks the rules of PS3.4 Y.3.2")]
+    Invalid,
+}
+
+pub(super) fn extract(stored: DataSet, list: &FrameList) -> Result<Extracted, ExtractError> {
+    let from = stored.transfer_syntax.clone();
+    let (file, offset, length) = inflated(stored)?;
+    let file = Arc::new(file);
+    let elements = || Elements::new(&file, offset, length, Encoding::of(&from));
+    let source = Source::read(&mut elements()?)?;
+    let numbers = source.numbers(list)?;
+    let mut edits = Edits::default();
+    edits.keeps_encapsulated = source.pixels.is_none();
+    let transfer_syntax = match &source.pixels {
+        Some(pixels) => {
+            source.copy_native(&file, pixels, &numbers, &mut edits)?;
+            uids::EXPLICIT_VR_LITTLE_ENDIAN
+        }
+        None => {
+            let image = image::read(&mut elements()?)?;
+            let pixels = image.pixels.ok_or(ExtractError::NoFrames)?;
+            let begins = decode::codec(&from)
+                .map_or(jpeg_begins as fn(&[u8]) -> bool, |(codec, _)| codec.begins_frame());
+            copy_encapsulated(&file, &pixels.frames(&file, begins)?, &numbers, &mut edits)?;
+            from.clone()
+        }
+    };
+    let sop_instance = new_uid()?;
+    source.describe(&mut edits, list, &numbers, &sop_instance);
+    edits.frames = Some(numbers.into_iter().collect::<HashSet<u32>>());
+    let mut pieces = Pieces::new(encode(&file, &mut elements()?, Encoding::EXPLICIT, edits)?);
+    let mut made = tempfile::tempfile().map_err(ExtractError::Unreadable)?;
+    let length = io::copy(&mut pieces, &mut made)?;
+    Ok(Extracted { data_set: DataSet { file: made, offset: 0, length, transfer_syntax }, sop_instance })
+}
+
+/// JPEG-LS begins as JPEG does.
+fn jpeg_begins(head: &[u8]) -> bool {
+    head.starts_with(&[0xFF, 0xD8])
+}
+
+/// What is needed to know of the instance that frames are taken from.
+struct Source {
+    values: BTreeMap<Tag, Vec<u8>>,
+    /// Native pixel data; else they are encapsulated, or there are none.
+    pixels: Option<Element>,
+    frames: u32,
+}
+
+impl Source {
+    fn read(elements: &mut Elements<'_>) -> Result<Source, ExtractError> {
+        let mut values = BTreeMap::new();
+        let mut pixels = None;
+        loop {
+            let depth = elements.depth();
+            let Some(event) = elements.next()? else { break };
+            let Event::Element(element) = event else { continue };
+            if depth == 0 && is_needed(element.tag) {
+                let mut value = elements.value(MAX_VALUE)?;
+                if element.big_endian {
+                    swap(&mut value, unit(element.vr));
+                }
+                values.insert(element.tag, value);
+            } else if depth == 0 && matches!(element.tag, Tag(0x7FE0, 0x0008..=0x0010)) {
+                pixels = Some(element);
+            }
+        }
+        let mut source = Source { values, pixels, frames: 0 };
+        let frames = source.text(NUMBER_OF_FRAMES).and_then(|text| text.parse().ok());
+        source.frames =
+            frames.filter(|frames| (1..=MAX_FRAMES).contains(frames)).ok_or(ExtractError::NoFrames)?;
+        Ok(source)
+    }
+
+    fn text(&self, tag: Tag) -> Option<String> {
+        let value = self.values.get(&tag)?;
+        Some(String::from_utf8_lossy(value).trim_matches([' ', '\0']).to_owned())
+    }
+
+    fn number(&self, tag: Tag) -> Option<u64> {
+        let value = self.values.get(&tag)?.first_chunk::<2>()?;
+        Some(u64::from(u16::from_le_bytes(*value)))
+    }
+
+    fn decimals(&self, tag: Tag) -> Option<Vec<f64>> {
+        self.text(tag)?.split('\\').map(|number| number.trim().parse().ok()).collect()
+    }
+
+    /// Milliseconds from the first frame to each.
+    fn times(&self) -> Option<Vec<f64>> {
+        if let Some(increments) = self.decimals(FRAME_TIME_VECTOR)
+            && increments.len() == self.frames as usize
+        {
+            let mut time = 0.0;
+            let mut sum = |increment: f64| {
+                time += increment;
+                time
+            };
+            return Some(increments.into_iter().map(&mut sum).collect());
+        }
+        let step = self.decimals(FRAME_TIME)?.first().copied()?;
+        Some((0..self.frames).map(|frame| f64::from(frame) * step).collect())
+    }
+
+    /// The numbers of the frames that are asked for and there, rising.
+    fn numbers(&self, list: &FrameList) -> Result<Vec<u32>, ExtractError> {
+        let rising = |list: &[u32]| list.first() >= Some(&1) && list.is_sorted_by(|a, b| a < b);
+        let numbers: Vec<u32> = match list {
+            FrameList::Simple(list) if rising(list) => {
+                list.iter().copied().filter(|number| *number <= self.frames).collect()
+            }
+            FrameList::Calculated(ranges) => {
+                let sound = |range: &[u32; 3]| range[0] >= 1 && range[0] <= range[1] && range[2] >= 1;
+                let apart = ranges.is_sorted_by(|a, b| a[1] < b[0]);
+                if ranges.is_empty() || !ranges.iter().all(sound) || !apart {
+                    return Err(ExtractError::Invalid);
+                }
+                let frames = |[first, last, step]: &[u32; 3]| {
+                    (*first..=(*last).min(self.frames)).step_by(*step as usize)
+                };
+                ranges.iter().flat_map(frames).collect()
+            }
+            FrameList::Time([from, to]) => {
+                if from.is_nan() || to.is_nan() || from > to {
+                    return Err(ExtractError::Invalid);
+                }
+                let times = self.times().ok_or(ExtractError::NotTimeBased)?;
+                let within = |time: &f64| (*from..=*to).contains(&(time / 1000.0));
+                (1..).zip(&times).filter(|(_, time)| within(time)).map(|(number, _)| number).collect()
+            }
+            FrameList::Simple(_) => return Err(ExtractError::Invalid),
+        };
+        if numbers.is_empty() { Err(ExtractError::NoneFound) } else { Ok(numbers) }
+    }
+
+    /// Copies frames of native pixel data, in little endian order.
+    fn copy_native(
+        &self,
+        file: &Arc<File>,
+        pixels: &Element,
+        numbers: &[u32],
+        edits: &mut Edits,
+    ) -> io::Result<()> {
+        let missing = || invalid("an attribute of the image is missing");
+        let halved = self.text(PHOTOMETRIC_INTERPRETATION).as_deref() == Some("YBR_FULL_422");
+        let samples = if halved { 2 } else { self.number(SAMPLES_PER_PIXEL).unwrap_or(1) };
+        let bits = self.number(ROWS).ok_or_else(missing)?
+            * self.number(COLUMNS).ok_or_else(missing)?
+            * self.number(BITS_ALLOCATED).ok_or_else(missing)?;
+        // Below 2^48 so far.
+        let bits = bits.checked_mul(samples).filter(|bits| *bits > 0 && bits % 8 == 0);
+        let length = bits.ok_or_else(|| invalid("frames do not begin at bytes"))? / 8;
+        let needed = length.checked_mul(self.frames.into());
+        if needed.is_none_or(|needed| needed > pixels.value.length.into()) {
+            return Err(invalid("the pixel data are shorter than the frames"));
+        }
+        let unit = if pixels.big_endian { unit(pixels.vr) } else { 1 };
+        let mut spool = BufWriter::new(tempfile::tempfile()?);
+        for number in numbers {
+            let offset = pixels.value.offset + u64::from(number - 1) * length;
+            io::copy(&mut Stored { file: Arc::clone(file), offset, length, unit: 1 }, &mut spool)?;
+        }
+        let mut total = numbers.len() as u64 * length;
+        if total % 2 == 1 {
+            spool.write_all(&[0])?;
+            total += 1;
+        }
+        let mut spool = spool.into_inner().map_err(io::IntoInnerError::into_error)?;
+        if unit > 1 {
+            let stored = Stored { file: Arc::new(spool), offset: 0, length: total, unit };
+            let mut turned = Pieces::new(vec![super::pieces::Piece::Stored(stored)]);
+            let mut file = tempfile::tempfile()?;
+            io::copy(&mut turned, &mut file)?;
+            spool = file;
+        }
+        // Not longer than what it was taken from, but for padding.
+        let total = u32::try_from(total).map_err(io::Error::other)?;
+        edits.set_spooled(pixels.tag, pixels.vr, Arc::new(spool), total);
+        Ok(())
+    }
+
+    /// What is different of the header of the new instance.
+    fn describe(&self, edits: &mut Edits, list: &FrameList, numbers: &[u32], sop_instance: &Uid) {
+        edits.set(SOP_INSTANCE_UID, VR::UI, sop_instance.as_str().into());
+        edits.set(NUMBER_OF_FRAMES, VR::IS, numbers.len().to_string().into());
+        for tag in [Tag(0x7FE0, 0x0001), Tag(0x7FE0, 0x0002), Tag(0x7FE0, 0x0003)] {
+            edits.remove(tag);
+        }
+        let chosen = || numbers.iter().map(|number| *number as usize - 1);
+        for tag in VECTORS {
+            let vector = self.values.get(&tag).filter(|vector| vector.len() == 2 * self.frames as usize);
+            if let Some(vector) = vector {
+                edits.set(
+                    tag,
+                    VR::US,
+                    chosen().flat_map(|at| [vector[2 * at], vector[2 * at + 1]]).collect(),
+                );
+            }
+        }
+        let offsets = self.decimals(GRID_FRAME_OFFSET_VECTOR);
+        if let Some(offsets) = offsets.filter(|offsets| offsets.len() == self.frames as usize) {
+            let cut: Vec<f64> = chosen().map(|at| offsets[at]).collect();
+            edits.set(GRID_FRAME_OFFSET_VECTOR, VR::DS, decimal_strings(&cut));
+        }
+        if let Some(times) = self.times() {
+            let cut: Vec<f64> = chosen().map(|at| times[at]).collect();
+            describe_times(edits, &cut, self.values.contains_key(&FRAME_TIME_VECTOR));
+        }
+        let source = self.text(SOP_INSTANCE_UID).unwrap_or_default();
+        edits.append_item(FRAME_EXTRACTION_SEQUENCE, frame_extraction(&source, list));
+        edits.append_item(CONTRIBUTING_EQUIPMENT_SEQUENCE, contributing_equipment());
+    }
+}
+
+/// Frame Time where the frames are as far apart as they were from one another, else Frame Time Vector.
+fn describe_times(edits: &mut Edits, times: &[f64], is_vector: bool) {
+    let mut increments = vec![0.0];
+    increments.extend(times.windows(2).map(|two| two[1] - two[0]));
+    let first = increments.get(1).copied();
+    let even = increments.iter().skip(1).all(|step| Some(*step) == first);
+    if !is_vector && even {
+        if let Some(step) = first {
+            edits.set(FRAME_TIME, VR::DS, decimal_strings(&[step]));
+        }
+        return;
+    }
+    edits.remove(FRAME_TIME);
+    edits.set(FRAME_TIME_VECTOR, VR::DS, decimal_strings(&increments));
+    if !is_vector {
+        edits.set(FRAME_INCREMENT_POINTER, VR::AT, vec![0x18, 0x00, 0x65, 0x10]);
+    }
+}
+
+fn is_needed(tag: Tag) -> bool {
+    let few = [
+        SOP_INSTANCE_UID,
+        FRAME_TIME,
+        FRAME_TIME_VECTOR,
+        SAMPLES_PER_PIXEL,
+        PHOTOMETRIC_INTERPRETATION,
+        NUMBER_OF_FRAMES,
+        ROWS,
+        COLUMNS,
+        BITS_ALLOCATED,
+        GRID_FRAME_OFFSET_VECTOR,
+    ];
+    few.contains(&tag) || VECTORS.contains(&tag)
+}
+
+/// Copies fragments, each an item, behind an empty Basic Offset Table.
+fn copy_encapsulated(
+    file: &Arc<File>,
+    frames: &[&[Stretch]],
+    numbers: &[u32],
+    edits: &mut Edits,
+) -> io::Result<()> {
+    let mut spool = BufWriter::new(tempfile::tempfile()?);
+    spool.write_all(&item_head(0))?;
+    let chosen = numbers.iter().filter_map(|number| frames.get(*number as usize - 1));
+    for fragment in chosen.copied().flatten() {
+        spool.write_all(&item_head(fragment.length))?;
+        let (offset, length) = (fragment.offset, fragment.length.into());
+        io::copy(&mut Stored { file: Arc::clone(file), offset, length, unit: 1 }, &mut spool)?;
+    }
+    let mut spool = spool.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let length = spool.stream_position()?;
+    edits.set_encapsulated(Arc::new(spool), length);
+    Ok(())
+}
+
+fn item_head(length: u32) -> [u8; 8] {
+    let [a, b, c, d] = length.to_le_bytes();
+    [0xFE, 0xFF, 0x00, 0xE0, a, b, c, d]
+}
+
+/// An item of Frame Extraction Sequence, with what was asked for.
+fn frame_extraction(source: &str, list: &FrameList) -> Vec<u8> {
+    let (tag, vr, value): (_, _, Vec<u8>) = match list {
+        FrameList::Simple(list) => {
+            (Tag(0x0008, 0x1161), VR::UL, list.iter().flat_map(|number| number.to_le_bytes()).collect())
+        }
+        FrameList::Calculated(list) => {
+            let numbers = list.iter().flatten();
+            (Tag(0x0008, 0x1162), VR::UL, numbers.flat_map(|number| number.to_le_bytes()).collect())
+        }
+        FrameList::Time(range) => {
+            (Tag(0x0008, 0x1163), VR::FD, range.iter().flat_map(|time| time.to_le_bytes()).collect())
+        }
+    };
+    item(&[element(tag, vr, &value), element(Tag(0x0008, 0x1167), VR::UI, source.as_bytes())])
+}
+
+/// An item of Contributing Equipment Sequence: (109105, DCM, "Frame Extracting Equipment").
+fn contributing_equipment() -> Vec<u8> {
+    let code = item(&[
+        element(Tag(0x0008, 0x0100), VR::SH, b"109105"),
+        element(Tag(0x0008, 0x0102), VR::SH, b"DCM"),
+        element(Tag(0x0008, 0x0104), VR::LO, b"Frame Extracting Equipment"),
+    ]);
+    item(&[
+        element(Tag(0x0008, 0x0070), VR::LO, b"dicomet"),
+        element(Tag(0x0018, 0x1020), VR::LO, env!("CARGO_PKG_VERSION").as_bytes()),
+        element(Tag(0x0040, 0xA170), VR::SQ, &code),
+    ])
+}
+
+fn item(elements: &[Vec<u8>]) -> Vec<u8> {
+    let content = elements.concat();
+    // Made of a list that came in an identifier of 16 bits' length.
+    let mut item = item_head(content.len() as u32).to_vec();
+    item.extend(content);
+    item
+}
+
+/// An element in Explicit VR Little Endian, padded to an even length.
+fn element(tag: Tag, vr: VR, value: &[u8]) -> Vec<u8> {
+    let mut bytes = [tag.0.to_le_bytes(), tag.1.to_le_bytes(), vr.to_bytes()].concat();
+    let padding = value.len() % 2;
+    if vr == VR::SQ {
+        bytes.extend([0, 0]);
+        bytes.extend(((value.len()) as u32).to_le_bytes());
+    } else {
+        bytes.extend(((value.len() + padding) as u16).to_le_bytes());
+    }
+    bytes.extend(value);
+    bytes.extend(std::iter::repeat_n(if vr == VR::UI { 0 } else { b' ' }, padding));
+    bytes
+}
+
+/// Numbers as decimal strings of at most 16 characters.
+fn decimal_strings(numbers: &[f64]) -> Vec<u8> {
+    let text = |number: &f64| {
+        let shortest = number.to_string();
+        if shortest.len() <= 16 { shortest } else { format!("{number:.8e}") }
+    };
+    numbers.iter().map(text).collect::<Vec<_>>().join("\\").into_bytes()
+}
+
+/// A UID of a random UUID, PS3.5 B.2.
+fn new_uid() -> io::Result<Uid> {
+    let mut bytes = [0; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    if filled != bytes.len() {
+        return Err(io::Error::other("no random numbers"));
+    }
+    bytes[6] = bytes[6] & 0x0F | 0x40;
+    bytes[8] = bytes[8] & 0x3F | 0x80;
+    Uid::new(format!("2.25.{}", u128::from_be_bytes(bytes))).map_err(io::Error::other)
+}
