@@ -9,6 +9,7 @@ use dicomet_proto::query::{Level, Model, Query};
 
 use super::retrieve::Planned;
 use crate::Server;
+use crate::nodes::Operation;
 
 /// Composite Instance Root Retrieve - MOVE.
 const ROOT_MOVE: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.4.2");
@@ -26,6 +27,12 @@ const TIME_RANGE: Tag = Tag(0x0008, 0x1163);
 /// Whether a SOP class is one of these services.
 pub(super) fn is_composite(sop_class: &Uid) -> bool {
     [ROOT_MOVE, ROOT_GET, WITHOUT_BULK_DATA_GET].contains(sop_class)
+}
+
+/// What one of these services asks to be allowed; `None` for any other SOP class.
+pub(super) fn operation(sop_class: &Uid) -> Option<Operation> {
+    let operation = if *sop_class == ROOT_MOVE { Operation::Move } else { Operation::Get };
+    is_composite(sop_class).then_some(operation)
 }
 
 /// What is asked for by an identifier of PS3.4 Y.4.1.3, Z.4.1.3.
