@@ -59,7 +59,8 @@ enum Service {
     Find,
     Get,
     Move,
-    Composite,
+    /// By C-GET or by C-MOVE.
+    Composite(Allowed),
     Worklist,
     Storage,
 }
@@ -94,8 +95,7 @@ impl ArchiveSupport {
             Service::Find => allow.contains(Allowed::Find),
             Service::Get => allow.contains(Allowed::Get),
             Service::Move => allow.contains(Allowed::Move),
-            // Which of the two, the command of each request says.
-            Service::Composite => allow.contains(Allowed::Get) || allow.contains(Allowed::Move),
+            Service::Composite(operation) => allow.contains(operation),
             Service::Worklist => allow.contains(Allowed::Worklist),
             // Instances of a C-GET come back on these contexts.
             Service::Storage => allow.contains(Allowed::Store) || allow.contains(Allowed::Get),
@@ -106,8 +106,8 @@ impl ArchiveSupport {
         if *abstract_syntax == uids::VERIFICATION {
             return Some(Service::Verification);
         }
-        if composite::is_composite(abstract_syntax) {
-            return Some(Service::Composite);
+        if let Some(operation) = composite::operation(abstract_syntax) {
+            return Some(Service::Composite(operation));
         }
         match Model::of_sop_class(abstract_syntax) {
             Some((Model::Worklist, _)) => return Some(Service::Worklist),
@@ -132,9 +132,9 @@ impl Support for ArchiveSupport {
                 to_receive_in(abstract_syntax, proposed)
             }
             Some(Service::Storage | Service::Verification) => proposed.first(),
-            Some(Service::Find | Service::Get | Service::Move | Service::Composite | Service::Worklist) => {
-                IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
-            }
+            Some(
+                Service::Find | Service::Get | Service::Move | Service::Composite(_) | Service::Worklist,
+            ) => IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax)),
         };
         chosen.cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)
     }
