@@ -3,7 +3,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PROFILE=${PROFILE:-release}
-cargo build --locked --profile "$PROFILE" --quiet -p dicomet-cli -p dicomet-testkit -p bench-clients --bins
+cargo build --locked --profile "$PROFILE" --quiet -p dicomet-cli -p dicomet-testkit -p bench-clients -p bench-floor --bins
 case $PROFILE in dev) built=debug ;; *) built=$PROFILE ;; esac
 PATH=$PWD/target/$built:$PATH
 

@@ -8,6 +8,7 @@ objects of a class in one context, whatever transfer syntax they are in.
 
 import os
 import sys
+import time
 from io import BytesIO
 
 from pydicom import dcmread
@@ -110,8 +111,13 @@ def store(data_set, syntax):
         for context in storing.accepted_contexts
         if (context.abstract_syntax, context.transfer_syntax[0]) == (data_set.SOPClassUID, syntax)
     )
+    # As pynetdicom's own send_c_store does: its reactor must not take the response.
+    storing._reactor_checkpoint.clear()
+    while not storing._is_paused:
+        time.sleep(0.01)
     storing.dimse.send_msg(request, context.context_id)
     _, response = storing.dimse.get_msg(block=True)
+    storing._reactor_checkpoint.set()
     assert storing.is_established, "the association goes on"
     return response.Status
 

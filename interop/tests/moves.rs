@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use dicomet_interop::dcmtk::{Dcmqrscp, Storescp, tool};
-use dicomet_interop::dicomet::{Serve, command, dicomet, get, import};
-use dicomet_interop::files::{assert_identical, instances};
+use dicomet_interop::dicomet::{Serve, command, dicomet, get, get_with, import};
+use dicomet_interop::files::{assert_identical, dicom_files, instances};
 use dicomet_interop::orthanc::Orthanc;
 use dicomet_interop::process::{Ended, Process, run};
 use dicomet_interop::proxy::{Proxy, Then};
@@ -237,4 +237,55 @@ fn an_interrupted_move_is_cancelled_though_the_destination_stalls() {
     proxy.wait_until_reached();
     let ended = moving.interrupt().expect_code(3);
     assert!(ended.stdout.contains("cancelled, not complete"), "{}", ended.stdout);
+}
+
+// Getting by C-MOVE.
+
+#[test]
+fn get_by_move_brings_a_study_byte_for_byte_and_the_next_run_only_what_is_missing() {
+    let (originals, ours) = (written(&slices()), tempdir().unwrap());
+    let port = free_port();
+    let here = format!("127.0.0.1:{port}");
+    let options = ["--method", "move", "--receive", &here];
+    let orthanc = Orthanc::with_files(originals.path());
+    orthanc.add_node("DICOMET", port);
+    let qrscp = Dcmqrscp::with_destination(originals.path(), "DICOMET", port);
+    let (archive, _data) = archive(originals.path(), &[&format!("DICOMET@{here}")]);
+    for node in [orthanc.node(), qrscp.node(), archive.node()] {
+        let folder = ours.path().join(node.replace(':', "_"));
+        let (ended, report) = get_with(&node, &["PatientName=Bowen*"], &folder, &options);
+        ended.expect_success();
+        assert_eq!((report.count("expected"), report.count("retrieved")), (12, 12), "{node}");
+        assert_identical(&instances(&folder), &instances(originals.path()));
+
+        std::fs::remove_file(&dicom_files(&folder)[0]).unwrap();
+        let (ended, report) = get_with(&node, &["PatientName=Bowen*"], &folder, &options);
+        ended.expect_success();
+        assert_eq!((report.count("present"), report.count("retrieved")), (11, 1), "{node}");
+    }
+}
+
+#[test]
+fn a_peer_that_offers_no_c_get_is_asked_by_c_move() {
+    let (originals, ours) = (written(&slices()), tempdir().unwrap());
+    let port = free_port();
+    let qrscp = Dcmqrscp::without_get(originals.path(), "DICOMET", port);
+    let (ended, _) = get_with(&qrscp.node(), &[STUDY], ours.path(), &[]);
+    ended.expect_code(1);
+    let options = ["--receive", &format!("127.0.0.1:{port}")];
+    let (ended, report) = get_with(&qrscp.node(), &[STUDY], ours.path(), &options);
+    let ended = ended.expect_success();
+    assert!(report.is_complete() && ended.stdout.contains(r#""method":"move""#), "{}", ended.stdout);
+    assert_identical(&instances(ours.path()), &instances(originals.path()));
+}
+
+#[test]
+fn a_get_by_move_from_a_peer_that_does_not_know_us_says_what_to_add() {
+    let (originals, ours) = (written(&slices()), tempdir().unwrap());
+    let qrscp = Dcmqrscp::with_files(originals.path());
+    let options = ["--method", "move", "--receive", "127.0.0.1:0"];
+    let (ended, report) = get_with(&qrscp.node(), &[STUDY], ours.path(), &options);
+    let ended = ended.expect_code(1);
+    assert_eq!(report.count("missing") + report.count("failed"), 12);
+    assert!(ended.stderr.contains("does not know the move destination DICOMET"), "{}", ended.stderr);
 }

@@ -54,9 +54,23 @@ pub enum Error {
     /// A folder with files in it, and none of them the marker of an archive.
     #[error("{0} is not empty and not an archive (no file 'dicomet-archive' in it)")]
     NotAnArchive(PathBuf),
+    /// There is no archive, and none was to be made.
+    #[error("there is no archive in {0} (no file 'dicomet-archive' in it)")]
+    NoArchive(PathBuf),
     /// Another process has the archive open.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
+    /// The folder cannot be written.
+    #[error("{folder} cannot be written: {source}")]
+    NotWritable {
+        /// Of the archive.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There are instances and no index of them: it was lost, or not restored with them.
+    #[error("{0} has instances and no index of them")]
+    IndexLost(PathBuf),
     /// Written by a later version of this program.
     #[error("the archive has schema {found}; this program knows schemas up to {known}")]
     NewerSchema {
@@ -127,10 +141,21 @@ impl From<rusqlite::Error> for Error {
                     },
                 }
             }
+            // A limit of the process or of the user (EFBIG, EDQUOT), for which SQLite has no word of its own.
+            _ if is_write_failure(&error) => Error::NoRoom {
+                doing: "writing the index",
+                source: io::Error::other("the system refused the write"),
+            },
             // The message of SQLite names statements and columns, never bound values.
             _ => Error::Index(error.to_string()),
         }
     }
+}
+
+/// Whether bytes could not be written, which is before anything of them counts: the write-ahead log is written
+/// first, its last frame makes the commit.
+pub(crate) fn is_write_failure(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE)
 }
 
 impl From<io::Error> for Error {

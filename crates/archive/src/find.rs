@@ -157,6 +157,27 @@ impl Iterator for Matches {
     }
 }
 
+/// The row numbers of all matches, at the level of the query.
+pub(crate) fn matching_rows(index: &Connection, selection: &Selection) -> Result<Vec<i64>, Error> {
+    let mut statement = index.prepare(&Statements::of(selection).collect)?;
+    let no_limit = Value::Integer(-1);
+    let parameters = selection.condition.parameters.iter().chain([&no_limit]);
+    let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0))?;
+    let mut rows: Vec<i64> = rows.collect::<Result<_, _>>()?;
+    if !selection.filters.is_empty() {
+        let mut headers = Headers { index, level: selection.level, series: None };
+        let mut matching = Vec::new();
+        for id in rows {
+            let header = headers.read(id, &selection.header_tags)?;
+            if selection.filters.iter().all(|filter| filter.matches(&header)) {
+                matching.push(id);
+            }
+        }
+        rows = matching;
+    }
+    Ok(rows)
+}
+
 /// The statements of one query.
 #[derive(Debug)]
 struct Statements {

@@ -1,27 +1,102 @@
-//! The folder of an archive: its marker, its lock, and what is cleared away when it is opened.
+//! The folder of an archive: where things are, its marker, its locks, and what is cleared away when it is opened.
+//!
+//! Two locks, both advisory (`flock`) and gone with the process that holds them. The marker's is held by who
+//! stores: there is one writer of instances. The other is held by who removes: `delete` beside a running
+//! archive, never beside another `delete` or a repair, which holds both.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
-use crate::Error;
 use crate::blob::{Blobs, sync_folder};
+use crate::{Absent, Error};
 
 const MARKER: &str = "dicomet-archive";
 const MARKER_TEXT: &str =
     "This folder is an archive of dicomet. Its files are not to be changed by hand.\nformat 1\n";
 
-/// An archive's folder, locked for this process.
-#[derive(Debug)]
-pub(crate) struct Folder {
+/// How often a lock is tried, and how long between: who only looks whether there is one holds it for an instant.
+const TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// Where the things of an archive are.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub(crate) root: PathBuf,
     pub(crate) blobs: Blobs,
     pub(crate) incoming: PathBuf,
     pub(crate) index: PathBuf,
     pub(crate) worklist: PathBuf,
-    /// Holds the lock as long as it is open.
-    _marker: File,
+    /// What a repair sets aside.
+    pub(crate) quarantine: PathBuf,
+}
+
+/// An archive's folder, locked for this process.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) layout: Layout,
+    _lock: Lock,
+}
+
+/// A lock, held as long as its file is open.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Layout {
+    fn of(root: PathBuf) -> Layout {
+        Layout {
+            blobs: Blobs::new(root.join("blobs")),
+            incoming: root.join("incoming"),
+            index: root.join("index.sqlite"),
+            worklist: worklist_of(&root),
+            quarantine: root.join("quarantine"),
+            root,
+        }
+    }
+
+    /// The archive in a folder, which is neither opened nor changed.
+    pub(crate) fn existing(folder: &Path) -> Result<Layout, Error> {
+        if !folder.join(MARKER).is_file() {
+            return Err(Error::NoArchive(folder.to_owned()));
+        }
+        Ok(Layout::of(std::path::absolute(folder).map_err(failed)?))
+    }
+
+    /// Whether a process has the archive open.
+    pub(crate) fn is_in_use(&self) -> Result<bool, Error> {
+        let marker = File::open(self.root.join(MARKER)).map_err(failed)?;
+        match flock(&marker, FlockOperation::NonBlockingLockShared) {
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(failed(error.into())),
+            Ok(()) => Ok(false),
+        }
+    }
+
+    /// Takes the lock of those who remove.
+    pub(crate) fn lock_removal(&self) -> Result<Lock, Error> {
+        let path = self.root.join("removal.lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        Lock::take(file.map_err(|error| unwritable(&self.root, error))?, &self.root)
+    }
+}
+
+impl Lock {
+    fn take(file: File, root: &Path) -> Result<Lock, Error> {
+        for _ in 0..TRIES {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(BETWEEN_TRIES),
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+        Err(Error::InUse(root.to_owned()))
+    }
 }
 
 impl Folder {
@@ -29,50 +104,43 @@ impl Folder {
     ///
     /// A folder that has files but no marker is refused: a file system that is not mounted must not be taken
     /// for a new archive in its mount point, nor somebody's files for ours.
-    pub(crate) fn open(folder: &Path) -> Result<Folder, Error> {
-        let failed = |error| Error::io("opening the archive's folder", error);
-        fs::create_dir_all(folder).map_err(failed)?;
-        let folder = fs::canonicalize(folder).map_err(failed)?;
-        let path = folder.join(MARKER);
-        let is_new = !path.exists();
-        if is_new && fs::read_dir(&folder).map_err(failed)?.next().is_some() {
-            return Err(Error::NotAnArchive(folder));
+    pub(crate) fn open(folder: &Path, absent: Absent) -> Result<Folder, Error> {
+        let is_new = !folder.join(MARKER).exists();
+        if is_new && absent == Absent::Refuse {
+            return Err(Error::NoArchive(folder.to_owned()));
         }
+        let unwritable = |error| unwritable(folder, error);
+        fs::create_dir_all(folder).map_err(unwritable)?;
+        let root = fs::canonicalize(folder).map_err(failed)?;
+        if is_new && fs::read_dir(&root).map_err(failed)?.next().is_some() {
+            return Err(Error::NotAnArchive(root));
+        }
+        let path = root.join(MARKER);
         let mut marker = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        match flock(&marker, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::InUse(folder)),
-            other => other.map_err(|error| failed(error.into()))?,
-        }
-        let incoming = folder.join("incoming");
-        let blobs = folder.join("blobs");
-        for made in [&incoming, &blobs] {
-            fs::create_dir_all(made).map_err(failed)?;
+            .open(path)
+            .map_err(unwritable)?;
+        let lock = Lock::take(marker.try_clone().map_err(failed)?, &root)?;
+        let layout = Layout::of(root);
+        for made in [&layout.incoming, layout.blobs.root()] {
+            fs::create_dir_all(made).map_err(unwritable)?;
         }
         if is_new {
-            marker.write_all(MARKER_TEXT.as_bytes()).and_then(|()| marker.sync_all()).map_err(failed)?;
+            marker.write_all(MARKER_TEXT.as_bytes()).and_then(|()| marker.sync_all()).map_err(unwritable)?;
         }
-        discard(&incoming).map_err(failed)?;
-        sync_folder(&folder).map_err(failed)?;
-        Ok(Folder {
-            blobs: Blobs::new(blobs),
-            incoming,
-            index: folder.join("index.sqlite"),
-            worklist: worklist_of(&folder),
-            _marker: marker,
-        })
+        discard(&layout.incoming).map_err(unwritable)?;
+        sync_folder(&layout.root).map_err(failed)?;
+        Ok(Folder { layout, _lock: lock })
     }
 
     /// The worklist's database in a folder, for which the lock is not needed: whoever serves the archive and
     /// whoever puts items into its worklist are often two processes. Makes the archive where there is none.
     pub(crate) fn worklist_in(folder: &Path) -> Result<PathBuf, Error> {
         if !folder.join(MARKER).exists() {
-            return Folder::open(folder).map(|made| made.worklist);
+            return Folder::open(folder, Absent::Create).map(|made| made.layout.worklist);
         }
         Ok(worklist_of(folder))
     }
@@ -82,13 +150,34 @@ fn worklist_of(folder: &Path) -> PathBuf {
     folder.join("worklist.sqlite")
 }
 
-/// Removes what was being received: nobody was told that it is stored.
-fn discard(incoming: &Path) -> io::Result<()> {
+fn failed(error: io::Error) -> Error {
+    Error::io("opening the archive's folder", error)
+}
+
+/// A folder that may not be written is named as such, whatever was tried first.
+fn unwritable(folder: &Path, source: io::Error) -> Error {
+    match source.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Error::NotWritable { folder: folder.to_owned(), source }
+        }
+        _ => failed(source),
+    }
+}
+
+/// The files in `incoming/` that were being received when nobody received them to the end.
+pub(crate) fn leftovers(incoming: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut leftovers = Vec::new();
     for entry in fs::read_dir(incoming)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "tmp") {
-            fs::remove_file(path)?;
+            leftovers.push(path);
         }
     }
-    Ok(())
+    leftovers.sort();
+    Ok(leftovers)
+}
+
+/// Removes what was being received: nobody was told that it is stored.
+fn discard(incoming: &Path) -> io::Result<()> {
+    leftovers(incoming)?.into_iter().try_for_each(fs::remove_file)
 }

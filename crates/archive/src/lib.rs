@@ -1,11 +1,13 @@
 //! DICOM instances on disk and what is known of them: blobs and an index. Knows no network.
 //!
 //! ```text
-//! DIR/dicomet-archive    the marker: says that this is an archive, holds the lock
+//! DIR/dicomet-archive    the marker: says that this is an archive, holds the lock of who stores
+//! DIR/removal.lock       the lock of who removes or repairs
 //! DIR/index.sqlite       what C-FIND matches and where each instance lies
 //! DIR/worklist.sqlite    the items of the modality worklist; on its own, for it cannot be rebuilt from blobs
 //! DIR/blobs/             the instances, byte for byte as they came, a DICOM file each
 //! DIR/incoming/          instances on their way in
+//! DIR/quarantine/        what a repair has set aside, and why
 //! ```
 //!
 //! What was answered with success is durable: the file synced, renamed, its folder synced, the index committed
@@ -13,7 +15,8 @@
 //! [`Archive`] is cheap to clone and may be used from any number of threads.
 //!
 //! In the order to read them: [`store`](Archive::receive), [`find`](Archive::find), [`plan`](Archive::plan),
-//! [`import`](Archive::import), [`worklist`]; below them `index` and `blob`.
+//! [`import`](Archive::import), [`worklist`]; [`check`] and [`Removal`] work on the folder, beside an archive that
+//! runs; below them `index` and `blob`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -23,6 +26,8 @@ mod settings;
 
 mod store;
 
+mod reread;
+
 mod find;
 
 mod plan;
@@ -31,15 +36,20 @@ mod import;
 
 pub mod worklist;
 
+pub mod check;
+
+mod delete;
+
 mod blob;
 mod index;
 
 pub use blob::read::Blob;
+pub use delete::{Removal, RemovedStudy};
 pub use error::{Error, status};
 pub use find::Matches;
 pub use index::write::Conflicts;
 pub use index::writer::{Outcome, Stored};
 pub use plan::Instance;
-pub use settings::{Duplicates, Settings};
+pub use settings::{Absent, Duplicates, Settings};
 pub use store::{Archive, Incoming, Provenance};
 pub use worklist::Worklist;

@@ -108,7 +108,7 @@ impl Archive {
     }
 
     fn open_at(&self, location: Location) -> Result<Blob, Error> {
-        let path = self.shared.folder.blobs.path(location.blob);
+        let path = self.shared.folder.layout.blobs.path(location.blob);
         Blob::open(&path, location.data_set_offset, location.data_set_length)
     }
 }

@@ -5,6 +5,11 @@
 pub struct Settings {
     /// What happens to an instance whose SOP Instance UID is there with other bytes.
     pub duplicates: Duplicates,
+    /// What happens where there is no archive yet.
+    pub absent: Absent,
+    /// Bytes of instances that the archive takes at most, the index not counted. Beyond, a store is refused as
+    /// out of resources; nothing is ever removed to make room.
+    pub quota: Option<u64>,
     /// Bytes of index pages that the writer keeps in memory. Enough for the inner pages of the indexes of a
     /// million instances; small beside the 64 MiB that the whole process may take.
     pub writer_cache_bytes: u32,
@@ -26,10 +31,22 @@ pub enum Duplicates {
     Replace,
 }
 
+/// What happens where there is no archive yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Absent {
+    /// One is made, in a folder that is empty or absent.
+    #[default]
+    Create,
+    /// It is an error: for a folder on a disk that might not be mounted.
+    Refuse,
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
             duplicates: Duplicates::Refuse,
+            absent: Absent::Create,
+            quota: None,
             writer_cache_bytes: 16 << 20,
             reader_cache_bytes: 4 << 20,
             largest_commit: 256,

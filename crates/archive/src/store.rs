@@ -13,10 +13,9 @@ use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::uid::InvalidUid;
 use dicomet_proto::{AeTitle, Uid};
 
-use crate::blob::BlobNumber;
 use crate::blob::write::TemporaryBlob;
 use crate::error::status;
-use crate::folder::Folder;
+use crate::folder::{Folder, Layout};
 use crate::index::attributes::tags;
 use crate::index::read::Readers;
 use crate::index::record::{FileFacts, Identity, Record};
@@ -58,14 +57,19 @@ impl Archive {
     /// Opens the archive in a folder, creating it when the folder is empty or absent.
     ///
     /// # Errors
-    /// [`Error::NotAnArchive`], [`Error::InUse`], [`Error::NewerSchema`], or a fault of the system.
+    /// [`Error::NotAnArchive`], [`Error::NoArchive`], [`Error::InUse`], [`Error::NotWritable`],
+    /// [`Error::IndexLost`], [`Error::NewerSchema`], or a fault of the system.
     pub fn open(folder: &Path, settings: Settings) -> Result<Archive, Error> {
-        let folder = Folder::open(folder)?;
-        let index = open_for_writing(&folder.index, &settings)?;
-        let next_blob = next_blob(&folder, &index)?;
-        let readers = Readers::new(folder.index.clone(), &settings);
+        let folder = Folder::open(folder, settings.absent)?;
+        let Layout { blobs, index: path, root, .. } = &folder.layout;
+        let highest = blobs.highest().map_err(|error| Error::io("looking through the blobs", error))?;
+        if highest.is_some() && !path.exists() {
+            return Err(Error::IndexLost(root.clone()));
+        }
+        let index = open_for_writing(path, &settings)?;
+        let readers = Readers::new(path.clone(), &settings);
         let worklist = Worklist::of_folder(&folder, &settings)?;
-        let writer = Writer::start(index, folder.blobs.clone(), next_blob, &settings)?;
+        let writer = Writer::start(index, blobs.clone(), highest, &settings)?;
         let next_incoming = AtomicU64::new(0);
         Ok(Archive { shared: Arc::new(Shared { writer, readers, worklist, folder, next_incoming }) })
     }
@@ -85,7 +89,7 @@ impl Archive {
         }
         let walk = Walk::new(&provenance.transfer_syntax).map_err(|error| unreadable(&error))?;
         let number = self.shared.next_incoming.fetch_add(1, Ordering::Relaxed);
-        let path = self.shared.folder.incoming.join(format!("{number}.tmp"));
+        let path = self.shared.folder.layout.incoming.join(format!("{number}.tmp"));
         let file = TemporaryBlob::create(path, &file_meta(&provenance).to_bytes())
             .map_err(|error| Error::io("creating a file", error))?;
         Ok(Incoming { shared: Arc::clone(&self.shared), provenance, file, walk: Ok(walk) })
@@ -104,18 +108,6 @@ fn file_meta(provenance: &Provenance) -> FileMeta {
             provenance.transfer_syntax.clone(),
         )
     }
-}
-
-/// The number after all that were ever used. Numbers rise with the rows, so the last row has the highest.
-fn next_blob(folder: &Folder, index: &rusqlite::Connection) -> Result<BlobNumber, Error> {
-    let on_disk = folder.blobs.highest().map_err(|error| Error::io("looking through the blobs", error))?;
-    let in_index: Option<i64> = index.query_row(
-        "SELECT MAX(blob) FROM (SELECT blob FROM instance ORDER BY id DESC LIMIT 1)",
-        [],
-        |row| row.get(0),
-    )?;
-    let highest = on_disk.map(|blob| blob.0).max(in_index.map(|blob| blob as u64));
-    Ok(BlobNumber(highest.map_or(0, |highest| highest + 1)))
 }
 
 /// An instance while it is being received. Dropped, it leaves nothing behind.
@@ -182,7 +174,7 @@ fn seconds_since_1970() -> i64 {
 }
 
 /// Holds the data set against the command: PS3.4 B.2.3 and PS3.7 9.1.1.1.
-fn identify(provenance: &Provenance, header: &Header) -> Result<Identity, Refusal> {
+pub(crate) fn identify(provenance: &Provenance, header: &Header) -> Result<Identity, Refusal> {
     let data_set = &header.data_set;
     if required_uid(data_set, tags::SOP_CLASS_UID)? != provenance.sop_class {
         return Err(mismatch("SOP class of data set and command differ", tags::SOP_CLASS_UID));
@@ -214,7 +206,7 @@ fn mismatch(comment: &str, tag: Tag) -> Refusal {
 }
 
 /// The refusal of a data set that cannot be walked over. The errors name tags, offsets and rules, no values.
-fn malformed(error: &ScanError) -> Refusal {
+pub(crate) fn malformed(error: &ScanError) -> Refusal {
     match error {
         ScanError::TransferSyntax(_) => {
             Refusal::new(status::TRANSFER_SYNTAX, "data sets of this transfer syntax are unknown")

@@ -4,7 +4,7 @@
 //! The modules, in the order to read them:
 //!
 //! - [`command`]: the subcommands, one a file;
-//! - [`node_args`], [`query_args`]: arguments that several commands share;
+//! - [`node_args`], [`query_args`], [`archive_args`]: arguments that several commands share;
 //! - [`output`], [`progress`]: what a program or a person sees;
 //! - [`exit`]: exit status and error text.
 
@@ -12,6 +12,7 @@
 #![allow(unreachable_pub)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod archive_args;
 mod command;
 mod exit;
 mod interrupts;
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
         .with_ansi(is_terminal)
         .with_writer(std::io::stderr)
         .init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match cli.command.runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: cannot start: {error}");

@@ -10,13 +10,14 @@ use dicomet_archive::Archive;
 use dicomet_net::association::{Source, Timeouts};
 use dicomet_net::listen::Listener;
 use dicomet_net::retrieve::{self, Caller, Options, Retrieve};
+use dicomet_net::service::c_find::scu::Find;
 use dicomet_net::service::{c_echo, c_store};
 use dicomet_net::{Association, Error, Node, connect};
 use dicomet_proto::association::negotiation::Proposal;
 use dicomet_proto::dataset::Tag;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::Status;
-use dicomet_proto::pdu::{RejectReason, RejectResult};
+use dicomet_proto::pdu::{ExtendedNegotiation, RejectReason, RejectResult};
 use dicomet_proto::query::{Level, Model, Query};
 use dicomet_proto::{AeTitle, Uid};
 use dicomet_server::settings::CalledAeTitles;
@@ -272,5 +273,43 @@ async fn a_study_of_two_hundred_sop_classes_comes_home_complete() {
     let report = Retrieve::new(server.node.clone(), query, output.path()).run(|_| ()).await.unwrap();
     assert!(report.complete, "{report:?}");
     assert_eq!((report.expected, report.retrieved), (200, 200));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_sound_alike_are_found_where_that_was_negotiated() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), |_| ()).await;
+    server.store(&study(), &uids::EXPLICIT_VR_LITTLE_ENDIAN).await;
+    for (asked, granted, expected) in [
+        (None, None, 0),
+        (Some(vec![0, 0, 1, 1]), Some(vec![0, 0, 1, 0]), 1),
+        (Some(vec![1]), Some(vec![1]), 0),
+    ] {
+        let negotiation = |information: Vec<u8>| ExtendedNegotiation {
+            sop_class_uid: uids::STUDY_ROOT_FIND,
+            information: information.into(),
+        };
+        let proposal = Proposal {
+            calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
+            called_ae_title: server.node.ae_title.clone(),
+            contexts: vec![(uids::STUDY_ROOT_FIND, vec![uids::IMPLICIT_VR_LITTLE_ENDIAN])],
+            role_selections: Vec::new(),
+            async_operations_window: None,
+            extended_negotiations: asked.map(negotiation).into_iter().collect(),
+            user_identity: None,
+        };
+        let mut association = connect::connect(&server.node, proposal, &Timeouts::default()).await.unwrap();
+        let answered = association.negotiated().extended_negotiations.first().cloned();
+        assert_eq!(answered, granted.map(negotiation));
+        let query = Query::new(Model::StudyRoot, Level::Study).key("PatientName=William Boven").unwrap();
+        let mut find = Find::start(&mut association, &query).await.unwrap();
+        let mut found = 0;
+        while find.next().await.unwrap().is_some() {
+            found += 1;
+        }
+        assert_eq!(found, expected);
+        association.release().await.unwrap();
+    }
     server.stop().await;
 }

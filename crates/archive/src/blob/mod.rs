@@ -8,6 +8,7 @@
 //! The numbers rise in the order of arrival. So instances that came together lie together, and one sync of a
 //! folder serves all that are committed together. No name has anything of a peer in it.
 
+pub(crate) mod list;
 pub(crate) mod read;
 pub(crate) mod write;
 
@@ -19,6 +20,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct BlobNumber(pub(crate) u64);
 
+/// The highest number that a name has room for.
+const HIGHEST: u64 = (1 << 48) - 1;
+
 const BITS_A_FOLDER: u32 = 10;
 
 impl BlobNumber {
@@ -26,6 +30,12 @@ impl BlobNumber {
     fn folder(self) -> PathBuf {
         let folder = self.0 >> BITS_A_FOLDER;
         PathBuf::from(format!("{:06x}", folder >> BITS_A_FOLDER)).join(format!("{:03x}", folder & 0x3FF))
+    }
+
+    /// The number that a file name stands for.
+    fn of_file_name(name: &str) -> Option<BlobNumber> {
+        let number = u64::from_str_radix(name.strip_suffix(".dcm")?, 16).ok()?;
+        Some(BlobNumber(number)).filter(|blob| number <= HIGHEST && blob.file_name() == name)
     }
 
     fn file_name(self) -> String {
@@ -42,6 +52,10 @@ pub(crate) struct Blobs {
 impl Blobs {
     pub(crate) fn new(root: PathBuf) -> Blobs {
         Blobs { root }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     pub(crate) fn path(&self, blob: BlobNumber) -> PathBuf {

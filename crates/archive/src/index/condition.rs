@@ -7,10 +7,11 @@
 use dicomet_proto::dataset::{DataSet, Tag, VR};
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::query::pattern::Piece;
-use dicomet_proto::query::{Level, Matching, MatchingKey, NameKey, Pattern, Query};
+use dicomet_proto::query::{Level, Matching, MatchingKey, NameKey, Pattern, Query, Range};
 use rusqlite::types::Value;
 
 use super::attributes::{Attribute, Kind, attribute, level_of, tags};
+use super::fuzzy::FUZZY_NAME;
 use super::normalise::search_form;
 
 /// The most characters of a wildcard pattern: the longest text that GLOB takes has some more bytes. A value of
@@ -177,17 +178,28 @@ impl Condition {
         }
         let mut parameters = Vec::new();
         let sql = match attribute.kind {
-            Kind::Column(column) => comparison(column, attribute.vr, matching, &mut parameters),
+            // A count is returned, whatever value was sent with the key.
+            Kind::Count => return,
+            // The value as received: what is no value of its VR has an empty search form and is not empty.
+            _ if *matching == Matching::Empty => format!("{} = ''", attribute.value),
+            Kind::Column(column) => match matching {
+                Matching::DateTime { time, range } => date_time(column, *time, range, &mut parameters),
+                _ => comparison(column, attribute.vr, matching, &mut parameters),
+            },
+            Kind::OfStudy(table, column) => {
+                let mut one = |matching: &Matching| {
+                    let comparison = comparison(column, attribute.vr, matching, &mut parameters);
+                    format!("study.id IN (SELECT study FROM {table} WHERE {comparison})")
+                };
+                match matching {
+                    Matching::AllOf(all) => all.iter().map(one).collect::<Vec<_>>().join(" AND "),
+                    matching => one(matching),
+                }
+            }
             Kind::Name(number, owner) => {
                 let name = Name { number, owner, value: attribute.value };
                 name.comparison(matching, &mut parameters)
             }
-            Kind::OfStudy(table, column) => {
-                let comparison = comparison(column, attribute.vr, matching, &mut parameters);
-                format!("study.id IN (SELECT study FROM {table} WHERE {comparison})")
-            }
-            // A count is returned, whatever value was sent with the key.
-            Kind::Count => return,
         };
         self.and(&sql, parameters);
     }
@@ -217,9 +229,39 @@ pub(crate) fn comparison(column: &str, vr: VR, matching: &Matching, parameters: 
         Matching::AnyOf(alternatives) => {
             any(alternatives.iter().map(|matching| comparison(column, vr, matching, parameters)).collect())
         }
-        // Of names and sequences there are no columns.
-        Matching::PersonName(_) | Matching::Sequence(_) => "0".to_owned(),
+        Matching::AllOf(all) => all
+            .iter()
+            .map(|matching| comparison(column, vr, matching, parameters))
+            .collect::<Vec<_>>()
+            .join(" AND "),
+        Matching::Empty => format!("{column} = ''"),
+        // Of names and sequences there are no columns; a moment needs two.
+        Matching::PersonName(_)
+        | Matching::FuzzyName(_)
+        | Matching::Sequence(_)
+        | Matching::DateTime { .. } => "0".to_owned(),
     }
+}
+
+/// A range of moments over a column with dates, which narrows it, and one with times. Times may be missing.
+fn date_time(date: &str, time: Tag, range: &Range, parameters: &mut Vec<Value>) -> String {
+    // Where a date has a column, its time has one.
+    let Some(Kind::Column(time)) = attribute(time, Level::Image).map(|attribute| attribute.kind) else {
+        return "0".to_owned();
+    };
+    let day = |moment: &String| moment.get(..8).unwrap_or_default().to_owned();
+    let from = range.from.as_ref().map_or_else(|| "0".to_owned(), day);
+    let mut sql = format!("{time} <> '' AND {date} >= ?");
+    parameters.push(Value::Text(from));
+    if let Some(to) = &range.to {
+        sql.push_str(&format!(" AND {date} <= ? AND {date} || {time} <= ?"));
+        parameters.extend([day(to), to.clone()].map(Value::Text));
+    }
+    if let Some(from) = &range.from {
+        sql.push_str(&format!(" AND {date} || {time} >= ?"));
+        parameters.push(Value::Text(from.clone()));
+    }
+    sql
 }
 
 fn any(alternatives: Vec<String>) -> String {
@@ -293,6 +335,20 @@ impl Name {
     fn comparison(&self, matching: &Matching, parameters: &mut Vec<Value>) -> String {
         match matching {
             Matching::PersonName(key) => self.key(key, parameters),
+            Matching::FuzzyName(key) => {
+                let exact = self.key(key.exact(), parameters);
+                let Name { number, owner, .. } = self;
+                parameters.push(Value::Text(key.text().to_owned()));
+                format!(
+                    "({exact} OR {owner} IN (SELECT owner FROM person_name WHERE attribute = {number}
+                         AND {FUZZY_NAME}(name, ?)))"
+                )
+            }
+            Matching::AllOf(all) => {
+                let all: Vec<String> =
+                    all.iter().map(|matching| self.comparison(matching, parameters)).collect();
+                format!("({})", all.join(" AND "))
+            }
             Matching::AnyOf(alternatives) => {
                 any(alternatives.iter().map(|matching| self.comparison(matching, parameters)).collect())
             }

@@ -1,14 +1,18 @@
 //! What is known of the instances, in SQLite: the narrow interface behind which another database could stand.
 //!
 //! [`record`] is what is known of one instance; [`writer`] takes records and commits many at once, by the
-//! statements of [`write`]; [`read`] has connections for readers; [`condition`] turns a query into SQL.
+//! statements of [`write`] and [`remove`], within a [`quota`]; [`read`] has connections for readers; [`condition`] turns a query into SQL.
 
 pub(crate) mod attributes;
 pub(crate) mod condition;
+pub(crate) mod fuzzy;
 pub(crate) mod header;
 pub(crate) mod normalise;
+pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod record;
+pub(crate) mod remove;
 pub(crate) mod schema;
+pub(crate) mod settle;
 pub(crate) mod write;
 pub(crate) mod writer;

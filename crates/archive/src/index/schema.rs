@@ -9,6 +9,9 @@ use crate::{Error, Settings};
 
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_index.sql")];
 
+/// The latest schema that this program knows.
+pub(crate) const LATEST: i64 = MIGRATIONS.len() as i64;
+
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 64;
 
@@ -23,7 +26,25 @@ pub(crate) fn open_with_migrations(
     settings: &Settings,
     migrations: &[&str],
 ) -> Result<Connection, Error> {
-    let mut connection = Connection::open(path)?;
+    let mut connection = connect(path, settings)?;
+    migrate(&mut connection, migrations)?;
+    Ok(connection)
+}
+
+/// Opens the index for a change beside a running archive, which is not to find another schema all at once.
+pub(crate) fn open_beside(path: &Path, settings: &Settings) -> Result<Connection, Error> {
+    let connection = connect(path, settings)?;
+    match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+        LATEST => Ok(connection),
+        found if found > LATEST => Err(Error::NewerSchema { found, known: LATEST }),
+        found => {
+            Err(Error::Index(format!("it has schema {found} until the archive is opened by this program")))
+        }
+    }
+}
+
+fn connect(path: &Path, settings: &Settings) -> Result<Connection, Error> {
+    let connection = Connection::open(path)?;
     // An archive answers success only for what survives a power cut: WAL alone would lose the last commits.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -35,7 +56,6 @@ pub(crate) fn open_with_migrations(
     // quickly after a crash.
     connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    migrate(&mut connection, migrations)?;
     Ok(connection)
 }
 
@@ -47,6 +67,7 @@ pub(crate) fn open_for_reading(path: &Path, settings: &Settings) -> Result<Conne
     )?;
     connection.pragma_update(None, "cache_size", cache_size(settings.reader_cache_bytes))?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    super::fuzzy::register(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
 }

@@ -1,4 +1,4 @@
-//! The statements that put an instance into the index and take it out again, within the writer's transaction.
+//! The statements that put an instance into the index, within the writer's transaction.
 //!
 //! Each costs a few look-ups by key, however large the archive is. A study belongs to one patient by the
 //! Patient ID of its instances: the same Study Instance UID under two Patient IDs is two studies, both flagged,
@@ -316,7 +316,7 @@ fn add_name(index: &Connection, attribute: i64, owner: i64, name: &str) -> rusql
 }
 
 /// Joins the modalities and SOP classes of a study into its row, in the order of their text.
-fn join_lists(index: &Connection, study: i64) -> rusqlite::Result<()> {
+pub(super) fn join_lists(index: &Connection, study: i64) -> rusqlite::Result<()> {
     index
         .prepare_cached(
             r"UPDATE study
@@ -328,69 +328,4 @@ fn join_lists(index: &Connection, study: i64) -> rusqlite::Result<()> {
         )?
         .execute([study])?;
     Ok(())
-}
-
-/// Takes an instance out, and what is empty without it; its blob is noted as doomed.
-pub(crate) fn remove(index: &Connection, instance: i64) -> rusqlite::Result<BlobNumber> {
-    let (blob, series, study, patient): (i64, i64, i64, i64) = index.query_row(
-        "SELECT instance.blob, series.id, study.id, study.patient
-         FROM instance
-             JOIN series ON series.id = instance.series
-             JOIN study ON study.id = series.study
-         WHERE instance.id = ?1",
-        [instance],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-    )?;
-    index.execute("INSERT INTO doomed_blob (blob) VALUES (?1)", [blob])?;
-    index.execute("DELETE FROM instance_header WHERE instance = ?1", [instance])?;
-    index.execute("DELETE FROM instance WHERE id = ?1", [instance])?;
-    index.execute("UPDATE series SET instances = instances - 1 WHERE id = ?1", [series])?;
-    index.execute("UPDATE study SET instances = instances - 1 WHERE id = ?1", [study])?;
-    if index.query_row("SELECT instances FROM series WHERE id = ?1", [series], |row| row.get::<_, i64>(0))?
-        == 0
-    {
-        index.execute("DELETE FROM series_header WHERE series = ?1", [series])?;
-        index.execute("DELETE FROM series WHERE id = ?1", [series])?;
-        index.execute("UPDATE study SET series = series - 1 WHERE id = ?1", [study])?;
-    }
-    recount_lists(index, study)?;
-    if index.query_row("SELECT instances FROM study WHERE id = ?1", [study], |row| row.get::<_, i64>(0))? == 0
-    {
-        index.execute("DELETE FROM study_header WHERE study = ?1", [study])?;
-        index.execute(
-            "DELETE FROM person_name WHERE attribute IN (?2, ?3) AND owner = ?1",
-            [study, names::OF_STUDY_PATIENT, names::OF_REFERRING_PHYSICIAN],
-        )?;
-        index.execute("DELETE FROM study WHERE id = ?1", [study])?;
-    }
-    let studies: i64 =
-        index.query_row("SELECT COUNT(*) FROM study WHERE patient = ?1", [patient], |row| row.get(0))?;
-    if studies == 0 {
-        index.execute("DELETE FROM patient_header WHERE patient = ?1", [patient])?;
-        index.execute(
-            "DELETE FROM person_name WHERE attribute = ?2 AND owner = ?1",
-            [patient, names::OF_PATIENT],
-        )?;
-        index.execute("DELETE FROM patient WHERE id = ?1", [patient])?;
-    }
-    Ok(BlobNumber(blob as u64))
-}
-
-/// Finds the modalities and SOP classes of a study anew from what is left in it.
-fn recount_lists(index: &Connection, study: i64) -> rusqlite::Result<()> {
-    index.execute("DELETE FROM study_modality WHERE study = ?1", [study])?;
-    index.execute("DELETE FROM study_sop_class WHERE study = ?1", [study])?;
-    index.execute(
-        "INSERT INTO study_modality (study, modality)
-         SELECT DISTINCT study, modality FROM series WHERE study = ?1 AND modality <> ''",
-        [study],
-    )?;
-    index.execute(
-        "INSERT INTO study_sop_class (study, sop_class)
-         SELECT DISTINCT series.study, instance.sop_class_uid
-         FROM series JOIN instance ON instance.series = series.id
-         WHERE series.study = ?1",
-        [study],
-    )?;
-    join_lists(index, study)
 }

@@ -15,11 +15,14 @@ use std::thread::JoinHandle;
 use dicomet_proto::Uid;
 use rusqlite::{Connection, ErrorCode};
 
+use super::quota::Quota;
 use super::record::Record;
+use super::remove::remove;
+use super::settle;
 use super::write::{self, Conflicts};
 use crate::blob::write::TemporaryBlob;
 use crate::blob::{BlobNumber, Blobs, sync_folder};
-use crate::error::status;
+use crate::error::{is_write_failure, status};
 use crate::{Duplicates, Error, Settings};
 
 /// Instances that may wait for the writer; who comes next waits with its file already on disk.
@@ -69,22 +72,29 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Settles what an earlier run has left half done, and starts the thread. `highest` is the number of the
+    /// last blob on disk.
     pub(crate) fn start(
-        index: Connection,
+        mut index: Connection,
         blobs: Blobs,
-        next_blob: BlobNumber,
+        highest: Option<BlobNumber>,
         settings: &Settings,
     ) -> Result<Writer, Error> {
         let degraded = Arc::new(AtomicBool::new(false));
+        // Before anything is buried: no number is used again while it is noted as doomed.
+        let next_blob = settle::next_blob(&index, highest)?;
+        settle::adopt_interrupted(&mut index, &blobs, highest, settings.duplicates)?;
+        let doomed = settle::bury_doomed(&index, &blobs)?;
+        let quota = settings.quota.map(|limit| Quota::new(limit, &index)).transpose()?;
         let mut thread = Thread {
             index,
             blobs,
             next_blob,
             duplicates: settings.duplicates,
+            quota,
             degraded: Arc::clone(&degraded),
-            doomed: Vec::new(),
+            doomed,
         };
-        thread.bury_doomed()?;
         let (queue, jobs) = sync_channel(QUEUE_LENGTH);
         let largest = settings.largest_commit.max(1);
         let handle = std::thread::Builder::new()
@@ -128,6 +138,7 @@ struct Thread {
     blobs: Blobs,
     next_blob: BlobNumber,
     duplicates: Duplicates,
+    quota: Option<Quota>,
     degraded: Arc<AtomicBool>,
     /// Blobs taken away whose rows in `doomed_blob` can go with the next commit.
     doomed: Vec<BlobNumber>,
@@ -139,6 +150,8 @@ struct Batch {
     folders: BTreeSet<PathBuf>,
     taken: Vec<BlobNumber>,
     doomed: Vec<BlobNumber>,
+    /// Bytes that it adds to the archive.
+    added: i64,
 }
 
 impl Thread {
@@ -162,7 +175,10 @@ impl Thread {
         }
         let ended = begun.and_then(|()| self.end(&batch));
         if ended.is_ok() {
-            self.bury(batch.doomed);
+            if let Some(quota) = &mut self.quota {
+                quota.committed(batch.added);
+            }
+            self.doomed.extend(settle::bury(&self.blobs, batch.doomed));
         } else {
             // Nothing of the batch is in the index. When it is not known whether it is, the files stay.
             self.roll_back();
@@ -246,8 +262,15 @@ impl Thread {
                     "the instance is stored already, with other bytes",
                 ));
             }
-            doomed = Some(write::remove(&self.index, present.id)?);
+            doomed = remove(&self.index, &[present.id])?.pop();
             outcome = Outcome::Replaced;
+        }
+        let bytes = record.file.data_set_offset + record.file.data_set_length;
+        let added = bytes as i64 - doomed.as_ref().map_or(0, |doomed| doomed.bytes as i64);
+        if let Some(quota) = &mut self.quota
+            && added > 0
+        {
+            quota.admit(&self.index, batch.added, added as u64)?;
         }
         let blob = self.next_blob;
         self.next_blob = BlobNumber(blob.0 + 1);
@@ -259,7 +282,8 @@ impl Thread {
         batch.taken.push(blob);
         let conflicts = write::insert(&self.index, record, blob)?;
         batch.folders.insert(folder);
-        batch.doomed.extend(doomed);
+        batch.doomed.extend(doomed.map(|doomed| doomed.blob));
+        batch.added += added;
         Ok(stored(outcome, conflicts))
     }
 
@@ -276,9 +300,10 @@ impl Thread {
                 Ok(())
             }
             Err(error) => {
-                // A full disk is known to have committed nothing. Of anything else that is not known: what
-                // is written may yet be found at the next start.
-                if error.sqlite_error_code() != Some(ErrorCode::DiskFull) {
+                // What could not be written is known not to be committed. Of anything else that is not known:
+                // it may yet be found at the next start.
+                let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+                if !is_full && !is_write_failure(&error) {
                     self.degraded.store(true, Ordering::Relaxed);
                 }
                 Err(error.into())
@@ -309,29 +334,6 @@ impl Thread {
         for &blob in blobs {
             if let Err(error) = self.blobs.remove(blob) {
                 tracing::warn!(blob = blob.0, %error, "a file that no instance needs could not be removed");
-            }
-        }
-    }
-
-    /// Takes away what an earlier run had doomed and not taken away.
-    fn bury_doomed(&mut self) -> Result<(), Error> {
-        let doomed: Vec<BlobNumber> = self
-            .index
-            .prepare("SELECT blob FROM doomed_blob")?
-            .query_map([], |row| Ok(BlobNumber(row.get::<_, i64>(0)? as u64)))?
-            .collect::<Result<_, _>>()?;
-        self.bury(doomed);
-        Ok(())
-    }
-
-    /// Takes away blobs whose successors are durable.
-    fn bury(&mut self, doomed: Vec<BlobNumber>) {
-        for blob in doomed {
-            match self.blobs.remove(blob) {
-                Ok(()) => self.doomed.push(blob),
-                Err(error) => {
-                    tracing::warn!(blob = blob.0, %error, "a replaced file could not be removed; it will be tried again");
-                }
             }
         }
     }

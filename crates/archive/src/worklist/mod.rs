@@ -94,7 +94,7 @@ impl Worklist {
     }
 
     pub(crate) fn of_folder(folder: &Folder, settings: &Settings) -> Result<Worklist, Error> {
-        Worklist::at(&folder.worklist, settings)
+        Worklist::at(&folder.layout.worklist, settings)
     }
 
     fn at(path: &Path, settings: &Settings) -> Result<Worklist, Error> {
@@ -233,6 +233,9 @@ fn condition(keys: &[MatchingKey]) -> (String, Vec<Value>) {
 
 fn condition_of(key: &MatchingKey, column: Option<&str>, parameters: &mut Vec<Value>) -> Option<String> {
     let column = column.filter(|_| !key.is_universal())?;
+    if matches!(key.matching, Matching::DateTime { .. } | Matching::Empty | Matching::AllOf(_)) {
+        return None;
+    }
     let comparison = comparison(column, key.vr, &key.matching, parameters);
     Some(match column {
         "ae_title" => format!("id IN (SELECT item FROM worklist_station WHERE {comparison})"),

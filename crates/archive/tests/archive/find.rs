@@ -3,7 +3,7 @@
 use dicomet_archive::Archive;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::Status;
-use dicomet_proto::query::{Level, Model};
+use dicomet_proto::query::{ExtendedMatching, Level, Model};
 use dicomet_testkit::instance::Instance;
 use proptest::prelude::*;
 
@@ -249,7 +249,7 @@ fn explicit() -> dicomet_proto::Uid {
 
 /// Values that meet often enough for keys to find something, among them some that are hardly values.
 fn study_header() -> impl Strategy<Value = Vec<(Tag, String)>> {
-    let name = "(|[ab]{1,2}\\^?[aäB]{0,2}|A=[あ山]{1,2}|Müller\\^J|b=山=あ)";
+    let name = "(|Meyer\\^Ab|[ab]{1,2}\\^?[aäB]{0,2}|A=[あ山]{1,2}|Müller\\^J|b=山=あ)";
     (
         name,
         "(P[12]|)",
@@ -273,13 +273,23 @@ fn study_key() -> impl Strategy<Value = (Tag, String)> {
     prop_oneof![
         key(
             tags::PATIENT_NAME,
-            "(|[abAä?*]{1,3}|[ab*?]{0,2}\\^[a*]{0,2}|[a*]?=[山*?]{1,2}|a\\*=山=あ|山|あ\\*)"
+            "(|Maier|[abAä?*]{1,3}|[ab*?]{0,2}\\^[a*]{0,2}|[a*]?=[山*?]{1,2}|a\\*=山=あ|山|あ\\*)"
         ),
-        key(tags::PATIENT_ID, "(P1|P2|P\\?|\\*|)"),
-        key(tags::STUDY_DATE, "(2020010[1-3]|2020010[12]-|-2020010[23]|20200101-20200102|)"),
+        key(tags::PATIENT_ID, "(P1|P2|P\\?|\\*|\"\"|)"),
+        key(tags::STUDY_DATE, "(2020010[1-3]|2020010[12]-|-2020010[23]|20200101-20200102|\"\"|)"),
         key(tags::STUDY_TIME, "(10|1015|101530|1[01]-|-1015|101000-101530)"),
         key(tags::STUDY_DESCRIPTION, "[a*\\[\\]?%_]{0,4}"),
-        key(tags::MODALITIES_IN_STUDY, "(CT|MR|C\\*|US)"),
+        key(tags::MODALITIES_IN_STUDY, "(CT|MR|C\\*|US|CT\\\\MR)"),
+    ]
+}
+
+/// Nothing is negotiated, or some of it.
+fn extended_matching() -> impl Strategy<Value = ExtendedMatching> {
+    prop_oneof![
+        Just(ExtendedMatching::default()),
+        any::<[bool; 4]>().prop_map(|[date_time, fuzzy_names, empty_value, multiple_value]| {
+            ExtendedMatching { date_time, fuzzy_names, empty_value, multiple_value }
+        }),
     ]
 }
 
@@ -290,7 +300,7 @@ proptest! {
     #[test]
     fn the_index_finds_what_a_plain_look_at_the_headers_finds(
         headers in prop::collection::vec(study_header(), 1..12),
-        queries in prop::collection::vec(prop::collection::vec(study_key(), 1..4), 40),
+        queries in prop::collection::vec((prop::collection::vec(study_key(), 1..4), extended_matching()), 40),
     ) {
         let (_folder, archive) = archive();
         let mut plain = Vec::new();
@@ -320,17 +330,21 @@ proptest! {
             seen.set_text(tags::MODALITIES_IN_STUDY, modality);
             plain.push(seen);
         }
-        for keys in &queries {
+        for (keys, extended) in &queries {
             let keys: Vec<_> = keys.iter().map(|(tag, value)| (*tag, value.as_str())).collect();
-            let mut asked = query(Level::Study, &keys);
+            let mut asked = query(Level::Study, &keys).matched(*extended);
             asked.keys.set_empty(tags::STUDY_INSTANCE_UID);
+            if asked.matching_keys().is_err() {
+                // Two quotation marks are no date where that was not negotiated.
+                continue;
+            }
             let mut expected: Vec<String> = plain
                 .iter()
                 .filter(|header| asked.matches(header))
                 .map(|header| header.text(tags::STUDY_INSTANCE_UID).unwrap())
                 .collect();
             expected.sort();
-            prop_assert_eq!(found(&archive, &asked, tags::STUDY_INSTANCE_UID), expected, "{:?}", keys);
+            prop_assert_eq!(found(&archive, &asked, tags::STUDY_INSTANCE_UID), expected, "{:?} {:?}", keys, extended);
         }
     }
 }

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod check;
+mod delete;
 mod find;
 mod import;
 mod plan;
+mod quota;
 mod samples;
 mod store;
 mod worklist;

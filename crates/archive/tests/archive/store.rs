@@ -273,6 +273,31 @@ fn sixteen_threads_that_store_the_same_instances_store_each_once() {
 }
 
 #[test]
+fn sixteen_threads_that_replace_one_instance_leave_one_of_theirs() {
+    let (folder, archive) = archive_with(Settings { duplicates: Duplicates::Replace, ..Settings::default() });
+    let version = |thread: usize| slice("2.999.1.1.1").with(tags::MANUFACTURER, &format!("maker {thread}"));
+    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16)
+            .map(|thread| {
+                let archive = &archive;
+                scope.spawn(move || {
+                    (0..10).map(|_| store(archive, &version(thread)).unwrap().outcome).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::New).count(), 1);
+    let files = blobs(&folder);
+    assert_eq!(files.len(), 1);
+    let file = fs::read(&files[0]).unwrap();
+    let left = data_set_of_part10(&file);
+    assert!((0..16).any(|thread| version(thread).data_set() == left));
+    let count = query(Level::Study, &[(tags::STUDY_RELATED_INSTANCES, "")]);
+    assert_eq!(found(&archive, &count, tags::STUDY_RELATED_INSTANCES), ["1"]);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_no_room_and_heals() {
     let (folder, archive) = archive();
     let incoming = folder.path().join("data/incoming");

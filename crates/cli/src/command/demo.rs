@@ -19,6 +19,7 @@ use include_dir::{Dir, include_dir};
 use tokio::sync::oneshot;
 
 use super::import::import;
+use crate::archive_args::open_archive;
 use crate::exit::{CommandError, Exit};
 use crate::output::{bytes, visible};
 
@@ -67,7 +68,7 @@ async fn fill(folder: &Path) -> Result<Archive, CommandError> {
     std::fs::create_dir(&files)
         .and_then(|()| SAMPLES.extract(&files))
         .map_err(|error| CommandError::new(format!("cannot unpack the sample studies: {error}")))?;
-    let archive = super::serve::open_archive(folder.join("archive")).await?;
+    let archive = open_archive(folder.join("archive"), dicomet_archive::Settings::default()).await?;
     let importing = {
         let archive = archive.clone();
         tokio::task::spawn_blocking(move || {

@@ -1,10 +1,11 @@
 //! `dicomet get`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use dicomet_net::retrieve::{Layout, Options, Report, Retrieve, Stop};
+use dicomet_net::retrieve::{Layout, MAX_ASSOCIATIONS, Method, Options, Report, Retrieve, Stop};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::query::Level;
@@ -50,13 +51,20 @@ pub struct GetArgs {
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
-    /// Associations side by side; more than one pays over distance
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// Associations side by side, 32 at most; more than one pays over distance
+    ///
+    /// What there is to get is dealt out fairly, one big study too. Where the peer rejects some of them, the others do
+    /// the work.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
     associations: u16,
 
     /// How instances come
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
     method: MethodArg,
+
+    /// Where to listen for what the peer sends by C-MOVE; it must know our AE title with this address and port
+    #[arg(long, value_name = "ADDR:PORT", required_if_eq("method", "move"))]
+    receive: Option<SocketAddr>,
 
     /// Where an instance goes below DIR; {Keyword} stands for a value
     #[arg(
@@ -89,10 +97,12 @@ pub struct GetArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MethodArg {
-    /// What works on this peer
+    /// C-GET, and by C-MOVE what does not come so, when there is a --receive
     Auto,
     /// C-GET
     Get,
+    /// C-MOVE to --receive
+    Move,
 }
 
 /// A transfer syntax by its UID, or by its name without regard to case and anything but letters and digits.
@@ -123,6 +133,12 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
         associations: args.associations.into(),
         window: args.window,
         layout: args.layout.clone(),
+        method: match args.method {
+            MethodArg::Auto => None,
+            MethodArg::Get => Some(Method::Get),
+            MethodArg::Move => Some(Method::Move),
+        },
+        receive: args.receive,
         transfer_syntaxes: (!args.transfer_syntaxes.is_empty()).then(|| args.transfer_syntaxes.clone()),
     };
     let (stop, stopped) = watch::channel(Stop::No);
@@ -144,18 +160,20 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
 }
 
 fn tell(args: &GetArgs, report: &Report) -> Result<ExitCode, CommandError> {
+    let is_nothing = report.studies == 0 && !report.cancelled;
     match args.format {
         ReportFormat::Json => {
             details(report).iter().for_each(|line| eprintln!("{line}"));
             let line = serde_json::to_string(report).map_err(CommandError::new)?;
             output::line(line)?;
         }
+        ReportFormat::Text if is_nothing => {}
         ReportFormat::Text => {
             details(report).iter().try_for_each(output::line)?;
             output::line(summary(report))?;
         }
     }
-    if report.studies == 0 && !report.cancelled {
+    if is_nothing {
         return Err(CommandError::new(format!("nothing on {} matches", args.node.node)).hint(
             "dicomet find with the same keys shows what the peer answers; names often need a * at the end",
         ));

@@ -9,7 +9,7 @@ use dicomet_archive::{Archive, Outcome as Written};
 use dicomet_net::store::walk::{Step, Walk};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::serve::open_archive;
+use crate::archive_args::{ArchiveArgs, open_archive};
 use crate::exit::{CommandError, Exit};
 
 /// Bring files into an archive without a network
@@ -25,6 +25,9 @@ pub struct ImportArgs {
     /// The folder of the archive; made when it is not there
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+
+    #[command(flatten)]
+    archive: ArchiveArgs,
 }
 
 /// Files that are brought in side by side: they share the syncs of the disk.
@@ -41,7 +44,7 @@ pub(super) struct Summary {
 
 pub async fn run(args: ImportArgs) -> Result<ExitCode, CommandError> {
     let began = Instant::now();
-    let archive = open_archive(args.data.clone()).await?;
+    let archive = open_archive(args.data.clone(), args.archive.settings()).await?;
     let progress = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} {pos} files, {per_sec}, {elapsed}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),

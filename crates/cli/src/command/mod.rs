@@ -1,5 +1,7 @@
 //! The subcommands, one a file: each has its arguments, whose doc comment is the manual page, and `run`.
 
+mod check;
+mod delete;
 mod demo;
 mod echo;
 mod find;
@@ -11,6 +13,8 @@ mod store;
 mod worklist;
 
 use std::process::ExitCode;
+
+use tokio::runtime;
 
 use crate::exit::CommandError;
 
@@ -25,10 +29,21 @@ pub enum Command {
     Move(move_::MoveArgs),
     Serve(serve::ServeArgs),
     Import(import::ImportArgs),
+    Check(check::CheckArgs),
+    Delete(delete::DeleteArgs),
     Worklist(Box<worklist::WorklistArgs>),
 }
 
 impl Command {
+    /// The threads it runs on. An archive serves many at a time on all cores. Who brings something home waits for
+    /// one peer: on one thread no instance costs the waking of another, which for small ones is most of the time.
+    pub fn runtime(&self) -> runtime::Builder {
+        match self {
+            Command::Demo(_) | Command::Serve(_) => runtime::Builder::new_multi_thread(),
+            _ => runtime::Builder::new_current_thread(),
+        }
+    }
+
     /// Runs it.
     pub async fn run(self) -> Result<ExitCode, CommandError> {
         match self {
@@ -40,6 +55,8 @@ impl Command {
             Command::Move(args) => move_::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Import(args) => import::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Delete(args) => delete::run(args).await,
             Command::Worklist(args) => worklist::run(*args).await,
         }
     }

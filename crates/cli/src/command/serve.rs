@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dicomet_archive::Archive;
 use dicomet_net::Node;
 use dicomet_net::association::Timeouts;
 use dicomet_net::listen::Listener;
@@ -13,6 +12,7 @@ use dicomet_server::settings::CalledAeTitles;
 use dicomet_server::{Nodes, Server, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::archive_args::{ArchiveArgs, open_archive};
 use crate::exit::{CommandError, Exit};
 
 /// Be an archive that others find, get, move and store with
@@ -42,6 +42,9 @@ pub struct ServeArgs {
     #[arg(long)]
     check_called: bool,
 
+    #[command(flatten)]
+    archive: ArchiveArgs,
+
     /// Let everybody who can reach a non-loopback address find, get and store
     #[arg(long)]
     open: bool,
@@ -56,7 +59,7 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
         .hint("listen on 127.0.0.1, or say --open if that is what you want"));
     }
     let nodes = Nodes::new(args.nodes.iter().cloned()).map_err(CommandError::usage)?;
-    let archive = open_archive(args.data.clone()).await?;
+    let archive = open_archive(args.data.clone(), args.archive.settings()).await?;
     // Caught before anybody can know that we run.
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| CommandError::new(format!("cannot catch SIGTERM: {error}")))?;
@@ -78,28 +81,4 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
     };
     Server::new(archive, settings).serve(listener, shutdown).await;
     Ok(Exit::Done.into())
-}
-
-/// Opens the archive in a folder, or makes one there.
-pub(super) async fn open_archive(folder: PathBuf) -> Result<Archive, CommandError> {
-    let shown = folder.display().to_string();
-    let opened =
-        tokio::task::spawn_blocking(move || Archive::open(&folder, dicomet_archive::Settings::default()))
-            .await;
-    match opened {
-        Ok(Ok(archive)) => Ok(archive),
-        Ok(Err(error)) => {
-            let failure = CommandError::new(format!("cannot open the archive in {shown}: {error}"));
-            Err(match error {
-                dicomet_archive::Error::InUse(_) => {
-                    failure.hint("stop the other dicomet that serves it first")
-                }
-                dicomet_archive::Error::NotAnArchive(_) => {
-                    failure.hint("give an empty or new folder with --data")
-                }
-                _ => failure,
-            })
-        }
-        Err(error) => Err(CommandError::new(format!("cannot open the archive in {shown}: {error}"))),
-    }
 }

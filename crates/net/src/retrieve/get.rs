@@ -4,9 +4,11 @@
 //! a worker learns goes into the ledger, under a lock that is held for a look-up; what it sees goes out as events.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Context, Negotiated, Proposal};
 use dicomet_proto::dataset::dictionary::{self, uids};
@@ -34,6 +36,25 @@ pub(super) enum Roles {
     Scp,
     /// Both: some peers grant the one only with the other.
     ScuAndScp,
+}
+
+/// What an instance is taken from as it comes.
+pub(super) trait Carrier: Send {
+    /// The next piece of its data set; `None` at its end. Cancel safe.
+    fn data(&mut self) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+
+    /// Asks the peer to stop, where that is done on this association.
+    fn cancel(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Carrier for Get<'_> {
+    async fn data(&mut self) -> Result<Option<Bytes>, Error> {
+        Get::data(self).await
+    }
+
+    async fn cancel(&mut self) -> Result<(), Error> {
+        Get::cancel(self).await
+    }
 }
 
 /// What the workers of a retrieve share.
@@ -66,6 +87,8 @@ pub(super) struct Outcome {
     pub(super) no_roles: bool,
     /// Our side cannot store any more.
     pub(super) fatal: Option<String>,
+    /// SOP class and transfer syntax of the storage contexts that the peer accepted.
+    pub(super) accepted: Vec<(Uid, Uid)>,
 }
 
 impl Shared {
@@ -73,12 +96,12 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         // Nobody listens any more: the retrieve goes on all the same.
         let _ = self.events.send(event);
     }
 
-    fn stop(&self) -> Stop {
+    pub(super) fn stop(&self) -> Stop {
         *self.stop.borrow()
     }
 
@@ -96,14 +119,28 @@ impl Shared {
         };
         outcome.was_open = true;
         outcome.no_roles = !self.announce(association.negotiated(), &work);
-        match self.work_off(&mut association, &work, &mut outcome).await {
-            Ok(()) if self.stop() != Stop::Abort => {
-                if let Err(error) = association.release().await {
-                    tracing::debug!("releasing after C-GET: {error}");
+        outcome.accepted = self
+            .storage_contexts(association.negotiated())
+            .map(|context| (context.abstract_syntax.clone(), context.transfer_syntax.clone()))
+            .collect();
+        // An abort waits for nothing: not for a peer that neither sends nor takes anything.
+        let ended = tokio::select! {
+            biased;
+            () = reached(&mut stop, Stop::Abort) => None,
+            ended = self.work_off(&mut association, &work, &mut outcome) => Some(ended),
+        };
+        match ended {
+            None => association.abort().await,
+            Some(Ok(())) => {
+                tokio::select! {
+                    released = association.release() => if let Err(error) = released {
+                        tracing::debug!("releasing after C-GET: {error}");
+                    },
+                    // Dropped, the connection is closed.
+                    () = reached(&mut stop, Stop::Abort) => {}
                 }
             }
-            Ok(()) => association.abort().await,
-            Err(error) => {
+            Some(Err(error)) => {
                 self.tell(Event::Lost { reason: error.to_string() });
                 outcome.error = Some(error);
                 association.abort().await;
@@ -139,14 +176,17 @@ impl Shared {
 
     /// Tells what was negotiated; answers whether the SCP role was granted for some storage class.
     fn announce(&self, negotiated: &Negotiated, work: &Work) -> bool {
-        let get = plan::get_sop_class(self.model);
-        let storage = || negotiated.contexts.iter().filter(|context| context.abstract_syntax != get);
         self.tell(Event::Associated {
-            accepted: storage().count(),
+            accepted: self.storage_contexts(negotiated).count(),
             proposed: work.contexts.len(),
             window: negotiated.async_operations_window.performed,
         });
-        storage().any(|context| context.requestor_is_scp)
+        self.storage_contexts(negotiated).any(|context| context.requestor_is_scp)
+    }
+
+    fn storage_contexts<'a>(&self, negotiated: &'a Negotiated) -> impl Iterator<Item = &'a Context> {
+        let get = plan::get_sop_class(self.model);
+        negotiated.contexts.iter().filter(move |context| context.abstract_syntax != get)
     }
 
     async fn work_off(
@@ -179,13 +219,9 @@ impl Shared {
         let mut cancelled = false;
         let mut last = None;
         loop {
-            let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
             let event = tokio::select! {
                 biased;
-                () = reached(&mut stop, awaited) => {
-                    if self.stop() == Stop::Abort {
-                        return Ok(());
-                    }
+                () = reached(&mut stop, Stop::Cancel), if !cancelled => {
                     cancelled = true;
                     get.cancel().await?;
                     continue;
@@ -214,46 +250,66 @@ impl Shared {
                 }
             }
         }
-        self.note_end(request, last, &accepted);
+        if let Some(Response { command, failed }) = last {
+            self.note_end(request, command.status, command.error_comment, &failed, Some(&accepted));
+        }
         Ok(())
     }
 
-    fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
+    pub(super) fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
         let reason = format!("not taken: {refusal}");
-        self.ledger().failed(&rq.affected_sop_instance_uid, reason.clone());
+        self.ledger().refused(&rq.affected_sop_instance_uid, reason.clone());
         self.tell(Event::Refused { sop_instance: rq.affected_sop_instance_uid.clone(), reason });
     }
 
-    /// Draws the conclusions from the final response.
-    fn note_end(&self, request: &Request, last: Option<Response>, accepted: &[Uid]) {
-        let Some(Response { command, failed }) = last else { return };
-        let said = match &command.error_comment {
-            Some(comment) => format!("the peer ended with {}: {comment}", command.status),
-            None => format!("the peer ended with {}", command.status),
+    /// Draws the conclusions from the final response; `accepted` are the classes that the peer could send us.
+    pub(super) fn note_end(
+        &self,
+        request: &Request,
+        status: Status,
+        comment: Option<String>,
+        failed: &[Uid],
+        accepted: Option<&[Uid]>,
+    ) {
+        let said = match &comment {
+            Some(comment) => format!("the peer ended with {status}: {comment}"),
+            None => format!("the peer ended with {status}"),
+        };
+        // One instance that was asked for by itself is named by the request, where the peer names none.
+        let by_itself = match status.kind() {
+            StatusKind::Failure | StatusKind::Warning
+                if request.instances.len() == 1 && failed.is_empty() =>
+            {
+                request.instances.as_slice()
+            }
+            _ => &[],
         };
         let mut ledger = self.ledger();
-        for instance in &failed {
-            let reason = match ledger.sop_class(instance) {
-                Some(class) if !accepted.contains(class) => not_accepted(class),
-                _ => format!("the peer could not send it; {said}"),
-            };
-            ledger.failed(instance, reason);
+        for instance in failed.iter().chain(by_itself) {
+            let is_unaccepted = |class: &&Uid| accepted.is_some_and(|accepted| !accepted.contains(class));
+            match ledger.sop_class(instance).filter(is_unaccepted) {
+                Some(class) => {
+                    let reason = not_accepted(class);
+                    ledger.failed(instance, reason);
+                }
+                None => ledger.failed_at_peer(instance, format!("the peer could not send it; {said}")),
+            }
         }
-        if command.status.kind() != StatusKind::Cancel {
-            let reason = match command.status.kind() {
+        if status.kind() != StatusKind::Cancel {
+            let reason = match status.kind() {
                 StatusKind::Success => "the peer reported success without sending it".to_owned(),
                 _ => said,
             };
             ledger.failed_unless_known(request.study, request.series.as_ref(), &request.instances, &reason);
         }
         drop(ledger);
-        self.tell(Event::Ended { status: command.status, comment: command.error_comment });
+        self.tell(Event::Ended { status, comment });
     }
 
     /// Takes one instance: to the folder as it comes, under its name when it is whole. `None` is success.
-    async fn take(
+    pub(super) async fn take(
         &self,
-        get: &mut Get<'_>,
+        carrier: &mut impl Carrier,
         context: &Context,
         rq: &CStoreRq,
     ) -> Result<Option<Refused>, Error> {
@@ -274,18 +330,14 @@ impl Shared {
         let mut stop = self.stop.clone();
         let mut cancelled = self.stop() != Stop::No;
         loop {
-            let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
             let piece = tokio::select! {
                 biased;
-                () = reached(&mut stop, awaited) => {
-                    if self.stop() == Stop::Abort {
-                        return Ok(Some(Refused::by_rule(Status::PROCESSING_FAILURE, "aborted by the user")));
-                    }
+                () = reached(&mut stop, Stop::Cancel), if !cancelled => {
                     cancelled = true;
-                    get.cancel().await?;
+                    carrier.cancel().await?;
                     continue;
                 }
-                piece = get.data() => piece?,
+                piece = carrier.data() => piece?,
             };
             let Some(piece) = piece else { break };
             bytes += piece.len() as u64;
@@ -377,9 +429,9 @@ pub(super) fn not_accepted(class: &Uid) -> String {
 }
 
 /// An instance that we do not take, and whether there is any use in going on.
-struct Refused {
-    refusal: Refusal,
-    fatal: bool,
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) fatal: bool,
 }
 
 impl Refused {

@@ -200,10 +200,8 @@ impl Moving {
         asks: Vec<Ask>,
         work: &mut Work<'_, impl FnMut(&MoveEvent)>,
     ) -> Result<(), RetrieveError> {
-        let Some(sop_class) = model.move_sop_class() else {
-            return Err(Error::NoPresentationContext { what: "C-MOVE".to_owned() }.into());
-        };
-        let mut association = self.open(&sop_class).await?;
+        let sop_class = sop_class(model)?;
+        let mut association = open(&self.node, &self.caller, model).await?;
         for ask in &asks {
             if *work.stop.borrow() != Stop::No {
                 break;
@@ -225,27 +223,40 @@ impl Moving {
         }
         Ok(())
     }
+}
 
-    async fn open(&self, sop_class: &Uid) -> Result<Association, Error> {
-        // Implicit VR first: a Failed SOP Instance UID List of more than 64 KiB fits no explicit UI element.
-        let both = vec![uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN];
-        let proposal = Proposal {
-            calling_ae_title: self.caller.ae_title.clone(),
-            called_ae_title: self.node.ae_title.clone(),
-            contexts: vec![(sop_class.clone(), both)],
-            role_selections: Vec::new(),
-            async_operations_window: None,
-            extended_negotiations: Vec::new(),
-            user_identity: None,
-        };
-        let association = connect::connect(&self.node, proposal, &self.caller.timeouts).await?;
-        if association.context_of(sop_class).is_none() {
-            association.abort().await;
-            let what = dictionary::uid_name(sop_class).unwrap_or("C-MOVE").to_owned();
-            return Err(Error::NoPresentationContext { what });
-        }
-        Ok(association)
+/// The SOP class of C-MOVE in a model.
+///
+/// # Errors
+/// [`Error::NoPresentationContext`] when the model has none.
+pub(super) fn sop_class(model: Model) -> Result<Uid, Error> {
+    model.move_sop_class().ok_or_else(|| Error::NoPresentationContext { what: "C-MOVE".to_owned() })
+}
+
+/// Opens an association for C-MOVE.
+///
+/// # Errors
+/// [`Error`].
+pub(super) async fn open(node: &Node, caller: &Caller, model: Model) -> Result<Association, Error> {
+    let sop_class = sop_class(model)?;
+    // Implicit VR first: a Failed SOP Instance UID List of more than 64 KiB fits no explicit UI element.
+    let both = vec![uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN];
+    let proposal = Proposal {
+        calling_ae_title: caller.ae_title.clone(),
+        called_ae_title: node.ae_title.clone(),
+        contexts: vec![(sop_class.clone(), both)],
+        role_selections: Vec::new(),
+        async_operations_window: None,
+        extended_negotiations: Vec::new(),
+        user_identity: None,
+    };
+    let association = connect::connect(node, proposal, &caller.timeouts).await?;
+    if association.context_of(&sop_class).is_none() {
+        association.abort().await;
+        let what = dictionary::uid_name(&sop_class).unwrap_or("C-MOVE").to_owned();
+        return Err(Error::NoPresentationContext { what });
     }
+    Ok(association)
 }
 
 /// A move under way.

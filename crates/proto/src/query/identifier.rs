@@ -1,6 +1,8 @@
 //! Identifiers of requests, read and checked: PS3.4 C.4.1.1.3 (find), C.4.2.1.4 and C.4.3.1.3 (retrieve).
 
-use super::{Level, MatchingKey, Model, QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET};
+use super::{
+    ExtendedMatching, Level, MatchingKey, Model, QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET,
+};
 use crate::charset::TextKind;
 use crate::dataset::{DataSet, Tag, VR};
 use crate::message::{Refusal, Status};
@@ -24,10 +26,10 @@ impl Query {
     /// The [`Refusal`] to answer with. A900: no level or one the model does not have, or the unique key of a level
     /// above is not there as a single value. C000: a value that its VR cannot have as a key.
     pub fn from_identifier(model: Model, identifier: &DataSet) -> Result<Query, Refusal> {
-        Query::from_find_identifier(model, identifier, Hierarchy::Required)
+        Query::from_find_identifier(model, identifier, Hierarchy::Required, ExtendedMatching::default())
     }
 
-    /// Reads the identifier of a C-FIND-RQ, hierarchical or relational.
+    /// Reads the identifier of a C-FIND-RQ, hierarchical or relational, its keys matched as negotiated.
     ///
     /// # Errors
     /// As [`Query::from_identifier`].
@@ -35,8 +37,9 @@ impl Query {
         model: Model,
         identifier: &DataSet,
         hierarchy: Hierarchy,
+        extended: ExtendedMatching,
     ) -> Result<Query, Refusal> {
-        let query = Query::of_model(model, identifier)?;
+        let query = Query::of_model(model, identifier)?.matched(extended);
         if hierarchy == Hierarchy::Required {
             query.check_levels_above()?;
         }
@@ -76,7 +79,7 @@ impl Query {
         };
         let mut keys = identifier.clone();
         keys.remove(QUERY_RETRIEVE_LEVEL);
-        Ok(Query { model, level, keys })
+        Ok(Query { keys, ..Query::new(model, level) })
     }
 
     fn check_levels_above(&self) -> Result<(), Refusal> {
@@ -96,7 +99,7 @@ impl Query {
     /// C000 with the offending element: a date or time that is none, a pattern too long, a sequence of more than one
     /// item or too deep.
     pub fn matching_keys(&self) -> Result<Vec<MatchingKey>, Refusal> {
-        MatchingKey::of_data_set(&self.keys)
+        MatchingKey::of_data_set(&self.keys, &self.extended)
     }
 }
 

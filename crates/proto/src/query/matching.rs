@@ -6,7 +6,7 @@
 use super::pattern::Pattern;
 use super::person_name::{NameKey, normalise_person_name};
 use super::range::{Range, normalise, parse_range};
-use super::{QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET};
+use super::{ExtendedMatching, FuzzyName, QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET, date_time};
 use crate::Uid;
 use crate::dataset::{DataSet, Tag, VR, dictionary};
 use crate::message::{Refusal, Status};
@@ -42,12 +42,25 @@ pub enum Matching {
     Wildcard(Pattern),
     /// A name, with or without wildcards; case and accents do not count.
     PersonName(NameKey),
+    /// A name by its words and how they sound; negotiated.
+    FuzzyName(FuzzyName),
+    /// A date that is matched together with a time, whose own key is universal then; negotiated.
+    DateTime {
+        /// The element with the time.
+        time: Tag,
+        /// Moments of date and time joined, as of VR DT.
+        range: Range,
+    },
+    /// No value, or none there; negotiated.
+    Empty,
     /// Dates and times; a single one is a range of one moment.
     Range(Range),
     /// Keys that one and the same item has to match.
     Sequence(Vec<MatchingKey>),
     /// The key has several values, and one of them has to match.
     AnyOf(Vec<Matching>),
+    /// The key has several values, and each has to match one; negotiated.
+    AllOf(Vec<Matching>),
     /// A value in an element whose VR is not for matching: everything matches, and FF01 says so.
     Unsupported,
 }
@@ -66,15 +79,34 @@ pub enum InvalidKey {
 impl MatchingKey {
     /// The keys of a data set, in the order of their tags. Left out: (0008,0052), (0008,0005), the offset from UTC,
     /// group lengths and private creators, none of which is a key.
-    pub(super) fn of_data_set(keys: &DataSet) -> Result<Vec<MatchingKey>, Refusal> {
-        MatchingKey::of_item(keys, MAX_DEPTH)
+    pub(super) fn of_data_set(
+        keys: &DataSet,
+        extended: &ExtendedMatching,
+    ) -> Result<Vec<MatchingKey>, Refusal> {
+        MatchingKey::of_item(keys, extended, MAX_DEPTH)
     }
 
-    fn of_item(keys: &DataSet, depth_left: usize) -> Result<Vec<MatchingKey>, Refusal> {
-        keys.tags().filter(|tag| is_key(*tag)).map(|tag| MatchingKey::of(keys, tag, depth_left)).collect()
+    fn of_item(
+        keys: &DataSet,
+        extended: &ExtendedMatching,
+        depth_left: usize,
+    ) -> Result<Vec<MatchingKey>, Refusal> {
+        let tags = keys.tags().filter(|tag| is_key(*tag));
+        let of_tags: Result<Vec<MatchingKey>, Refusal> =
+            tags.map(|tag| MatchingKey::of(keys, tag, extended, depth_left)).collect();
+        let mut of_tags = of_tags?;
+        if extended.date_time {
+            date_time::combine(&mut of_tags);
+        }
+        Ok(of_tags)
     }
 
-    fn of(keys: &DataSet, tag: Tag, depth_left: usize) -> Result<MatchingKey, Refusal> {
+    fn of(
+        keys: &DataSet,
+        tag: Tag,
+        extended: &ExtendedMatching,
+        depth_left: usize,
+    ) -> Result<MatchingKey, Refusal> {
         let refusal = |comment: &str| Refusal::new(Status::UNABLE_TO_PROCESS, comment).offending(tag);
         let vr = match (dictionary::vr_of(tag), keys.vr(tag)) {
             (VR::UN, Some(vr)) => vr,
@@ -84,11 +116,12 @@ impl MatchingKey {
             match items.as_slice() {
                 [] => Matching::Universal,
                 _ if depth_left == 0 => return Err(refusal("sequences are nested too deep")),
-                [item] => Matching::of_sequence(MatchingKey::of_item(item, depth_left - 1)?),
+                [item] => Matching::of_sequence(MatchingKey::of_item(item, extended, depth_left - 1)?),
                 _ => return Err(refusal("a sequence key has more than one item")),
             }
         } else {
-            Matching::of_values(vr, &values(keys, tag, vr)).map_err(|error| refusal(&error.to_string()))?
+            Matching::of_values(vr, &values(keys, tag, vr), extended)
+                .map_err(|error| refusal(&error.to_string()))?
         };
         Ok(MatchingKey { tag, vr, matching })
     }
@@ -106,6 +139,18 @@ impl MatchingKey {
                 items.iter().any(|item| keys.iter().all(|key| key.matches(item)))
             }
             Matching::Universal | Matching::Unsupported => true,
+            Matching::Empty => {
+                let has_items = data_set.items(self.tag).is_some_and(|items| !items.is_empty());
+                !has_items && values(data_set, self.tag, self.vr).iter().all(String::is_empty)
+            }
+            Matching::DateTime { time, range } => {
+                date_time::moment(&values(data_set, self.tag, VR::DA), &values(data_set, *time, VR::TM))
+                    .is_some_and(|moment| range.contains(&moment))
+            }
+            Matching::AllOf(all) => {
+                let values = values(data_set, self.tag, self.vr);
+                all.iter().all(|matching| values.iter().any(|value| matching.matches(self.vr, value)))
+            }
             matching => {
                 values(data_set, self.tag, self.vr).iter().any(|value| matching.matches(self.vr, value))
             }
@@ -118,7 +163,7 @@ impl Matching {
     ///
     /// # Errors
     /// [`InvalidKey`].
-    pub fn of_values(vr: VR, values: &[String]) -> Result<Matching, InvalidKey> {
+    pub fn of_values(vr: VR, values: &[String], extended: &ExtendedMatching) -> Result<Matching, InvalidKey> {
         let mut alternatives = Vec::new();
         match values {
             [] => return Ok(Matching::Universal),
@@ -126,6 +171,7 @@ impl Matching {
             [single] if !single.is_empty() && single.bytes().all(|byte| byte == b'*') => {
                 return Ok(Matching::Universal);
             }
+            [empty] if extended.empty_value && empty == "\"\"" => return Ok(Matching::Empty),
             uids if vr == VR::UI => {
                 return Ok(Matching::ListOfUid(
                     uids.iter().filter_map(|uid| Uid::new(uid.as_str()).ok()).collect(),
@@ -134,7 +180,9 @@ impl Matching {
             _ => {}
         }
         for value in values.iter().filter(|value| !value.is_empty()) {
-            match Matching::of_value(vr, value)? {
+            match Matching::of_value(vr, value, extended)? {
+                // Of several that all have to match, one that always does asks nothing.
+                Matching::Universal if extended.multiple_value => {}
                 Matching::Universal => return Ok(Matching::Universal),
                 matching => alternatives.push(matching),
             }
@@ -142,11 +190,12 @@ impl Matching {
         Ok(match alternatives.len() {
             0 => Matching::Universal,
             1 => alternatives.remove(0),
+            _ if extended.multiple_value && has_several(vr) => Matching::AllOf(alternatives),
             _ => Matching::AnyOf(alternatives),
         })
     }
 
-    fn of_value(vr: VR, value: &str) -> Result<Matching, InvalidKey> {
+    fn of_value(vr: VR, value: &str, extended: &ExtendedMatching) -> Result<Matching, InvalidKey> {
         if value.len() > MAX_PATTERN_BYTES && Pattern::has_wildcard(value) && has_wildcards(vr) {
             return Err(InvalidKey::TooLong);
         }
@@ -156,7 +205,11 @@ impl Matching {
             }
             VR::PN => {
                 let key = NameKey::new(value);
-                if key.is_universal() { Matching::Universal } else { Matching::PersonName(key) }
+                match key.is_universal() {
+                    true => Matching::Universal,
+                    false if extended.fuzzy_names => Matching::FuzzyName(FuzzyName::new(value)),
+                    false => Matching::PersonName(key),
+                }
             }
             VR::OB | VR::OW | VR::OF | VR::OD | VR::OL | VR::OV | VR::SQ => Matching::Unsupported,
             _ if Pattern::has_wildcard(value) && has_wildcards(vr) => {
@@ -186,7 +239,11 @@ impl Matching {
             Matching::PersonName(key) => key.matches(&normalise_person_name(value)),
             Matching::Range(range) => normalise(vr, value).is_some_and(|moment| range.contains(&moment)),
             Matching::AnyOf(alternatives) => alternatives.iter().any(|matching| matching.matches(vr, value)),
-            Matching::Sequence(_) => false,
+            Matching::FuzzyName(key) => key.matches(&normalise_person_name(value)),
+            Matching::AllOf(all) => all.iter().all(|matching| matching.matches(vr, value)),
+            Matching::Empty => value.is_empty(),
+            // More than a value is needed.
+            Matching::Sequence(_) | Matching::DateTime { .. } => false,
         }
     }
 }
@@ -217,6 +274,11 @@ fn has_wildcards(vr: VR) -> bool {
         vr,
         VR::AE | VR::CS | VR::LO | VR::LT | VR::PN | VR::SH | VR::ST | VR::UC | VR::UR | VR::UT | VR::UN
     )
+}
+
+/// PS3.4 C.2.2.2.8: the VRs that may have several values to be matched by as many.
+fn has_several(vr: VR) -> bool {
+    matches!(vr, VR::AE | VR::AS | VR::AT | VR::CS | VR::LO | VR::PN | VR::SH | VR::UC)
 }
 
 /// The values of an element without padding; a text of several lines is one value, whatever backslashes it has.

@@ -3,8 +3,12 @@
 //! A [`Query`] is made of keys as a person writes them ([`Query::key`]) and turned into an identifier, or read
 //! from a peer's identifier ([`Query::from_identifier`]) and taken apart into typed [`MatchingKey`]s. The
 //! modules: [`level`] and [`model`] are the tables of the standard, `key` the grammar for people, [`matching`]
-//! what each key asks by its VR, with [`pattern`], [`range`] and [`person_name`] as its tools.
+//! what each key asks by its VR, with [`pattern`], [`range`] and [`person_name`] as its tools. What has to be
+//! negotiated is in [`extended`], [`fuzzy`] and `date_time`.
 
+mod date_time;
+pub mod extended;
+pub mod fuzzy;
 pub mod identifier;
 mod key;
 pub mod level;
@@ -14,6 +18,8 @@ pub mod pattern;
 pub mod person_name;
 pub mod range;
 
+pub use extended::ExtendedMatching;
+pub use fuzzy::FuzzyName;
 pub use identifier::Hierarchy;
 pub use level::Level;
 pub use matching::{InvalidKey, Matching, MatchingKey};
@@ -39,6 +45,8 @@ pub struct Query {
     /// The keys, as the data set that goes over the wire, (0008,0052) left out. (0008,0005), where there is
     /// one, says in which character sets to write, and is no key.
     pub keys: DataSet,
+    /// What was negotiated about how the keys match.
+    pub extended: ExtendedMatching,
 }
 
 /// What is wrong with a key that a person wrote.
@@ -50,6 +58,9 @@ pub enum KeyError {
     /// A path whose brackets or dots do not fit.
     #[error("'{0}' is not a path such as ScheduledProcedureStepSequence[0].Modality")]
     MalformedPath(String),
+    /// The key was there already, with or without a value: the later one would silently take the place of the other.
+    #[error("'{0}' is given twice")]
+    Repeated(String),
     /// The value cannot be one of the element's VR.
     #[error("'{value}' is no value for {keyword}: {reason}")]
     Value {
@@ -65,11 +76,11 @@ pub enum KeyError {
 impl Query {
     /// A query without keys.
     pub fn new(model: Model, level: Level) -> Query {
-        Query { model, level, keys: DataSet::new() }
+        Query { model, level, keys: DataSet::new(), extended: ExtendedMatching::default() }
     }
 
     /// Adds a key as a person writes it: `Keyword=value`, `gggg,eeee=value`, `Sequence[0].Keyword=value`, split
-    /// at the first `=`; without `=` the value is asked for.
+    /// at the first `=`; without `=` the value is asked for. Each key may be there once.
     ///
     /// `QueryRetrieveLevel=SERIES` sets the level.
     ///
@@ -82,6 +93,13 @@ impl Query {
             None => key.insert(&mut self.keys)?,
         }
         Ok(self)
+    }
+
+    /// The same query, its keys matched as negotiated.
+    #[must_use]
+    pub fn matched(mut self, extended: ExtendedMatching) -> Query {
+        self.extended = extended;
+        self
     }
 
     /// The SOP class of C-FIND in this model.

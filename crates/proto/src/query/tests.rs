@@ -61,6 +61,21 @@ fn a_bare_key_and_an_empty_value_ask_for_the_value() {
 }
 
 #[test]
+fn a_key_that_is_given_twice_is_an_error_and_takes_no_ones_place() {
+    for keys in [
+        ["PatientName=B*", "PatientName"],
+        ["PatientName", "PatientName=B*"],
+        ["PatientName=B*", "0010,0010=C*"],
+        ["PatientName", "PatientName"],
+        ["ScheduledProcedureStepSequence.Modality=CT", "ScheduledProcedureStepSequence[0].Modality"],
+    ] {
+        let first = Query::new(Model::StudyRoot, Level::Study).key(keys[0]).unwrap();
+        let error = first.key(keys[1]).unwrap_err();
+        assert_eq!(error, KeyError::Repeated(keys[1].split('=').next().unwrap().to_owned()));
+    }
+}
+
+#[test]
 fn a_backslash_makes_a_list() {
     let query = query(&[r"StudyInstanceUID=1.2\1.3", r"ModalitiesInStudy=CT\MR"]);
     assert_eq!(query.keys.uids(STUDY_INSTANCE_UID).len(), 2);
@@ -231,8 +246,12 @@ fn a_level_above_needs_its_unique_key_as_a_single_value() {
     assert_eq!(refused(Model::PatientRoot, &with_study), (0xA900, vec![PATIENT_ID]));
     let whole = data_set(&[series, (STUDY_INSTANCE_UID, "1.2"), (PATIENT_ID, "PAT004")]);
     assert!(Query::from_identifier(Model::PatientRoot, &whole).is_ok());
-    let relational =
-        Query::from_find_identifier(Model::StudyRoot, &data_set(&[series]), Hierarchy::Relational);
+    let relational = Query::from_find_identifier(
+        Model::StudyRoot,
+        &data_set(&[series]),
+        Hierarchy::Relational,
+        ExtendedMatching::default(),
+    );
     assert!(relational.is_ok());
 }
 
@@ -304,10 +323,13 @@ fn each_vr_has_its_kind_of_matching() {
 
 #[test]
 fn uids_that_are_none_match_nothing_and_not_everything() {
-    let list = Matching::of_values(VR::UI, &["1.2.x".to_owned()]).unwrap();
+    let list = Matching::of_values(VR::UI, &["1.2.x".to_owned()], &ExtendedMatching::default()).unwrap();
     assert_eq!(list, Matching::ListOfUid(Vec::new()));
     assert!(!list.matches(VR::UI, "1.2"));
-    assert_eq!(Matching::of_values(VR::UI, &["*".to_owned()]), Ok(Matching::Universal));
+    assert_eq!(
+        Matching::of_values(VR::UI, &["*".to_owned()], &ExtendedMatching::default()),
+        Ok(Matching::Universal)
+    );
 }
 
 #[test]
@@ -381,4 +403,43 @@ proptest! {
             let _ = query.matching_keys();
         }
     }
+}
+
+/// Each kind of matching that has to be negotiated, and what the same key means without.
+#[test]
+fn negotiated_kinds_of_matching_hold_only_where_they_were() {
+    let study = data_set(&[
+        (PATIENT_NAME, "Maier^Hans"),
+        (STUDY_DATE, "20240102"),
+        (Tag(0x0008, 0x0030), "080000"),
+        (Tag(0x0008, 0x0061), r"CT\PT"),
+    ]);
+    let nothing = ExtendedMatching::default();
+    let date_time = ExtendedMatching { date_time: true, ..nothing };
+    let fuzzy = ExtendedMatching { fuzzy_names: true, ..nothing };
+    let empty = ExtendedMatching { empty_value: true, ..nothing };
+    let multiple = ExtendedMatching { multiple_value: true, ..nothing };
+    for (extended, keys, without, with) in [
+        (date_time, &["StudyDate=20240101-20240103", "StudyTime=1000-1800"][..], false, true),
+        (date_time, &["StudyDate=20240102-20240103", "StudyTime=1000-1800"], false, false),
+        (date_time, &["StudyDate=20240101-20240102", "StudyTime=1000-0700"], false, false),
+        (date_time, &["StudyDate=-20240102", "StudyTime=-0900"], true, true),
+        (date_time, &["StudyDate=20240102", "StudyTime=0700-0900"], true, true),
+        (date_time, &["StudyDate=20240101-20240103", "StudyTime=0800"], true, true),
+        (fuzzy, &["PatientName=Meyer^Hans"], false, true),
+        (fuzzy, &["PatientName=Meyer^Anna"], false, false),
+        (empty, &["AccessionNumber=\"\""], false, true),
+        (empty, &["PatientName=\"\""], false, false),
+        (multiple, &[r"ModalitiesInStudy=CT\MR"], true, false),
+        (multiple, &[r"ModalitiesInStudy=PT\CT"], true, true),
+    ] {
+        assert_eq!(query(keys).matches(&study), without, "{keys:?}");
+        assert_eq!(query(keys).matched(extended).matches(&study), with, "{keys:?} {extended:?}");
+    }
+    // A date without quotation marks is not asked by the rules of a command line.
+    let mut no_date = Query::new(Model::StudyRoot, Level::Study).matched(empty);
+    no_date.keys.set_text(STUDY_DATE, "\"\"");
+    assert!(!no_date.matches(&study));
+    assert!(no_date.matches(&data_set(&[(PATIENT_ID, "PAT004")])));
+    assert!(Query { extended: nothing, ..no_date }.matching_keys().is_err());
 }

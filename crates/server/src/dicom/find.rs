@@ -12,7 +12,7 @@ use dicomet_proto::query::Hierarchy;
 use tokio::sync::mpsc;
 
 use super::identifier;
-use super::support::is_relational;
+use super::support::{extended_matching, is_relational};
 use crate::Server;
 
 /// Matches between the index and the association: enough that neither waits for the other's next turn.
@@ -38,7 +38,8 @@ pub(super) async fn answer(
     } else {
         Hierarchy::Required
     };
-    let query = identifier::find_query(&context.abstract_syntax, identifier, hierarchy);
+    let extended = extended_matching(association.negotiated(), &context.abstract_syntax);
+    let query = identifier::find_query(&context.abstract_syntax, identifier, hierarchy, extended);
     let answer = Answer::new(association, context, request);
     let query = match query {
         Ok(query) => query,

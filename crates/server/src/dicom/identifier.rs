@@ -4,7 +4,7 @@
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{Refusal, Status};
-use dicomet_proto::query::{Hierarchy, Model, Query};
+use dicomet_proto::query::{ExtendedMatching, Hierarchy, Model, Query};
 
 /// Reads the identifier of a C-FIND-RQ.
 ///
@@ -14,8 +14,9 @@ pub(super) fn find_query(
     sop_class: &Uid,
     identifier: Result<DataSet, DataSetError>,
     hierarchy: Hierarchy,
+    extended: ExtendedMatching,
 ) -> Result<Query, Refusal> {
-    Query::from_find_identifier(model(sop_class)?, &readable(identifier)?, hierarchy)
+    Query::from_find_identifier(model(sop_class)?, &readable(identifier)?, hierarchy, extended)
 }
 
 /// Reads the identifier of a C-FIND-RQ of the modality worklist, PS3.4 K.4.1.1.3.
@@ -61,7 +62,9 @@ mod tests {
     #[test]
     fn an_identifier_that_cannot_be_read_is_c000() {
         let broken = Err(DataSetError::Malformed("cut".to_owned()));
-        let refusal = find_query(&uids::STUDY_ROOT_FIND, broken, Hierarchy::Required).unwrap_err();
+        let refusal =
+            find_query(&uids::STUDY_ROOT_FIND, broken, Hierarchy::Required, ExtendedMatching::default())
+                .unwrap_err();
         assert_eq!(refusal.status.code(), 0xC000);
     }
 

@@ -1,14 +1,20 @@
 //! What the archive accepts in negotiation: PS3.8 9.3, PS3.7 D.3.3.
 //!
-//! Query/retrieve in a transfer syntax that we can read, plain ones first; storage in whatever the requestor puts
-//! first, for an instance is kept byte for byte.
+//! Query/retrieve in a transfer syntax that we can read, plain ones first. Storage in whatever the requestor puts
+//! first, for an instance is kept byte for byte; but where the requestor is to receive (C-GET), in one that most
+//! of what is stored can be sent in.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
+use dicomet_net::transcode;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Negotiated, Support};
 use dicomet_proto::dataset::dictionary::{storage_sop_classes, uids};
-use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
-use dicomet_proto::query::{Model, Operation};
+use dicomet_proto::pdu::{
+    AssociateRq, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection,
+};
+use dicomet_proto::query::{ExtendedMatching, Model, Operation};
 
 use crate::Settings;
 use crate::settings::SopClasses;
@@ -28,10 +34,19 @@ static IDENTIFIER_SYNTAXES: [Uid; 4] = [
     uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
 ];
 
+/// SOP classes of videos: what no other transfer syntax than a video's can be made of.
+const VIDEO_CLASSES: [Uid; 3] = [
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.77.1.1.1"),
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.77.1.2.1"),
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.77.1.4.1"),
+];
+
 /// The services of the archive, as an acceptor.
 pub(super) struct ArchiveSupport {
     sop_classes: SopClasses,
     max_window: u16,
+    /// SOP classes of which the requestor proposes to be SCP: it is going to retrieve.
+    received: HashSet<Uid>,
 }
 
 /// The service that an abstract syntax asks for.
@@ -46,7 +61,18 @@ enum Service {
 
 impl ArchiveSupport {
     pub(super) fn new(settings: &Settings) -> ArchiveSupport {
-        ArchiveSupport { sop_classes: settings.sop_classes, max_window: settings.max_window.max(1) }
+        ArchiveSupport {
+            sop_classes: settings.sop_classes,
+            max_window: settings.max_window.max(1),
+            received: HashSet::new(),
+        }
+    }
+
+    /// With what a requestor proposes besides its presentation contexts.
+    pub(super) fn for_request(settings: &Settings, request: &AssociateRq) -> ArchiveSupport {
+        let roles = request.user_information.role_selections.iter();
+        let received = roles.filter(|role| role.scp).map(|role| role.sop_class_uid.clone()).collect();
+        ArchiveSupport { received, ..ArchiveSupport::new(settings) }
     }
 
     fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
@@ -70,6 +96,9 @@ impl Support for ArchiveSupport {
     fn transfer_syntax(&self, abstract_syntax: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
         let chosen = match self.service(abstract_syntax) {
             None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
+            Some(Service::Storage) if self.received.contains(abstract_syntax) => {
+                to_receive_in(abstract_syntax, proposed)
+            }
             Some(Service::Storage | Service::Verification) => proposed.first(),
             Some(Service::Find | Service::Retrieve | Service::Worklist) => {
                 IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
@@ -90,11 +119,13 @@ impl Support for ArchiveSupport {
             return None;
         }
         // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
-        // other. Nothing else that may be asked for in the bytes after it is granted.
-        let mut information = vec![0; asked.information.len()];
-        if let (Some(granted), Some(1)) = (information.first_mut(), asked.information.first()) {
-            *granted = 1;
-        }
+        // other. Of the bytes after it those of matching are granted; timezones are not adjusted, images not
+        // converted.
+        let is_granted =
+            |index: usize| index == 0 || (service == Service::Find && ExtendedMatching::is_known(index));
+        let asked_bytes = asked.information.iter().enumerate();
+        let information: Vec<u8> =
+            asked_bytes.map(|(index, byte)| u8::from(*byte == 1 && is_granted(index))).collect();
         Some(ExtendedNegotiation {
             sop_class_uid: asked.sop_class_uid.clone(),
             information: Bytes::from(information),
@@ -107,12 +138,36 @@ impl Support for ArchiveSupport {
     }
 }
 
+/// The transfer syntax of a context to retrieve over. Of several in one context only one can be taken, before it is
+/// known what will be asked for: an uncompressed one, which nearly everything can be converted to. The first one
+/// would be Implicit VR with pynetdicom, which costs private elements their VR, and JPEG with `getscu +xy`, in
+/// which nothing can be sent that is stored uncompressed.
+fn to_receive_in<'a>(sop_class: &Uid, proposed: &'a [Uid]) -> Option<&'a Uid> {
+    let uncompressed = || {
+        let written = proposed.iter().filter(|syntax| IDENTIFIER_SYNTAXES.contains(syntax));
+        written.min_by_key(|syntax| transcode::rank(syntax))
+    };
+    let compressed = || proposed.iter().find(|syntax| !IDENTIFIER_SYNTAXES.contains(syntax));
+    if VIDEO_CLASSES.contains(sop_class) {
+        compressed().or_else(uncompressed)
+    } else {
+        uncompressed().or_else(compressed)
+    }
+}
+
 /// Whether relational queries were granted for an information model.
 pub(super) fn is_relational(negotiated: &Negotiated, sop_class: &Uid) -> bool {
-    negotiated
-        .extended_negotiations
-        .iter()
-        .any(|granted| granted.sop_class_uid == *sop_class && granted.information.first() == Some(&1))
+    granted(negotiated, sop_class).and_then(<[u8]>::first) == Some(&1)
+}
+
+/// What was granted about matching for an information model.
+pub(super) fn extended_matching(negotiated: &Negotiated, sop_class: &Uid) -> ExtendedMatching {
+    ExtendedMatching::of_information(granted(negotiated, sop_class).unwrap_or_default())
+}
+
+fn granted<'a>(negotiated: &'a Negotiated, sop_class: &Uid) -> Option<&'a [u8]> {
+    let all = &negotiated.extended_negotiations;
+    all.iter().find(|granted| granted.sop_class_uid == *sop_class).map(|granted| granted.information.as_ref())
 }
 
 #[cfg(test)]
@@ -155,16 +210,31 @@ mod tests {
     }
 
     #[test]
+    fn storage_is_received_uncompressed_where_there_is_a_choice_but_for_videos() {
+        let (jpeg, mpeg) = (uid("1.2.840.10008.1.2.4.50"), uid("1.2.840.10008.1.2.4.102"));
+        let (implicit, explicit) = (uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN);
+        let video = uid("1.2.840.10008.5.1.4.1.1.77.1.4.1");
+        let mut receiving = support();
+        receiving.received = HashSet::from([uids::CT_IMAGE_STORAGE, video.clone()]);
+        let chosen = |class: &Uid, proposed: &[&Uid]| {
+            let proposed: Vec<Uid> = proposed.iter().map(|uid| (*uid).clone()).collect();
+            receiving.transfer_syntax(class, &proposed)
+        };
+        let ct = uids::CT_IMAGE_STORAGE;
+        assert_eq!(chosen(&ct, &[&jpeg, &implicit, &explicit]), Ok(explicit.clone()));
+        assert_eq!(chosen(&ct, &[&jpeg, &implicit]), Ok(implicit.clone()));
+        assert_eq!(chosen(&ct, &[&jpeg, &mpeg]), Ok(jpeg.clone()));
+        assert_eq!(chosen(&video, &[&implicit, &mpeg]), Ok(mpeg.clone()));
+        // What is not received is stored, in what comes first.
+        assert_eq!(chosen(&uids::MR_IMAGE_STORAGE, &[&implicit, &explicit]), Ok(implicit.clone()));
+    }
+
+    #[test]
     fn services_that_are_not_offered_are_refused_and_private_classes_by_setting() {
         let proposed = [uids::EXPLICIT_VR_LITTLE_ENDIAN];
         let refused = Err(ContextResultReason::AbstractSyntaxNotSupported);
-        // Storage Commitment, MPPS, Modality Worklist, Print.
-        for class in [
-            "1.2.840.10008.1.20.1",
-            "1.2.840.10008.3.1.2.3.3",
-            "1.2.840.10008.5.1.4.31",
-            "1.2.840.10008.5.1.1.9",
-        ] {
+        // Storage Commitment, MPPS, Print.
+        for class in ["1.2.840.10008.1.20.1", "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.5.1.1.9"] {
             assert_eq!(support().transfer_syntax(&uid(class), &proposed), refused, "{class}");
         }
         let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
@@ -201,12 +271,15 @@ mod tests {
     }
 
     #[test]
-    fn relational_is_granted_and_nothing_else() {
-        let asked = ExtendedNegotiation {
-            sop_class_uid: uids::STUDY_ROOT_FIND,
-            information: Bytes::from_static(&[1, 1, 1]),
+    fn what_the_index_can_do_is_granted_and_nothing_else() {
+        let granted = |class: Uid, asked: &'static [u8]| {
+            let information = Bytes::from_static(asked);
+            let asked = ExtendedNegotiation { sop_class_uid: class, information };
+            support().extended_negotiation(&asked).map(|granted| granted.information.to_vec())
         };
-        let granted = support().extended_negotiation(&asked).unwrap();
-        assert_eq!(granted.information.as_ref(), [1, 0, 0]);
+        assert_eq!(granted(uids::STUDY_ROOT_FIND, &[1; 8]), Some(vec![1, 1, 1, 0, 0, 1, 1, 0]));
+        assert_eq!(granted(uids::STUDY_ROOT_FIND, &[0, 1, 2]), Some(vec![0, 1, 0]));
+        assert_eq!(granted(uids::STUDY_ROOT_GET, &[1, 1]), Some(vec![1, 0]));
+        assert_eq!(granted(uids::MODALITY_WORKLIST_FIND, &[1, 1, 1]), None);
     }
 }

@@ -1,0 +1,126 @@
+//! What lies in `blobs/`, folder by folder, and which numbers that are: a bit for each, whatever the archive's
+//! size.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{BITS_A_FOLDER, BlobNumber, Blobs};
+
+/// Words of 64 bits for the numbers of one folder.
+const WORDS: usize = 1 << (BITS_A_FOLDER - 6);
+
+/// A set of blob numbers. Ten million that follow one another need 1.3 MB.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct BlobSet {
+    folders: BTreeMap<u64, [u64; WORDS]>,
+}
+
+impl BlobSet {
+    pub(crate) fn insert(&mut self, blob: BlobNumber) {
+        let (word, bit) = place(blob);
+        self.folders.entry(blob.0 >> BITS_A_FOLDER).or_default()[word] |= bit;
+    }
+
+    pub(crate) fn remove(&mut self, blob: BlobNumber) {
+        let (word, bit) = place(blob);
+        if let Some(words) = self.folders.get_mut(&(blob.0 >> BITS_A_FOLDER)) {
+            words[word] &= !bit;
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.folders.values().flatten().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// The numbers, rising.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = BlobNumber> + '_ {
+        self.folders.iter().flat_map(|(&folder, words)| {
+            (0..1_u64 << BITS_A_FOLDER).filter_map(move |low| {
+                let blob = BlobNumber(folder << BITS_A_FOLDER | low);
+                let (word, bit) = place(blob);
+                (words[word] & bit != 0).then_some(blob)
+            })
+        })
+    }
+}
+
+/// Word and bit within the folder's words.
+fn place(blob: BlobNumber) -> (usize, u64) {
+    let low = blob.0 & ((1 << BITS_A_FOLDER) - 1);
+    ((low >> 6) as usize, 1 << (low & 63))
+}
+
+/// What lies in `blobs/`.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) blobs: BlobSet,
+    /// Files whose name or place is not that of a blob.
+    pub(crate) strays: Vec<PathBuf>,
+}
+
+impl Blobs {
+    /// Lists all files. A folder that vanishes meanwhile had nothing in it.
+    pub(crate) fn list(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            for (path, is_folder) in entries(&folder)? {
+                let blob = path.file_name().and_then(|name| BlobNumber::of_file_name(name.to_str()?));
+                match blob {
+                    _ if is_folder => folders.push(path),
+                    Some(blob) if self.path(blob) == path => listing.blobs.insert(blob),
+                    _ => listing.strays.push(path),
+                }
+            }
+        }
+        listing.strays.sort();
+        Ok(listing)
+    }
+}
+
+/// The entries of a folder, and whether each is a folder. A link is a file that does not belong there.
+fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    entries.map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir())))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_gives_back_what_was_put_in_in_order() {
+        let mut set = BlobSet::default();
+        for number in [70_000, 0, 63, 64, 1023, 1024, 70_000] {
+            set.insert(BlobNumber(number));
+        }
+        set.remove(BlobNumber(64));
+        set.remove(BlobNumber(5));
+        let numbers: Vec<u64> = set.iter().map(|blob| blob.0).collect();
+        assert_eq!(numbers, [0, 63, 1023, 1024, 70_000]);
+        assert_eq!(set.len(), 5);
+    }
+
+    #[test]
+    fn what_does_not_lie_where_its_name_says_is_a_stray() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(folder.path().to_owned());
+        let misplaced = folder.path().join("000000000400.dcm");
+        let deep = folder.path().join("000000/000");
+        fs::create_dir_all(&deep).unwrap();
+        for file in
+            [&misplaced, &deep.join("x.txt"), &deep.join("00000000001.dcm"), &deep.join("+00000000001.dcm")]
+        {
+            fs::write(file, b"x").unwrap();
+        }
+        fs::write(blobs.path(BlobNumber(7)), b"x").unwrap();
+        let listing = blobs.list().unwrap();
+        assert_eq!(listing.blobs.iter().collect::<Vec<_>>(), [BlobNumber(7)]);
+        assert_eq!(listing.strays.len(), 4);
+    }
+}

@@ -1,0 +1,404 @@
+//! Blobs against index, both ways: every kind of damage is found and named, nothing is changed.
+//!
+//! It works while the archive runs. The files are listed first and the rows read after, page by page, so that
+//! what is stored meanwhile has both; whatever looks damaged is looked at again before it is named, so that what
+//! is replaced or removed meanwhile is not. [`repair`] acts on what is found.
+
+mod quarantine;
+mod rebuild;
+mod repair;
+mod verify;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dicomet_proto::Uid;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+
+pub use repair::{Repair, repair};
+
+use self::verify::{Row, verify_all};
+use crate::Error;
+use crate::blob::BlobNumber;
+use crate::blob::list::BlobSet;
+use crate::folder::{Layout, leftovers};
+use crate::index::schema::LATEST;
+
+/// Rows read at a time: their files are read side by side.
+const PAGE: usize = 256;
+/// How many faults SQLite names.
+const MAX_INDEX_FAULTS: u32 = 20;
+/// How long the writer of a running archive may take for one commit.
+const LONGEST_COMMIT: Duration = Duration::from_secs(60);
+
+/// How closely is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Every file is there and as long as it was.
+    Sizes,
+    /// Every byte is what it was.
+    Bytes,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Damage {
+    /// The file of an instance is not there.
+    Missing,
+    /// It is shorter than it was.
+    Cut,
+    /// It is as long or longer, with other bytes.
+    Altered,
+    /// The system does not let us read it; it may be good.
+    Unreadable,
+    /// A file is there that the index does not know.
+    Orphan,
+    /// A file is among the instances that is none of ours.
+    Stray,
+    /// A file was being received or written when that was cut off.
+    Leftover,
+    /// The index is missing, or broken in itself.
+    Index,
+    /// The worklist is broken. Nothing else has its items: it can only be restored.
+    Worklist,
+}
+
+impl Damage {
+    /// Its name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Damage::Missing => "missing",
+            Damage::Cut => "cut",
+            Damage::Altered => "altered",
+            Damage::Unreadable => "unreadable",
+            Damage::Orphan => "orphan",
+            Damage::Stray => "stray",
+            Damage::Leftover => "leftover",
+            Damage::Index => "index",
+            Damage::Worklist => "worklist",
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What.
+    pub damage: Damage,
+    /// The instance whose file it is, as the index has it.
+    pub instance: Option<Named>,
+    /// The file, below the archive's folder.
+    pub file: PathBuf,
+    /// More about it.
+    pub detail: String,
+    pub(crate) row: Option<i64>,
+    pub(crate) blob: Option<BlobNumber>,
+}
+
+/// The UIDs of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Study Instance UID.
+    pub study: Uid,
+    /// Series Instance UID.
+    pub series: Uid,
+    /// SOP Instance UID.
+    pub sop_instance: Uid,
+}
+
+/// What is told while it goes on.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// So many of all instances have been looked at, and so many bytes read.
+    Progress {
+        /// Looked at.
+        instances: u64,
+        /// In the index.
+        of: u64,
+        /// Read.
+        bytes: u64,
+    },
+    /// Something is wrong.
+    Found(&'a Finding),
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Instances in the index.
+    pub instances: u64,
+    /// Bytes of their files, as the index has them.
+    pub bytes: u64,
+    /// Files of instances.
+    pub files: u64,
+    /// What is wrong.
+    pub findings: u64,
+}
+
+/// Looks through the archive in a folder, and tells of everything that is wrong as it is found.
+///
+/// # Errors
+/// [`Error::NoArchive`], [`Error::NewerSchema`], or a fault of the system. Damage is no error.
+pub fn check(folder: &Path, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> Result<Summary, Error> {
+    Check::new(Layout::existing(folder)?, depth, tell).run()
+}
+
+/// A check under way.
+pub(crate) struct Check<'a> {
+    layout: Layout,
+    depth: Depth,
+    tell: &'a mut dyn FnMut(Event<'_>),
+    summary: Summary,
+}
+
+impl<'a> Check<'a> {
+    pub(crate) fn new(layout: Layout, depth: Depth, tell: &'a mut dyn FnMut(Event<'_>)) -> Check<'a> {
+        Check { layout, depth, tell, summary: Summary::default() }
+    }
+
+    pub(crate) fn run(mut self) -> Result<Summary, Error> {
+        let listing =
+            self.layout.blobs.list().map_err(|error| Error::io("looking through the blobs", error))?;
+        self.summary.files = listing.blobs.len();
+        for stray in listing.strays {
+            self.found(Damage::Stray, stray, "its name or place is not that of an instance".to_owned());
+        }
+        if let Some(index) = self.sound_index()? {
+            let without_row = self.rows(&index, listing.blobs)?;
+            self.orphans(&index, without_row)?;
+        }
+        self.worklist()?;
+        self.leftovers()?;
+        Ok(self.summary)
+    }
+
+    /// Lets SQLite look through the worklist's database.
+    fn worklist(&mut self) -> Result<(), Error> {
+        let path = self.layout.worklist.clone();
+        if !path.exists() {
+            return Ok(());
+        }
+        let worklist = open_read_only(&path)?;
+        match own_faults(&worklist, self.depth) {
+            Err(error) if !is_damage(&error) => return Err(error.into()),
+            Err(error) => self.found(Damage::Worklist, path, error.to_string()),
+            Ok(faults) => {
+                faults.into_iter().for_each(|fault| self.found(Damage::Worklist, path.clone(), fault));
+            }
+        }
+        Ok(())
+    }
+
+    /// The index, unless it is broken.
+    fn sound_index(&mut self) -> Result<Option<Connection>, Error> {
+        let path = self.layout.index.clone();
+        if !path.exists() {
+            // An archive that was never filled has one all the same: it is made at the first start.
+            self.found(Damage::Index, path, "it is missing".to_owned());
+            return Ok(None);
+        }
+        let index = open_read_only(&path)?;
+        let version = index.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).ok();
+        if let Some(found) = version.filter(|found| *found > LATEST) {
+            return Err(Error::NewerSchema { found, known: LATEST });
+        }
+        let faults = match faults(&index, self.depth) {
+            Ok(faults) if faults.is_empty() => return Ok(Some(index)),
+            Ok(faults) => faults,
+            Err(error) if is_damage(&error) => vec![error.to_string()],
+            Err(error) => return Err(error.into()),
+        };
+        for fault in faults {
+            self.found(Damage::Index, path.clone(), fault);
+        }
+        Ok(None)
+    }
+
+    /// Holds every row against its file; answers the files that no row names.
+    fn rows(&mut self, index: &Connection, mut files: BlobSet) -> Result<BlobSet, Error> {
+        let of = index.query_row("SELECT COUNT(*) FROM instance", [], |row| row.get::<_, i64>(0))? as u64;
+        let (mut after, mut bytes) = (0, 0);
+        loop {
+            let page = verify::page(index, after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(files) };
+            after = last.id;
+            let outcomes = verify_all(&self.layout.blobs, &page, self.depth);
+            for (row, outcome) in page.iter().zip(outcomes) {
+                files.remove(row.blob);
+                self.summary.instances += 1;
+                self.summary.bytes += row.file_length();
+                bytes += if self.depth == Depth::Bytes { row.file_length() } else { 0 };
+                if let Err((damage, detail)) = outcome
+                    && is_still_there(index, row)?
+                {
+                    self.damaged(index, row, damage, detail)?;
+                }
+            }
+            (self.tell)(Event::Progress { instances: self.summary.instances, of, bytes });
+        }
+    }
+
+    fn damaged(
+        &mut self,
+        index: &Connection,
+        row: &Row,
+        damage: Damage,
+        detail: String,
+    ) -> Result<(), Error> {
+        let file = self.relative(self.layout.blobs.path(row.blob));
+        let instance = Some(verify::named(index, row.id)?);
+        self.tell_of(Finding { damage, instance, file, detail, row: Some(row.id), blob: Some(row.blob) });
+        Ok(())
+    }
+
+    /// Names the files that no row names, not even one that was written meanwhile.
+    fn orphans(&mut self, index: &Connection, mut files: BlobSet) -> Result<(), Error> {
+        if files.len() == 0 {
+            return Ok(());
+        }
+        if self.layout.is_in_use()? {
+            end_of_commit(&self.layout.index)?;
+        }
+        let known = "SELECT blob FROM instance UNION ALL SELECT blob FROM doomed_blob";
+        let mut statement = index.prepare(known)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            files.remove(BlobNumber(row.get::<_, i64>(0)? as u64));
+        }
+        for blob in files.iter() {
+            let path = self.layout.blobs.path(blob);
+            if path.exists() {
+                let file = self.relative(path);
+                let detail = "the index does not know it".to_owned();
+                let damage = Damage::Orphan;
+                self.tell_of(Finding { damage, instance: None, file, detail, row: None, blob: Some(blob) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Names what was being received or rebuilt. While the archive runs, that is as it should be.
+    fn leftovers(&mut self) -> Result<(), Error> {
+        if self.layout.is_in_use()? {
+            return Ok(());
+        }
+        let received = leftovers(&self.layout.incoming);
+        for file in received.map_err(|error| Error::io("looking through incoming", error))? {
+            let detail = "it was being received; it goes when the archive is next opened".to_owned();
+            self.found(Damage::Leftover, file, detail);
+        }
+        let rebuilt = rebuild::path(&self.layout);
+        if rebuilt.exists() {
+            self.found(Damage::Leftover, rebuilt, "a rebuild of the index was cut off".to_owned());
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, damage: Damage, file: PathBuf, detail: String) {
+        let file = self.relative(file);
+        self.tell_of(Finding { damage, instance: None, file, detail, row: None, blob: None });
+    }
+
+    fn tell_of(&mut self, finding: Finding) {
+        self.summary.findings += 1;
+        (self.tell)(Event::Found(&finding));
+    }
+
+    fn relative(&self, path: PathBuf) -> PathBuf {
+        path.strip_prefix(&self.layout.root).map(Path::to_owned).unwrap_or(path)
+    }
+}
+
+/// Opens the index without being able to change it, on a read-only medium too.
+fn open_read_only(path: &Path) -> Result<Connection, Error> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let open = |options: &str| -> rusqlite::Result<Connection> {
+        let index = Connection::open_with_flags(format!("file:{name}{options}"), flags)?;
+        index.busy_timeout(LONGEST_COMMIT)?;
+        index.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+        Ok(index)
+    };
+    match open("") {
+        // What SQLite keeps beside a database in use cannot be made here. Where there is none of it, nobody
+        // uses it.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !wal(path).exists() => {
+            Ok(open("?immutable=1")?)
+        }
+        // It is for the caller to say what is wrong with it.
+        Err(error) if is_damage(&error) => Ok(Connection::open_with_flags(path, flags)?),
+        other => Ok(other?),
+    }
+}
+
+fn wal(index: &Path) -> PathBuf {
+    let mut name = index.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// Whether the database is broken, rather than out of reach.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
+    matches!(error.sqlite_error_code(), None | Some(DatabaseCorrupt | NotADatabase | Unknown))
+}
+
+/// What is wrong with the index, in words.
+fn faults(index: &Connection, depth: Depth) -> rusqlite::Result<Vec<String>> {
+    let mut faults = own_faults(index, depth)?;
+    if faults.is_empty() {
+        let wrong: i64 = index.query_row(WRONG_COUNTS, [], |row| row.get(0))?;
+        if wrong > 0 {
+            faults.push(format!("{wrong} series or studies have wrong counts, or instances none of them"));
+        }
+    }
+    Ok(faults)
+}
+
+/// What SQLite itself finds wrong with a database.
+fn own_faults(database: &Connection, depth: Depth) -> rusqlite::Result<Vec<String>> {
+    let look = if depth == Depth::Bytes { "integrity_check" } else { "quick_check" };
+    let mut faults: Vec<String> = database
+        .prepare(&format!("PRAGMA {look}({MAX_INDEX_FAULTS})"))?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    faults.retain(|fault| fault != "ok");
+    Ok(faults)
+}
+
+/// Series and studies whose counters are not what is in them, and rows whose parents are gone.
+const WRONG_COUNTS: &str = "
+    SELECT (SELECT COUNT(*)
+            FROM series
+            WHERE instances <> (SELECT COUNT(*) FROM instance WHERE instance.series = series.id))
+        + (SELECT COUNT(*)
+            FROM study
+            WHERE instances <> (SELECT COALESCE(SUM(s.instances), 0) FROM series AS s WHERE s.study = study.id)
+                OR series <> (SELECT COUNT(*) FROM series AS s WHERE s.study = study.id))
+        + (SELECT COUNT(*) FROM (SELECT DISTINCT series FROM instance)
+            WHERE series NOT IN (SELECT id FROM series))";
+
+/// Whether a row is as it was when it was read.
+fn is_still_there(index: &Connection, row: &Row) -> Result<bool, Error> {
+    let blob: Option<i64> = index
+        .prepare_cached("SELECT blob FROM instance WHERE id = ?1")?
+        .query_row([row.id], |row| row.get(0))
+        .optional()?;
+    Ok(blob == Some(row.blob.0 as i64))
+}
+
+/// Waits until what the writer of a running archive has renamed into place is committed, or taken back: it does
+/// both within one transaction, and after this lock there is none that began before.
+fn end_of_commit(index: &Path) -> Result<(), Error> {
+    let index = Connection::open_with_flags(index, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    index.busy_timeout(LONGEST_COMMIT)?;
+    Ok(index.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?)
+}

@@ -1,0 +1,160 @@
+//! Brings rows and blobs together again. Nothing is deleted: what cannot stay is moved to `quarantine/` and noted.
+//!
+//! In this order, so that it can be cut off anywhere and run again: the index is built anew if it is broken;
+//! damaged files are set aside, then their rows taken out; files without a row are indexed again.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::quarantine::{note, set_aside};
+use super::{Check, Damage, Depth, Event, Finding, rebuild};
+use crate::blob::{BlobNumber, sync_folder};
+use crate::folder::{Folder, Layout};
+use crate::index::record::Record;
+use crate::index::remove::remove;
+use crate::index::schema::open_for_writing;
+use crate::index::settle::next_blob;
+use crate::index::write;
+use crate::reread::{Unreadable, reread};
+use crate::{Absent, Error, Settings};
+
+/// What a repair has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// The index was built anew, with so many instances.
+    pub rebuilt: Option<u64>,
+    /// Files without a row that are indexed again.
+    pub indexed: u64,
+    /// Instances that are gone from the index because their files are missing or damaged. They are lost unless
+    /// they come again from elsewhere.
+    pub lost: u64,
+    /// Files moved to the quarantine.
+    pub set_aside: u64,
+    /// What could not be repaired.
+    pub left: u64,
+}
+
+/// Repairs the archive in a folder; tells of everything that was wrong.
+///
+/// # Errors
+/// [`Error::InUse`] while another process has the archive open, [`Error::NoArchive`], [`Error::NewerSchema`], or
+/// a fault of the system; it can be run again then.
+pub fn repair(folder: &Path, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> Result<Repair, Error> {
+    // Locked, and what was being received is discarded: nobody was told that it is stored.
+    let folder = Folder::open(folder, Absent::Refuse)?;
+    let layout = &folder.layout;
+    let _no_removal = layout.lock_removal()?;
+    let mut done = Repair::default();
+    let mut findings = find(layout, depth, tell)?;
+    if findings.iter().any(rebuild::is_needed) {
+        done.rebuilt = Some(rebuild::rebuild(layout, tell)?);
+        // All was read a moment ago, and the digests are of what was read.
+        findings = find(layout, Depth::Sizes, tell)?;
+    }
+    if !findings.is_empty() {
+        let index = open_for_writing(&layout.index, &Settings::default())?;
+        let mut repairer = Repairer { layout, index, done };
+        for finding in &findings {
+            repairer.repair(finding)?;
+        }
+        done = repairer.done;
+    }
+    Ok(done)
+}
+
+fn find(layout: &Layout, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    let mut keep = |event: Event<'_>| {
+        if let Event::Found(finding) = &event {
+            findings.push((*finding).clone());
+        }
+        tell(event);
+    };
+    Check::new(layout.clone(), depth, &mut keep).run()?;
+    Ok(findings)
+}
+
+struct Repairer<'a> {
+    layout: &'a Layout,
+    index: Connection,
+    done: Repair,
+}
+
+impl Repairer<'_> {
+    fn repair(&mut self, finding: &Finding) -> Result<(), Error> {
+        match (finding.damage, finding.row, finding.blob) {
+            (Damage::Missing | Damage::Cut | Damage::Altered, Some(row), Some(_)) => {
+                self.take_out(finding, row)
+            }
+            (Damage::Orphan, _, Some(blob)) => self.index_again(finding, blob),
+            (Damage::Stray, ..) => self.set_aside(finding, "set aside").map(drop),
+            _ => {
+                self.done.left += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// The file goes first: without its row it would look like an orphan, and be believed.
+    fn take_out(&mut self, finding: &Finding, row: i64) -> Result<(), Error> {
+        if finding.damage == Damage::Missing {
+            self.note(finding, "taken out of the index")?;
+        } else {
+            self.set_aside(finding, "taken out of the index, the file set aside")?;
+        }
+        let transaction = self.index.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for removed in remove(&transaction, &[row])? {
+            transaction.execute("DELETE FROM doomed_blob WHERE blob = ?1", [removed.blob.0 as i64])?;
+        }
+        transaction.commit()?;
+        self.done.lost += 1;
+        Ok(())
+    }
+
+    fn index_again(&mut self, finding: &Finding, blob: BlobNumber) -> Result<(), Error> {
+        let record = match reread(&self.layout.blobs.path(blob)) {
+            Ok(record) => record,
+            Err(Unreadable::Io(_)) => {
+                self.done.left += 1;
+                return Ok(());
+            }
+            Err(Unreadable::NoInstance(reason)) => {
+                return self.set_aside(finding, &format!("set aside: no whole instance, {reason}"));
+            }
+        };
+        match write::present(&self.index, &record)? {
+            None => self.take_in(blob, &record),
+            Some(present) if present.same_bytes => {
+                self.set_aside(finding, "set aside: a second copy of an instance that is stored")
+            }
+            Some(_) => self.set_aside(finding, "set aside: the instance is stored with other bytes"),
+        }
+    }
+
+    /// Numbers rise with the rows, so it gets a new one. Cut off between the two, it is settled when the archive
+    /// is next opened.
+    fn take_in(&mut self, blob: BlobNumber, record: &Record) -> Result<(), Error> {
+        let renaming = |error| Error::io("renaming an instance", error);
+        let blobs = &self.layout.blobs;
+        let transaction = self.index.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let new = next_blob(&transaction, blobs.highest().map_err(renaming)?)?;
+        let folder = blobs.take_in(&blobs.path(blob), new).map_err(renaming)?;
+        sync_folder(&folder).map_err(renaming)?;
+        write::insert(&transaction, record, new)?;
+        transaction.commit()?;
+        self.done.indexed += 1;
+        Ok(())
+    }
+
+    fn set_aside(&mut self, finding: &Finding, done: &str) -> Result<(), Error> {
+        let failed = |error| Error::io("setting a file aside", error);
+        let target = set_aside(self.layout, &self.layout.root.join(&finding.file)).map_err(failed)?;
+        self.done.set_aside += 1;
+        self.note(finding, &format!("{done}; now {}", target.display()))
+    }
+
+    fn note(&self, finding: &Finding, done: &str) -> Result<(), Error> {
+        note(self.layout, finding, done).map_err(|error| Error::io("noting what was done", error))
+    }
+}

@@ -1,0 +1,152 @@
+//! One row against its file: whether it is there, as long as it was, and byte for byte what it was.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+
+use dicomet_proto::Uid;
+use dicomet_proto::dataset::{FileMeta, FileMetaError};
+use rusqlite::Connection;
+
+use super::{Damage, Depth, Named};
+use crate::Error;
+use crate::blob::{BlobNumber, Blobs};
+use crate::reread::PIECE;
+
+/// What the index says of a file.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) blob: BlobNumber,
+    sop_instance: String,
+    transfer_syntax: String,
+    offset: u64,
+    length: u64,
+    digest: Vec<u8>,
+}
+
+impl Row {
+    pub(super) fn file_length(&self) -> u64 {
+        self.offset.saturating_add(self.length)
+    }
+}
+
+/// The next rows after one, in the order in which they came.
+pub(super) fn page(index: &Connection, after: i64, length: usize) -> Result<Vec<Row>, Error> {
+    let mut statement = index.prepare_cached(
+        "SELECT id, blob, sop_instance_uid, transfer_syntax_uid, data_set_offset, data_set_length,
+             data_set_digest
+         FROM instance
+         WHERE id > ?1
+         ORDER BY id
+         LIMIT ?2",
+    )?;
+    let rows = statement.query_map([after, length as i64], |row| {
+        let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
+        Ok(Row {
+            id: row.get(0)?,
+            blob: BlobNumber(number(1)?),
+            sop_instance: row.get(2)?,
+            transfer_syntax: row.get(3)?,
+            offset: number(4)?,
+            length: number(5)?,
+            digest: row.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The UIDs of a row.
+pub(super) fn named(index: &Connection, id: i64) -> Result<Named, Error> {
+    let [study, series, sop_instance]: [String; 3] = index.query_row(
+        "SELECT study.study_instance_uid, series.series_instance_uid, instance.sop_instance_uid
+         FROM instance
+             JOIN series ON series.id = instance.series
+             JOIN study ON study.id = series.study
+         WHERE instance.id = ?1",
+        [id],
+        |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]),
+    )?;
+    let uid = |text| Uid::new(text).map_err(|_| Error::Index("a UID in the index is none".to_owned()));
+    Ok(Named { study: uid(study)?, series: uid(series)?, sop_instance: uid(sop_instance)? })
+}
+
+/// What is wrong with a file, and more about it.
+pub(super) type Outcome = Result<(), (Damage, String)>;
+
+/// Looks at the files of all rows, side by side when they are to be read; answers in their order.
+pub(super) fn verify_all(blobs: &Blobs, rows: &[Row], depth: Depth) -> Vec<Outcome> {
+    let one = |row: &Row| verify(blobs, row, depth);
+    side_by_side(rows, one)
+}
+
+/// Applies a function to all, on as many threads as there are processors, and keeps the order.
+pub(super) fn side_by_side<T: Sync, U: Send>(all: &[T], one: impl Fn(&T) -> U + Sync) -> Vec<U> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let share = all.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = all
+            .chunks(share)
+            .map(|share| scope.spawn(|| share.iter().map(&one).collect::<Vec<U>>()))
+            .collect();
+        // A thread that panicked is a fault of ours, and ends us as it would have without threads.
+        let resume = |panic| std::panic::resume_unwind(panic);
+        shares.into_iter().flat_map(|share| share.join().unwrap_or_else(resume)).collect()
+    })
+}
+
+fn verify(blobs: &Blobs, row: &Row, depth: Depth) -> Outcome {
+    let mut file = File::open(blobs.path(row.blob)).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => (Damage::Missing, "its file is not there".to_owned()),
+        _ => unreadable(&error),
+    })?;
+    let length = file.metadata().map_err(|error| unreadable(&error))?.len();
+    let expected = row.file_length();
+    if length != expected {
+        let damage = if length < expected { Damage::Cut } else { Damage::Altered };
+        return Err((damage, format!("it has {length} bytes, not {expected}")));
+    }
+    match depth {
+        Depth::Sizes => Ok(()),
+        Depth::Bytes => verify_bytes(&mut file, row),
+    }
+}
+
+fn verify_bytes(file: &mut File, row: &Row) -> Outcome {
+    let altered = |what: &str| (Damage::Altered, what.to_owned());
+    match FileMeta::read(file) {
+        Ok((meta, offset)) => {
+            let instance = meta.media_storage_sop_instance_uid.as_ref().map(Uid::as_str);
+            let is_same = instance == Some(row.sop_instance.as_str())
+                && meta.transfer_syntax.as_str() == row.transfer_syntax
+                && offset == row.offset;
+            if !is_same {
+                return Err(altered("its file meta information is another instance's"));
+            }
+        }
+        Err(FileMetaError::Io(error)) => return Err(unreadable(&error)),
+        Err(_) => return Err(altered("its file meta information cannot be read")),
+    }
+    let digest = digest(file, row.offset).map_err(|error| unreadable(&error))?;
+    if digest.as_slice() != row.digest {
+        return Err(altered("its data set has another digest"));
+    }
+    Ok(())
+}
+
+fn digest(file: &mut File, offset: u64) -> io::Result<[u8; 32]> {
+    file.seek(SeekFrom::Start(offset))?;
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(*hasher.finalize().as_bytes()),
+            Ok(length) => hasher.update(&piece[..length]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+    }
+}
+
+fn unreadable(error: &io::Error) -> (Damage, String) {
+    (Damage::Unreadable, error.to_string())
+}

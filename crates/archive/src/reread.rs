@@ -1,0 +1,79 @@
+//! A stored file read back: what the index would have been told of it when it came.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use dicomet_proto::dataset::FileMeta;
+use dicomet_proto::dataset::scan::Walk;
+
+use crate::Provenance;
+use crate::index::record::{FileFacts, Record};
+use crate::store::identify;
+
+/// Bytes read at a time.
+pub(crate) const PIECE: usize = 256 * 1024;
+
+/// Why a file cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// The system does not let us; the file may be good.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It is no whole instance.
+    #[error("{0}")]
+    NoInstance(String),
+}
+
+/// Reads a file of ours, all of it. The time of arrival is that of the file.
+pub(crate) fn reread(path: &Path) -> Result<Record, Unreadable> {
+    let no_instance = |error: &dyn std::fmt::Display| Unreadable::NoInstance(error.to_string());
+    let mut file = File::open(path)?;
+    let (meta, offset) = match FileMeta::read(&mut file) {
+        Err(dicomet_proto::dataset::FileMetaError::Io(error)) => return Err(error.into()),
+        other => other.map_err(|error| no_instance(&error))?,
+    };
+    let (Some(sop_class), Some(sop_instance)) =
+        (meta.media_storage_sop_class_uid, meta.media_storage_sop_instance_uid)
+    else {
+        return Err(no_instance(&"its file meta information names no instance"));
+    };
+    let mut walk = Walk::new(&meta.transfer_syntax).map_err(|error| no_instance(&error))?;
+    let mut hasher = blake3::Hasher::new();
+    file.seek(SeekFrom::Start(offset))?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => {
+                hasher.update(&piece[..length]);
+                walk.push(&piece[..length]).map_err(|error| no_instance(&error))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let header = walk.finish().map_err(|error| no_instance(&error))?;
+    let calling_ae_title = meta.source_ae_title;
+    let provenance = Provenance {
+        sop_class,
+        sop_instance,
+        transfer_syntax: meta.transfer_syntax,
+        calling_ae_title: calling_ae_title.clone(),
+    };
+    let identity = identify(&provenance, &header).map_err(|refusal| no_instance(&refusal))?;
+    let facts = FileFacts {
+        data_set_offset: offset,
+        data_set_length: hasher.count(),
+        data_set_digest: *hasher.finalize().as_bytes(),
+        received_at: modified_at(&file)?,
+        calling_ae_title,
+    };
+    Ok(Record::new(identity, &header.data_set, facts))
+}
+
+fn modified_at(file: &File) -> io::Result<i64> {
+    let modified = file.metadata()?.modified()?;
+    Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64))
+}

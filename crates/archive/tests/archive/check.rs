@@ -1,0 +1,315 @@
+//! Check and repair: each kind of damage is named, nothing else is, and what can be mended is.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use dicomet_archive::check::{Damage, Depth, Event, Finding, Repair, Summary, check, repair};
+use dicomet_archive::{Archive, Duplicates, Error, Settings};
+use dicomet_proto::query::Level;
+
+use crate::samples::*;
+
+fn data(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("data")
+}
+
+fn blob(folder: &tempfile::TempDir, number: u64) -> PathBuf {
+    data(folder).join(format!("blobs/000000/000/{number:012x}.dcm"))
+}
+
+/// An archive with the instances 2.999.1.1.1 and so on, closed.
+fn filled(instances: u64) -> tempfile::TempDir {
+    let (folder, archive) = archive();
+    for number in 1..=instances {
+        store(&archive, &slice(&format!("2.999.1.1.{number}"))).unwrap();
+    }
+    folder
+}
+
+fn look(folder: &Path, depth: Depth) -> (Summary, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let summary = check(folder, depth, &mut |event| {
+        if let Event::Found(finding) = event {
+            findings.push(finding.clone());
+        }
+    });
+    let summary = summary.unwrap();
+    assert_eq!(summary.findings, findings.len() as u64);
+    (summary, findings)
+}
+
+fn damages(folder: &Path, depth: Depth) -> Vec<(Damage, String)> {
+    let named = |finding: Finding| {
+        let name = match finding.instance {
+            Some(named) => named.sop_instance.to_string(),
+            None => finding.file.display().to_string(),
+        };
+        (finding.damage, name)
+    };
+    look(folder, depth).1.into_iter().map(named).collect()
+}
+
+fn mend(folder: &Path) -> Repair {
+    repair(folder, Depth::Bytes, &mut |_| ()).unwrap()
+}
+
+fn sop_instances(archive: &Archive) -> Vec<String> {
+    found(archive, &query(Level::Image, &[(tags::SOP_INSTANCE_UID, "")]), tags::SOP_INSTANCE_UID)
+}
+
+fn flip_last_byte(file: &Path) {
+    let mut file = OpenOptions::new().read(true).write(true).open(file).unwrap();
+    let mut byte = [0];
+    file.seek(SeekFrom::End(-1)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::End(-1)).unwrap();
+    file.write_all(&[!byte[0]]).unwrap();
+}
+
+fn cut(file: &Path) {
+    let length = fs::metadata(file).unwrap().len();
+    OpenOptions::new().write(true).open(file).unwrap().set_len(length - 1).unwrap();
+}
+
+#[test]
+fn a_sound_archive_has_nothing_to_be_named_while_it_runs_and_after() {
+    let (folder, archive) = archive();
+    for number in 1..=300 {
+        store(&archive, &slice(&format!("2.999.1.1.{number}"))).unwrap();
+    }
+    for depth in [Depth::Sizes, Depth::Bytes] {
+        let (summary, findings) = look(&data(&folder), depth);
+        assert_eq!((summary.instances, summary.files, findings), (300, 300, vec![]));
+    }
+    drop(archive);
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+    assert_eq!(mend(&data(&folder)), Repair::default());
+    assert!(!data(&folder).join("quarantine").exists());
+}
+
+#[test]
+fn every_kind_of_damage_is_named_with_its_instance_or_file() {
+    let folder = filled(5);
+    fs::remove_file(blob(&folder, 0)).unwrap();
+    cut(&blob(&folder, 1));
+    flip_last_byte(&blob(&folder, 2));
+    fs::copy(blob(&folder, 3), blob(&folder, 0x99)).unwrap();
+    fs::write(data(&folder).join("blobs/notes.txt"), b"x").unwrap();
+    fs::write(data(&folder).join("incoming/9.tmp"), b"x").unwrap();
+    let expected = [
+        (Damage::Stray, "blobs/notes.txt"),
+        (Damage::Missing, "2.999.1.1.1"),
+        (Damage::Cut, "2.999.1.1.2"),
+        (Damage::Altered, "2.999.1.1.3"),
+        (Damage::Orphan, "blobs/000000/000/000000000099.dcm"),
+        (Damage::Leftover, "incoming/9.tmp"),
+    ]
+    .map(|(damage, name)| (damage, name.to_owned()));
+    assert_eq!(damages(&data(&folder), Depth::Bytes), expected);
+    // Sizes alone do not show what has other bytes.
+    let by_size = damages(&data(&folder), Depth::Sizes);
+    assert_eq!(by_size.len(), 5);
+    assert!(by_size.iter().all(|(damage, _)| *damage != Damage::Altered));
+    // Nothing was changed by looking.
+    assert_eq!(damages(&data(&folder), Depth::Bytes), expected);
+}
+
+#[test]
+fn other_file_meta_information_is_an_alteration_too() {
+    let folder = filled(2);
+    fs::copy(blob(&folder, 0), blob(&folder, 1)).unwrap();
+    assert_eq!(damages(&data(&folder), Depth::Bytes), [(Damage::Altered, "2.999.1.1.2".to_owned())]);
+}
+
+#[test]
+fn a_repair_sets_aside_what_is_damaged_and_indexes_what_is_not() {
+    let folder = filled(5);
+    fs::remove_file(blob(&folder, 0)).unwrap();
+    cut(&blob(&folder, 1));
+    flip_last_byte(&blob(&folder, 2));
+    fs::copy(blob(&folder, 3), blob(&folder, 0x99)).unwrap();
+    fs::write(blob(&folder, 0x98), b"not DICOM").unwrap();
+    let done = mend(&data(&folder));
+    assert_eq!(done, Repair { lost: 3, set_aside: 4, ..Repair::default() });
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+
+    let quarantine = data(&folder).join("quarantine");
+    assert_eq!(fs::read_dir(&quarantine).unwrap().count(), 5);
+    let notes = fs::read_to_string(quarantine.join("findings.jsonl")).unwrap();
+    assert_eq!(notes.lines().count(), 5);
+    for words in ["2.999.1.1.1", "2.999.1.1.2", "2.999.1.1.3", "a second copy", "no whole instance"] {
+        assert!(notes.contains(words), "{words} in {notes}");
+    }
+
+    // What was lost can come again.
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    assert_eq!(sop_instances(&archive), ["2.999.1.1.4", "2.999.1.1.5"]);
+    for number in 1..=3 {
+        store(&archive, &slice(&format!("2.999.1.1.{number}"))).unwrap();
+    }
+    let count = query(Level::Study, &[(tags::STUDY_RELATED_INSTANCES, "")]);
+    assert_eq!(found(&archive, &count, tags::STUDY_RELATED_INSTANCES), ["5"]);
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+}
+
+#[test]
+fn an_index_older_than_the_blobs_gets_what_it_lacks() {
+    let folder = filled(3);
+    let old = folder.path().join("old.sqlite");
+    fs::copy(data(&folder).join("index.sqlite"), &old).unwrap();
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    for number in 4..=9 {
+        store(&archive, &slice(&format!("2.999.1.1.{number}"))).unwrap();
+    }
+    drop(archive);
+    fs::copy(&old, data(&folder).join("index.sqlite")).unwrap();
+    assert_eq!(damages(&data(&folder), Depth::Bytes).len(), 6);
+    assert_eq!(mend(&data(&folder)), Repair { indexed: 6, ..Repair::default() });
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    assert_eq!(sop_instances(&archive).len(), 9);
+    // Numbers still rise: the next does not take the place of another.
+    store(&archive, &slice("2.999.1.1.10")).unwrap();
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+}
+
+#[test]
+fn a_lost_index_is_not_taken_for_an_empty_one_and_is_built_anew() {
+    let folder = filled(300);
+    fs::remove_file(data(&folder).join("index.sqlite")).unwrap();
+    assert!(matches!(Archive::open(&data(&folder), Settings::default()), Err(Error::IndexLost(_))));
+    assert_eq!(damages(&data(&folder), Depth::Bytes), [(Damage::Index, "index.sqlite".to_owned())]);
+    assert_eq!(mend(&data(&folder)), Repair { rebuilt: Some(300), ..Repair::default() });
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    assert_eq!(sop_instances(&archive).len(), 300);
+    let studies = query(Level::Study, &[(tags::PATIENT_NAME, "bowen*"), (tags::STUDY_RELATED_INSTANCES, "")]);
+    assert_eq!(found(&archive, &studies, tags::STUDY_RELATED_INSTANCES), ["300"]);
+}
+
+#[test]
+fn a_broken_index_is_named_built_anew_and_kept() {
+    let folder = filled(50);
+    let index = data(&folder).join("index.sqlite");
+    let mut file = OpenOptions::new().write(true).open(&index).unwrap();
+    file.seek(SeekFrom::Start(3 * 4096)).unwrap();
+    file.write_all(&[0xA5; 8 * 4096]).unwrap();
+    drop(file);
+    let named = damages(&data(&folder), Depth::Bytes);
+    assert!(!named.is_empty() && named.iter().all(|(damage, _)| *damage == Damage::Index), "{named:?}");
+    assert_eq!(mend(&data(&folder)).rebuilt, Some(50));
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+    assert!(data(&folder).join("quarantine/index.sqlite").exists());
+
+    fs::write(&index, b"this is no database").unwrap();
+    assert_eq!(mend(&data(&folder)).rebuilt, Some(50));
+    assert!(data(&folder).join("quarantine/index.sqlite.1").exists());
+}
+
+#[test]
+fn counts_that_do_not_add_up_are_a_fault_of_the_index() {
+    let folder = filled(2);
+    let index = rusqlite::Connection::open(data(&folder).join("index.sqlite")).unwrap();
+    index.execute("UPDATE study SET instances = 7", []).unwrap();
+    drop(index);
+    assert_eq!(damages(&data(&folder), Depth::Sizes), [(Damage::Index, "index.sqlite".to_owned())]);
+    assert_eq!(mend(&data(&folder)).rebuilt, Some(2));
+}
+
+#[test]
+fn a_rebuild_knows_the_later_of_two_as_the_one_that_was_kept() {
+    let (folder, archive) = archive_with(Settings { duplicates: Duplicates::Replace, ..Settings::default() });
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    let first = fs::read(blob(&folder, 0)).unwrap();
+    let second = slice("2.999.1.1.1").with(tags::MANUFACTURER, "another");
+    store(&archive, &second).unwrap();
+    drop(archive);
+    // As if the crash had come before the first was taken away.
+    fs::write(blob(&folder, 0), first).unwrap();
+    fs::remove_file(data(&folder).join("index.sqlite")).unwrap();
+    assert_eq!(mend(&data(&folder)), Repair { rebuilt: Some(1), set_aside: 1, ..Repair::default() });
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    let manufacturer = query(Level::Image, &[(tags::MANUFACTURER, "")]);
+    assert_eq!(found(&archive, &manufacturer, tags::MANUFACTURER), ["another"]);
+}
+
+#[test]
+fn a_repair_is_refused_while_the_archive_is_in_use_and_where_there_is_none() {
+    let (folder, archive) = archive();
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    let refused = repair(&data(&folder), Depth::Sizes, &mut |_| ());
+    assert!(matches!(refused, Err(Error::InUse(_))), "{refused:?}");
+    let nowhere = folder.path().join("nowhere");
+    assert!(matches!(check(&nowhere, Depth::Sizes, &mut |_| ()), Err(Error::NoArchive(_))));
+    assert!(matches!(repair(&nowhere, Depth::Sizes, &mut |_| ()), Err(Error::NoArchive(_))));
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn an_index_of_a_later_version_is_neither_checked_nor_repaired() {
+    let folder = filled(1);
+    let index = rusqlite::Connection::open(data(&folder).join("index.sqlite")).unwrap();
+    index.pragma_update(None, "user_version", 999).unwrap();
+    drop(index);
+    assert!(matches!(check(&data(&folder), Depth::Sizes, &mut |_| ()), Err(Error::NewerSchema { .. })));
+    assert!(matches!(repair(&data(&folder), Depth::Sizes, &mut |_| ()), Err(Error::NewerSchema { .. })));
+}
+
+#[test]
+fn an_index_without_tables_is_broken() {
+    let folder = filled(3);
+    let index = data(&folder).join("index.sqlite");
+    fs::write(&index, b"").unwrap();
+    assert_eq!(damages(&data(&folder), Depth::Sizes), [(Damage::Index, "index.sqlite".to_owned())]);
+    assert_eq!(mend(&data(&folder)).rebuilt, Some(3));
+}
+
+#[test]
+fn a_broken_worklist_is_named_and_left_to_be_restored() {
+    let folder = filled(1);
+    let worklist = data(&folder).join("worklist.sqlite");
+    assert!(worklist.exists());
+    fs::write(&worklist, b"this is no database, whatever it is").unwrap();
+    assert_eq!(damages(&data(&folder), Depth::Sizes), [(Damage::Worklist, "worklist.sqlite".to_owned())]);
+    assert_eq!(mend(&data(&folder)), Repair { left: 1, ..Repair::default() });
+    assert!(worklist.exists());
+}
+
+#[test]
+fn what_is_stored_while_it_is_checked_is_no_damage() {
+    let (folder, archive) = archive_with(Settings { duplicates: Duplicates::Replace, ..Settings::default() });
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (archive, stop) = (&archive, &stop);
+            scope.spawn(move || {
+                for number in (0..40).cycle() {
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    let instance = slice(&format!("2.999.1.{thread}.{number}"));
+                    store(archive, &instance).unwrap();
+                    store(archive, &instance.with(tags::MANUFACTURER, "another")).unwrap();
+                }
+            });
+        }
+        let findings: Vec<_> = (0..20).flat_map(|_| damages(&data(&folder), Depth::Bytes)).collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(findings, []);
+    });
+}
+
+#[test]
+fn what_was_in_place_and_not_yet_indexed_when_a_crash_came_is_indexed_at_the_next_start() {
+    let folder = filled(3);
+    let old = folder.path().join("old.sqlite");
+    fs::copy(data(&folder).join("index.sqlite"), &old).unwrap();
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    store(&archive, &slice("2.999.1.1.4")).unwrap();
+    drop(archive);
+    fs::copy(&old, data(&folder).join("index.sqlite")).unwrap();
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    assert_eq!(sop_instances(&archive).len(), 4);
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+}

@@ -1,0 +1,102 @@
+//! What the tests of the running binary share: `dicomet serve` as a process, and a requestor that stores.
+
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use dicomet_net::association::{Source, Timeouts};
+use dicomet_net::service::c_store;
+use dicomet_net::{Association, Error, Node, connect};
+use dicomet_proto::association::negotiation::Proposal;
+use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::message::Status;
+use dicomet_proto::{AeTitle, Uid};
+
+/// The binary: `DICOMET_BIN`, or the one of this build.
+pub fn binary() -> OsString {
+    std::env::var_os("DICOMET_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_dicomet").into())
+}
+
+/// A `dicomet serve` that is killed (SIGKILL) when the value is dropped.
+pub struct Serve {
+    child: Child,
+    pub node: Node,
+}
+
+impl Serve {
+    pub fn start(data: &Path, options: &[&str]) -> Serve {
+        Serve::start_by(Command::new(binary()).args(serve_arguments(data)).args(options))
+    }
+
+    /// Starts it by a command of its own, which becomes the server.
+    pub fn start_by(command: &mut Command) -> Serve {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut told = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        while !told.contains("listening on ") {
+            assert!(stderr.read_line(&mut told).unwrap() > 0, "it does not start:\n{told}");
+        }
+        let address = told.rsplit("listening on ").next().unwrap().split(' ').next().unwrap();
+        let node = format!("DICOMET@{address}").parse().unwrap();
+        // Whatever else it says is said by the test as well.
+        std::thread::spawn(move || io::copy(&mut stderr, &mut io::stderr()));
+        Serve { child, node }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// The arguments of `dicomet serve` on a free port.
+pub fn serve_arguments(data: &Path) -> Vec<OsString> {
+    ["serve", "--listen", "127.0.0.1:0", "--data"].iter().map(Into::into).chain([data.into()]).collect()
+}
+
+/// An association on which CT instances are stored.
+pub struct Requestor(Association);
+
+impl Requestor {
+    pub async fn associate(node: &Node) -> Result<Requestor, Error> {
+        let proposal = Proposal {
+            calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
+            called_ae_title: node.ae_title.clone(),
+            contexts: vec![(uids::CT_IMAGE_STORAGE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])],
+            role_selections: Vec::new(),
+            async_operations_window: None,
+            extended_negotiations: Vec::new(),
+            user_identity: None,
+        };
+        Ok(Requestor(connect::connect(node, proposal, &Timeouts::default()).await?))
+    }
+
+    pub async fn store(&mut self, sop_instance: &str, data_set: Vec<u8>) -> Result<Status, Error> {
+        let class = uids::CT_IMAGE_STORAGE;
+        let context = self.0.context_of(&class).unwrap().id;
+        let sop_instance = Uid::new(sop_instance).unwrap();
+        let mut source = Memory(io::Cursor::new(data_set));
+        c_store::scu::store(&mut self.0, context, &class, &sop_instance, &mut source).await
+    }
+}
+
+struct Memory(io::Cursor<Vec<u8>>);
+
+impl Source for Memory {
+    fn remaining(&self) -> u64 {
+        self.0.get_ref().len() as u64 - self.0.position()
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
