@@ -5,6 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use dicomet_archive::Archive;
 use dicomet_net::association::{Source, Timeouts};
@@ -23,9 +24,13 @@ use dicomet_proto::{AeTitle, Uid};
 use dicomet_server::settings::CalledAeTitles;
 use dicomet_server::{Server, Settings};
 use dicomet_testkit::instance::{Instance, Pixels, data_set_of_part10};
+use dicomet_testkit::peer::{
+    Field, Peer, associate_rq, command_set, p_data_command, p_data_data_set, pdu_type,
+};
 use dicomet_testkit::study::Plan;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 struct Running {
     node: Node,
@@ -312,4 +317,63 @@ async fn names_that_sound_alike_are_found_where_that_was_negotiated() {
         association.release().await.unwrap();
     }
     server.stop().await;
+}
+
+/// Half of a hundred are silent, or stopped in the middle of a C-STORE. The time limit is below each of the archive's
+/// own, so whoever waited for a stalled one would miss it.
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_stalled_associations_hold_up_none_of_fifty_others() {
+    const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path(), |_| ()).await;
+    let mut stalled = Vec::new();
+    for number in 0..50 {
+        stalled.push(stalled_peer(server.node.port, number).await);
+    }
+
+    let others: Vec<_> = (0..50)
+        .map(|number| {
+            let mut instance = study().remove(0);
+            let study = format!("2.999.5.{number}");
+            instance = instance.in_series(&study, &format!("{study}.1"));
+            instance = instance.with(Tag(0x0008, 0x0018), &format!("{study}.1.1"));
+            instance
+        })
+        .collect();
+    let server = Arc::new(server);
+    let mut storing = JoinSet::new();
+    for instance in others {
+        let server = Arc::clone(&server);
+        storing.spawn(async move { server.store(&[instance], &uids::EXPLICIT_VR_LITTLE_ENDIAN).await });
+    }
+    let served = tokio::time::timeout(LIMIT, storing.join_all());
+    let statuses = served.await.expect("nobody waits for a stalled association");
+    assert_eq!(statuses, vec![vec![Status::SUCCESS]; 50]);
+    drop(stalled);
+    Arc::into_inner(server).unwrap().stop().await;
+}
+
+/// An association that has come to a standstill: before its first command, or within a data set.
+async fn stalled_peer(port: u16, number: u16) -> Peer<TcpStream> {
+    let mut peer = Peer::connect(port).await;
+    let class = uids::CT_IMAGE_STORAGE;
+    let syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    let context = (1, class.as_str(), &[syntax.as_str()][..]);
+    peer.send(&associate_rq("ARCHIVE", "STALLED", &[context], &[])).await;
+    peer.expect(pdu_type::ASSOCIATE_AC).await;
+    if number.is_multiple_of(2) {
+        let uid = format!("2.999.6.{number}");
+        let command = command_set(&[
+            (0x0002, Field::Uid(class.as_str())),
+            (0x0100, Field::Number(0x0001)),
+            (0x0110, Field::Number(1)),
+            (0x0700, Field::Number(0)),
+            (0x0800, Field::Number(0)),
+            (0x1000, Field::Uid(&uid)),
+        ]);
+        let data_set = Instance::new(class.as_str(), &uid).in_series("2.999.6", "2.999.6.0").data_set();
+        peer.send(&p_data_command(1, true, &command)).await;
+        peer.send(&p_data_data_set(1, false, &data_set[..data_set.len() / 2])).await;
+    }
+    peer
 }

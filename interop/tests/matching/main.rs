@@ -79,7 +79,7 @@ fn generated_queries_are_answered_as_a_plain_look_at_every_header_would() {
 #[test]
 #[ignore = "lists differences of other archives"]
 fn differences_of_orthanc_and_dcmqrscp() {
-    let (files, paths) = distinct_instances();
+    let (_files, paths) = distinct_instances();
     let orthanc = Orthanc::start();
     let taken: Vec<PathBuf> = paths.into_iter().filter(|path| orthanc.upload(path) == 200).collect();
     // Both get the same files: those that both take.
@@ -87,7 +87,6 @@ fn differences_of_orthanc_and_dcmqrscp() {
     for path in &taken {
         std::fs::copy(path, both.path().join(path.file_name().unwrap())).unwrap();
     }
-    drop(files);
     let dcmqrscp = Dcmqrscp::with_files(both.path());
     let reference = Reference::of_files(&taken);
     for (name, title, port) in
@@ -125,7 +124,8 @@ fn wanted() -> usize {
 
 /// The files in a folder of their own, one for each SOP Instance UID, and their paths in it.
 fn distinct_instances() -> (TempDir, Vec<PathBuf>) {
-    let mut sources = dicom_files(&pydicom_test_files());
+    // Beside the test files lie those in all character sets.
+    let mut sources = dicom_files(pydicom_test_files().parent().unwrap());
     for folder in std::env::var("DICOMET_MATCHING_FILES").iter().flat_map(|list| list.split(':')) {
         sources.extend(dicom_files(Path::new(folder)));
     }

@@ -132,35 +132,53 @@ impl Reference {
 
     /// What a query is to be answered with.
     pub(crate) fn matches(&self, query: &Query) -> Expected {
-        let mut entities: BTreeMap<&str, Vec<&Instance>> = BTreeMap::new();
-        for instance in &self.instances {
-            entities.entry(instance.part_of(query.level)).or_default().push(instance);
-        }
+        let keys: Vec<(Verdicts, usize)> = query.keys.tags().map(|tag| self.verdicts(tag, query)).collect();
         let mut expected = Expected::default();
-        for instances in entities.values() {
-            let mut certainly = true;
-            let mut possibly = true;
-            for tag in query.keys.tags() {
-                let mut alone = Query::new(query.model, query.level);
-                alone.keys.copy(tag, &query.keys);
-                // Below PATIENT level, a study has its own copy of what is said of the patient.
-                let scope = level_of(tag).max(query.level.min(Level::Study));
-                let part = instances[0].part_of(scope);
-                let mut of_scope = self.instances.iter().filter(|other| other.part_of(scope) == part);
-                let matches: Vec<bool> =
-                    of_scope.by_ref().map(|other| alone.matches(&other.header)).collect();
-                certainly &= matches.iter().all(|matches| *matches);
-                possibly &= matches.iter().any(|matches| *matches);
+        let mut seen = BTreeSet::new();
+        for instance in &self.instances {
+            if !seen.insert(instance.part_of(query.level)) {
+                continue;
             }
+            let of_keys = keys.iter().map(|(verdicts, part)| verdicts[instance.path[*part].as_str()]);
+            let (certainly, possibly) =
+                of_keys.fold((true, true), |(all, any), of_key| (all && of_key.0, any && of_key.1));
             if possibly {
                 // An entity whose instances write their identifier differently is shown with the first one's.
-                let name = instances[0].header.text(query.level.unique_key()).unwrap_or_default();
+                let name = instance.header.text(query.level.unique_key()).unwrap_or_default();
                 let (least, most) = expected.0.entry(name).or_default();
                 *least += usize::from(certainly);
                 *most += 1;
             }
         }
         expected
+    }
+
+    /// Whether a key matches all instances of each entity that its attribute belongs to, and whether any; and where
+    /// in the path such entities are.
+    fn verdicts(&self, tag: Tag, query: &Query) -> (Verdicts<'_>, usize) {
+        let mut alone = Query::new(query.model, query.level);
+        alone.keys.copy(tag, &query.keys);
+        // Below PATIENT level, a study has its own copy of what is said of the patient.
+        let part = part_of(level_of(tag).max(query.level.min(Level::Study)));
+        let mut verdicts = Verdicts::new();
+        for instance in &self.instances {
+            let matches = alone.matches(&instance.header);
+            let verdict = verdicts.entry(instance.path[part].as_str()).or_insert((true, false));
+            *verdict = (verdict.0 && matches, verdict.1 || matches);
+        }
+        (verdicts, part)
+    }
+}
+
+/// By entity: whether a key matches all of its instances, and whether any.
+type Verdicts<'a> = BTreeMap<&'a str, (bool, bool)>;
+
+fn part_of(level: Level) -> usize {
+    match level {
+        Level::Patient => 0,
+        Level::Study => 1,
+        Level::Series => 2,
+        Level::Image => 3,
     }
 }
 
@@ -180,12 +198,7 @@ impl Instance {
     }
 
     fn part_of(&self, level: Level) -> &str {
-        &self.path[match level {
-            Level::Patient => 0,
-            Level::Study => 1,
-            Level::Series => 2,
-            Level::Image => 3,
-        }]
+        &self.path[part_of(level)]
     }
 }
 

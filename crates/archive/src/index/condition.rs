@@ -12,6 +12,7 @@ use rusqlite::types::Value;
 
 use super::attributes::{Attribute, Kind, attribute, level_of, tags};
 use super::fuzzy::FUZZY_NAME;
+use super::name_parts;
 use super::normalise::search_form;
 
 /// The most characters of a wildcard pattern: the longest text that GLOB takes has some more bytes. A value of
@@ -314,6 +315,14 @@ fn glob(column: &str, pattern: &Pattern, parameters: &mut Vec<Value>) -> String 
     format!("({column} >= ? AND {column} < ? AND {column} GLOB ?)")
 }
 
+/// A pattern for the rows of `person_name`.
+fn name_glob(pattern: &Pattern, parameters: &mut Vec<Value>) -> String {
+    match name_parts::candidates(pattern, parameters) {
+        Some(candidates) => format!("({candidates} AND {})", glob("name", pattern, parameters)),
+        None => glob("name", pattern, parameters),
+    }
+}
+
 /// In GLOB a character is itself when it stands alone between brackets.
 fn push_escaped(glob: &mut String, text: &str) {
     for character in text.chars() {
@@ -361,8 +370,7 @@ impl Name {
         let Name { number, owner, value } = self;
         match key {
             NameKey::AnyGroup(patterns) => {
-                let comparison =
-                    any(patterns.iter().map(|pattern| glob("name", pattern, parameters)).collect());
+                let comparison = any(patterns.iter().map(|pattern| name_glob(pattern, parameters)).collect());
                 let part = format!(
                     "{owner} IN (SELECT owner FROM person_name WHERE attribute = {number} AND {comparison})"
                 );
@@ -381,7 +389,7 @@ impl Name {
                     groups.iter().enumerate().filter(|(_, patterns)| !patterns.is_empty())
                 {
                     let comparison =
-                        any(patterns.iter().map(|pattern| glob("name", pattern, parameters)).collect());
+                        any(patterns.iter().map(|pattern| name_glob(pattern, parameters)).collect());
                     let rows =
                         format!("FROM person_name WHERE attribute = {number} AND component_group = {group}");
                     let mut part = format!("{owner} IN (SELECT owner {rows} AND {comparison})");

@@ -7,6 +7,7 @@ pub(crate) mod attributes;
 pub(crate) mod condition;
 pub(crate) mod fuzzy;
 pub(crate) mod header;
+mod name_parts;
 pub(crate) mod normalise;
 pub(crate) mod quota;
 pub(crate) mod read;
