@@ -40,9 +40,7 @@ impl Command {
     pub fn runtime(&self) -> runtime::Builder {
         match self {
             Command::Demo(_) | Command::Serve(_) => runtime::Builder::new_multi_thread(),
-            Command::Echo(_) | Command::Find(_) | Command::Get(_) | Command::Import(_) => {
-                runtime::Builder::new_current_thread()
-            }
+            _ => runtime::Builder::new_current_thread(),
         }
     }
 
