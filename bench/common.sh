@@ -2,10 +2,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# BENCH_BIN=DIR measures the programs in a folder instead of building them: two versions side by side.
+# BENCH_BIN=DIR runs the programs in a folder instead of building them: two versions side by side.
 if [ -z "${BENCH_BIN:-}" ]; then
     PROFILE=${PROFILE:-release}
-    cargo build --locked --profile "$PROFILE" --quiet -p dicomet-cli -p dicomet-testkit -p bench-floor --bins
+    cargo build --locked --profile "$PROFILE" --quiet -p dicomet-cli -p dicomet-testkit -p bench-clients -p bench-floor --bins
     case $PROFILE in dev) built=debug ;; *) built=$PROFILE ;; esac
     BENCH_BIN=$PWD/target/$built
 fi

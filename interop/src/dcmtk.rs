@@ -40,6 +40,7 @@ pub struct Dcmqrscp {
     folder: TempDir,
     prefer: &'static str,
     hosts: String,
+    most_associations: u16,
 }
 
 impl Dcmqrscp {
@@ -53,21 +54,26 @@ impl Dcmqrscp {
 
     /// Starts it so that it knows this node as a move destination.
     pub fn with_destination(files: &Path, ae_title: &str, port: u16) -> Dcmqrscp {
-        Dcmqrscp::filled("+x=", host(ae_title, port), files)
+        Dcmqrscp::filled("+x=", host(ae_title, port), 16, files)
     }
 
     /// As [`Dcmqrscp::with_destination`], and it does not offer C-GET.
     pub fn without_get(files: &Path, ae_title: &str, port: u16) -> Dcmqrscp {
-        Dcmqrscp::filled("--disable-get", host(ae_title, port), files)
+        Dcmqrscp::filled("--disable-get", host(ae_title, port), 16, files)
     }
 
     /// Starts it so that besides the uncompressed transfer syntaxes it accepts that of this option; there is no way
     /// to have it accept more than one.
     pub fn preferring(option: &'static str, files: &Path) -> Dcmqrscp {
-        Dcmqrscp::filled(option, String::new(), files)
+        Dcmqrscp::filled(option, String::new(), 16, files)
     }
 
-    fn filled(option: &'static str, hosts: String, files: &Path) -> Dcmqrscp {
+    /// Starts it so that it rejects associations beyond so many at a time.
+    pub fn with_at_most(most_associations: u16, files: &Path) -> Dcmqrscp {
+        Dcmqrscp::filled("+x=", String::new(), most_associations, files)
+    }
+
+    fn filled(option: &'static str, hosts: String, most_associations: u16, files: &Path) -> Dcmqrscp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let storage = folder.path().join("storage");
         std::fs::create_dir(&storage).expect("it is our folder");
@@ -80,22 +86,25 @@ impl Dcmqrscp {
         for copies in copies.chunks(200) {
             run(tool("dcmqridx").arg(&storage).args(copies)).expect_success();
         }
-        Dcmqrscp::in_folder(folder, option, hosts)
+        Dcmqrscp::in_folder(folder, option, hosts, most_associations)
     }
 
-    fn in_folder(folder: TempDir, prefer: &'static str, hosts: String) -> Dcmqrscp {
+    fn in_folder(folder: TempDir, prefer: &'static str, hosts: String, most_associations: u16) -> Dcmqrscp {
         // The port was free a moment ago; should somebody have taken it meanwhile, another one is.
         for _ in 0..3 {
             let port = free_port();
             let config = folder.path().join("dcmqrscp.cfg");
-            std::fs::write(&config, configuration(port, &folder.path().join("storage"), &hosts))
-                .expect("our folder");
+            std::fs::write(
+                &config,
+                configuration(port, &folder.path().join("storage"), &hosts, most_associations),
+            )
+            .expect("our folder");
             // It forks a process per association; as a single one, 3.6.7 crashes after the first C-FIND.
             let mut dcmqrscp = tool("dcmqrscp");
             dcmqrscp.args([prefer, "-c"]).arg(&config);
             let mut process = Process::start_group(&mut dcmqrscp);
             if process.wait_for_port(port) {
-                return Dcmqrscp { process, port, folder, prefer, hosts };
+                return Dcmqrscp { process, port, folder, prefer, hosts, most_associations };
             }
         }
         panic!("dcmqrscp does not come up");
@@ -114,7 +123,7 @@ impl Dcmqrscp {
     /// Kills it and starts it again over the same files.
     pub fn kill_and_start_again(self) -> Dcmqrscp {
         self.process.kill();
-        Dcmqrscp::in_folder(self.folder, self.prefer, self.hosts)
+        Dcmqrscp::in_folder(self.folder, self.prefer, self.hosts, self.most_associations)
     }
 }
 
@@ -123,10 +132,10 @@ fn host(ae_title: &str, port: u16) -> String {
     format!("destination = ({ae_title}, 127.0.0.1, {port})\n")
 }
 
-fn configuration(port: u16, storage: &Path, hosts: &str) -> String {
+fn configuration(port: u16, storage: &Path, hosts: &str, most_associations: u16) -> String {
     let (storage, title) = (storage.display(), Dcmqrscp::AE_TITLE);
     format!(
-        "NetworkTCPPort  = {port}\nMaxPDUSize      = 131072\nMaxAssociations = 16\n\
+        "NetworkTCPPort  = {port}\nMaxPDUSize      = 131072\nMaxAssociations = {most_associations}\n\
          HostTable BEGIN\n{hosts}HostTable END\nVendorTable BEGIN\nVendorTable END\n\
          AETable BEGIN\n{title} {storage} RW (2000, 4096mb) ANY\nAETable END\n"
     )

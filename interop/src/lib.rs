@@ -5,6 +5,7 @@
 //! Nothing waits blindly: readiness is a line of output or an open port, each with a deadline. A peer that is
 //! not installed fails the test with the package's name; nothing is skipped.
 
+pub mod asker;
 pub mod dcmtk;
 pub mod dicomet;
 pub mod files;

@@ -135,6 +135,18 @@ fn malformed_keys_are_wrong_usage_and_named() {
 }
 
 #[test]
+fn a_key_that_is_given_twice_is_wrong_usage() {
+    let node = format!("PACS@127.0.0.1:{}", free_port());
+    assert_says(dicomet(["find", &node, "PatientName=B*", "PatientName"]), 2, &["PatientName", "twice"]);
+    let output = tempdir().unwrap();
+    assert_says(
+        get(&node, &["PatientName", "PatientName=B*"], output.path()).0,
+        2,
+        &["PatientName", "twice"],
+    );
+}
+
+#[test]
 fn malformed_nodes_and_options_are_wrong_usage() {
     assert_says(dicomet(["echo", "no-at-sign:104"]), 2, &["no-at-sign:104"]);
     assert_says(dicomet(["echo", "PACS@127.0.0.1:notaport"]), 2, &["port"]);
@@ -162,8 +174,18 @@ fn a_study_that_is_not_there_is_no_success() {
     fill(originals.path());
     import(data.path(), originals.path());
     let archive = Serve::start(data.path());
-    let (ended, _) = get(&archive.node(), &["StudyInstanceUID=2.999.404"], output.path());
-    assert_says(ended, 1, &[]);
+    let (ended, report) = get(&archive.node(), &["StudyInstanceUID=2.999.404"], output.path());
+    assert_says(ended, 1, &["nothing", "matches"]);
+    assert!(report.count("studies") == 0 && !report.is_complete());
+    let text = dicomet([
+        "get",
+        &archive.node(),
+        "StudyInstanceUID=2.999.404",
+        "--output",
+        output.path().to_str().unwrap(),
+    ]);
+    assert_eq!(text.stdout, "", "there is nothing to tell but the error");
+    assert_says(text, 1, &["nothing", "matches"]);
 }
 
 #[test]

@@ -88,10 +88,14 @@ impl Removal {
     ///
     /// # Errors
     /// [`Error::Refused`] when no key has a value, or one cannot be matched at this level: less precise than it
-    /// was meant, it would remove too much. [`Error::NoArchive`], or a fault of the system.
+    /// was meant, it would remove too much. [`Error::NoArchive`], [`Error::IndexLost`], or a fault of the
+    /// system.
     pub fn plan(folder: &Path, query: &Query) -> Result<Removal, Error> {
         let layout = Layout::existing(folder)?;
         let selection = precise(query).map_err(Error::Refused)?;
+        if !layout.index.exists() {
+            return Err(Error::IndexLost(layout.root));
+        }
         let index = open_for_reading(&layout.index, &Settings::default())?;
         let mut studies = Studies::default();
         for row in matching_rows(&index, &selection)? {

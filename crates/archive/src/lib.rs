@@ -1,7 +1,8 @@
 //! DICOM instances on disk and what is known of them: blobs and an index. Knows no network.
 //!
 //! ```text
-//! DIR/dicomet-archive    the marker: says that this is an archive, holds the lock
+//! DIR/dicomet-archive    the marker: says that this is an archive, holds the lock of who stores
+//! DIR/removal.lock       the lock of who removes or repairs
 //! DIR/index.sqlite       what C-FIND matches and where each instance lies
 //! DIR/worklist.sqlite    the items of the modality worklist; on its own, for it cannot be rebuilt from blobs
 //! DIR/blobs/             the instances, byte for byte as they came, a DICOM file each

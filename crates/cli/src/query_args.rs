@@ -81,6 +81,9 @@ fn explain(error: &KeyError) -> CommandError {
         KeyError::UnknownKeyword(_) => {
             usage.hint("write keywords as in PS3.6, such as PatientName, or a tag, such as 0010,0010")
         }
+        KeyError::Repeated(_) => usage.hint(
+            "write each key once; several values of one key are joined by \\, and a key with a value is asked for too",
+        ),
         KeyError::MalformedPath(_) => usage.hint("items are counted from [0]"),
         KeyError::Value { .. } => usage.hint("put the key into quotes, so that the shell leaves it as it is"),
     }

@@ -6,7 +6,7 @@
 //! - [`association`]: the driver that moves a [`dicomet_proto::association`] over a transport;
 //! - [`connect`], [`listen`], [`accept`]: how an association begins, from either end;
 //! - [`service`]: the DIMSE services, each with its SCU and SCP;
-//! - [`reencode`]: an uncompressed data set in the other uncompressed encoding;
+//! - [`transcode`]: a stored data set in another transfer syntax;
 //! - [`retrieve`]: find, plan, get, verify;
 //! - [`store`]: files and folders to a peer: look, plan, send;
 //! - [`error`]: what can go wrong, and whose fault it is.
@@ -39,10 +39,10 @@ pub mod connect;
 pub mod error;
 pub mod listen;
 pub mod node;
-pub mod reencode;
 pub mod retrieve;
 pub mod service;
 pub mod store;
+pub mod transcode;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use dicomet_archive::Archive;
 use dicomet_net::listen::Listener;
+use dicomet_net::transcode::Converter;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -16,12 +17,13 @@ use crate::dicom::{self, Admission};
 pub struct Server {
     pub(crate) archive: Archive,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) converter: Converter,
 }
 
 impl Server {
     /// Puts an archive on the network, as soon as [`Server::serve`] runs.
     pub fn new(archive: Archive, settings: Settings) -> Server {
-        Server { archive, settings: Arc::new(settings) }
+        Server { archive, settings: Arc::new(settings), converter: Converter::default() }
     }
 
     /// Serves until `shutdown` is ready. Then nothing more is accepted, idle associations are aborted, and running

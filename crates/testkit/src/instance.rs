@@ -141,20 +141,12 @@ impl Instance {
         self.write_data_set(to)
     }
 
-    /// Preamble, `DICM` and file meta information.
     fn part10_head(&self) -> Vec<u8> {
-        let meta = FileMetaTableBuilder::new()
-            .media_storage_sop_class_uid(self.text(tags::SOP_CLASS_UID))
-            .media_storage_sop_instance_uid(self.text(tags::SOP_INSTANCE_UID))
-            .transfer_syntax(&self.transfer_syntax)
-            .implementation_class_uid("1.2.3.4.5")
-            .implementation_version_name("TESTKIT")
-            .build()
-            .expect("a transfer syntax is set");
-        let mut bytes = vec![0; 128];
-        bytes.extend_from_slice(b"DICM");
-        meta.write(&mut bytes).expect("writing into memory does not fail");
-        bytes
+        part10_head(
+            &self.text(tags::SOP_CLASS_UID),
+            &self.text(tags::SOP_INSTANCE_UID),
+            &self.transfer_syntax,
+        )
     }
 
     /// Writes the data set, holding no more than a MiB of pixels in memory. (Deflated ones are made in memory.)
@@ -226,6 +218,22 @@ impl Instance {
         }
         head
     }
+}
+
+/// Preamble, `DICM` and file meta information.
+pub(crate) fn part10_head(sop_class_uid: &str, sop_instance_uid: &str, transfer_syntax: &str) -> Vec<u8> {
+    let meta = FileMetaTableBuilder::new()
+        .media_storage_sop_class_uid(sop_class_uid)
+        .media_storage_sop_instance_uid(sop_instance_uid)
+        .transfer_syntax(transfer_syntax)
+        .implementation_class_uid("1.2.3.4.5")
+        .implementation_version_name("TESTKIT")
+        .build()
+        .expect("a transfer syntax is set");
+    let mut bytes = vec![0; 128];
+    bytes.extend_from_slice(b"DICM");
+    meta.write(&mut bytes).expect("writing into memory does not fail");
+    bytes
 }
 
 /// Each MiB begins with its number, so that a lost or doubled one shows; a ramp follows, the rest is zero.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use dicomet_net::retrieve::{Layout, Method, Options, Report, Retrieve, Stop};
+use dicomet_net::retrieve::{Layout, MAX_ASSOCIATIONS, Method, Options, Report, Retrieve, Stop};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::query::Level;
@@ -51,8 +51,11 @@ pub struct GetArgs {
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
-    /// Associations side by side; more than one pays over distance
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// Associations side by side, 32 at most; more than one pays over distance
+    ///
+    /// What there is to get is dealt out fairly, one big study too. Where the peer rejects some of them, the others do
+    /// the work.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
     associations: u16,
 
     /// How instances come
@@ -157,18 +160,20 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
 }
 
 fn tell(args: &GetArgs, report: &Report) -> Result<ExitCode, CommandError> {
+    let is_nothing = report.studies == 0 && !report.cancelled;
     match args.format {
         ReportFormat::Json => {
             details(report).iter().for_each(|line| eprintln!("{line}"));
             let line = serde_json::to_string(report).map_err(CommandError::new)?;
             output::line(line)?;
         }
+        ReportFormat::Text if is_nothing => {}
         ReportFormat::Text => {
             details(report).iter().try_for_each(output::line)?;
             output::line(summary(report))?;
         }
     }
-    if report.studies == 0 && !report.cancelled {
+    if is_nothing {
         return Err(CommandError::new(format!("nothing on {} matches", args.node.node)).hint(
             "dicomet find with the same keys shows what the peer answers; names often need a * at the end",
         ));

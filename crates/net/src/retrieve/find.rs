@@ -14,7 +14,7 @@ use dicomet_proto::message::StatusKind;
 use dicomet_proto::query::{Level, Model, Query};
 
 use super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
-use super::{Caller, RetrieveError, plan};
+use super::{Caller, RetrieveError, plan, relational};
 use crate::service::c_find::scu::Find;
 use crate::{Association, Error, Node, connect};
 
@@ -46,6 +46,8 @@ pub struct Inventory {
     pub studies: Vec<Study>,
     /// Studies that match but have no usable Study Instance UID, so that nobody can ask for them.
     pub nameless: u64,
+    /// Studies that had to be looked into only because a series or an instance was named without its study.
+    pub walked: u64,
 }
 
 /// A study in the inventory.
@@ -129,18 +131,26 @@ pub async fn find(
 /// # Errors
 /// [`Error`].
 pub async fn open(node: &Node, caller: &Caller, models: &[Model]) -> Result<Association, Error> {
+    open_with(node, caller, models, false).await
+}
+
+/// As [`open`], asking for relational queries or not.
+async fn open_with(
+    node: &Node,
+    caller: &Caller,
+    models: &[Model],
+    relational: bool,
+) -> Result<Association, Error> {
     let syntaxes = vec![uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
-    let contexts = models
-        .iter()
-        .map(|model| (Query::new(*model, Level::Study).find_sop_class(), syntaxes.clone()))
-        .collect();
+    let classes = || models.iter().map(|model| model.find_sop_class());
+    let contexts = classes().map(|class| (class, syntaxes.clone())).collect();
     let proposal = Proposal {
         calling_ae_title: caller.ae_title.clone(),
         called_ae_title: node.ae_title.clone(),
         contexts,
         role_selections: Vec::new(),
         async_operations_window: None,
-        extended_negotiations: Vec::new(),
+        extended_negotiations: classes().filter(|_| relational).map(relational::asked).collect(),
         user_identity: None,
     };
     connect::connect(node, proposal, &caller.timeouts).await
@@ -159,7 +169,7 @@ async fn finish<T>(association: Association, outcome: Result<T, RetrieveError>) 
     outcome
 }
 
-async fn matches(
+pub(super) async fn matches(
     association: &mut Association,
     query: &Query,
     limit: usize,
@@ -259,10 +269,12 @@ fn fits(answer: &DataSet, keys: &DataSet) -> bool {
 
 /// The queries of one retrieve, on one association.
 pub(super) struct Finder {
-    association: Association,
+    pub(super) association: Association,
     /// The model the peer accepted.
     pub(super) model: Model,
-    keys: Keys,
+    pub(super) keys: Keys,
+    /// See [`relational::level`].
+    located_at: Option<Level>,
     /// Whether to ask for the SOP class of each instance even where SOP Classes in Study say enough. Orthanc 1.10
     /// reads every file for it, some 5 ms each.
     pub(super) asks_classes: bool,
@@ -275,7 +287,8 @@ impl Finder {
             Model::PatientRoot => Model::StudyRoot,
             _ => Model::PatientRoot,
         };
-        let association = open(node, caller, &[query.model, other]).await?;
+        let located_at = relational::level(&query.keys);
+        let association = open_with(node, caller, &[query.model, other], located_at.is_some()).await?;
         let accepts = |model: Model| {
             let class = Query::new(model, Level::Study).find_sop_class();
             association.negotiated().contexts.iter().any(|context| context.abstract_syntax == class)
@@ -289,13 +302,24 @@ impl Finder {
                 return Err(Error::NoPresentationContext { what }.into());
             }
         };
-        Ok(Finder { association, model, keys: Keys::sort(&query.keys), asks_classes: false })
+        Ok(Finder { association, model, keys: Keys::sort(&query.keys), located_at, asks_classes: false })
     }
 
     /// STUDY level: the studies that match, their series not yet looked at.
     pub(super) async fn studies(&mut self) -> Result<Inventory, RetrieveError> {
         let mut query = Query::new(self.model, Level::Study);
         query.keys = self.keys.study.clone();
+        let located = match self.located_at {
+            Some(level) => self.locate(level).await?,
+            None => None,
+        };
+        match &located {
+            Some(studies) if studies.is_empty() => return Ok(Inventory::default()),
+            Some(studies) => {
+                query.keys.set_uids(STUDY_INSTANCE_UID, &studies.iter().cloned().collect::<Vec<_>>());
+            }
+            None => {}
+        }
         ask(&mut query, &STUDY_KEYS);
         let answers = matches(&mut self.association, &query, usize::MAX).await?;
         let narrows = Keys::narrows(&self.keys.series) || Keys::narrows(&self.keys.image);
@@ -319,6 +343,9 @@ impl Finder {
                 is_named: false,
                 series: Vec::new(),
             });
+        }
+        if self.located_at.is_some() && located.is_none() {
+            inventory.walked = inventory.studies.len() as u64;
         }
         Ok(inventory)
     }

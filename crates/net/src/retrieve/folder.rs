@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/.dicomet-part/7              while it comes
 //! DIR/<study>/<series>/<sop>.dcm   when it is whole, by one rename
+//! DIR/.dicomet/journal             how long each file was then
 //! ```
 //!
 //! Writes are made inline: into the page cache they are as fast as anything else, and far from the price of a
@@ -19,6 +20,7 @@ use dicomet_proto::Uid;
 use dicomet_proto::dataset::Tag;
 
 use super::head;
+use super::journal::{self, Journal};
 use super::layout::{self, Layout};
 
 /// Where instances are while they come. Locked while a retrieve runs.
@@ -60,6 +62,7 @@ pub struct Folder {
     /// Paths given out in this run, with whose they are: only for layouts in which two instances can meet.
     taken: Mutex<HashMap<PathBuf, Uid>>,
     next_part: AtomicU64,
+    journal: Journal,
     /// Holds the lock on `parts`, where the system has such locks.
     _lock: Option<File>,
 }
@@ -86,8 +89,10 @@ impl Folder {
         }
         let probe = parts.join("probe");
         File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(unwritable)?;
+        let journal = Journal::open(root).map_err(unwritable)?;
         Ok(Folder {
             root: root.to_owned(),
+            journal,
             parts,
             layout,
             made: Mutex::default(),
@@ -104,29 +109,31 @@ impl Folder {
 
     /// Which of the expected instances are here, whole: study, series and instance are given for each.
     pub fn present<'a>(&self, expected: impl Iterator<Item = (&'a Uid, &'a Uid, &'a Uid)>) -> Vec<Uid> {
-        if self.layout.is_by_uids() {
-            // Instances of a series follow one another: whether their folder is there is asked once.
-            let mut folder = (PathBuf::new(), false);
-            return expected
-                .filter(|(study, series, instance)| {
-                    let path = self.root.join(self.components(study, series, instance, &|_| None).join("/"));
-                    let parent = path.parent().unwrap_or(&self.root);
-                    if folder.0 != parent {
-                        folder = (parent.to_owned(), parent.is_dir());
-                    }
-                    folder.1 && head::is_whole(&path, instance)
-                })
-                .map(|(_, _, instance)| instance.clone())
-                .collect();
-        }
+        let expected: Vec<_> = expected.collect();
+        let lengths = self.journal.lengths(expected.iter().map(|(_, _, instance)| *instance));
         let mut files = HashMap::new();
-        list(&self.root, MAX_DEPTH, &mut files);
-        expected
-            .filter(|(_, _, instance)| {
-                files.get(*instance).is_some_and(|path| head::is_whole(path, instance))
+        if !self.layout.is_by_uids() {
+            list(&self.root, MAX_DEPTH, &mut files);
+        }
+        let mut series_folder = (PathBuf::new(), false);
+        let mut path = |(study, series, instance): (&Uid, &Uid, &Uid)| {
+            if !self.layout.is_by_uids() {
+                return files.get(instance).cloned();
+            }
+            let path = self.root.join(self.components(study, series, instance, &|_| None).join("/"));
+            let parent = path.parent().unwrap_or(&self.root);
+            // Instances of a series follow one another: whether their folder is there is asked once.
+            if series_folder.0 != parent {
+                series_folder = (parent.to_owned(), parent.is_dir());
+            }
+            series_folder.1.then_some(path)
+        };
+        let mut is_here = |place: &(&Uid, &Uid, &'a Uid)| {
+            path(*place).is_some_and(|path| {
+                head::is_whole(&path, place.2) && !is_shorter(&path, lengths.get(place.2).copied())
             })
-            .map(|(_, _, instance)| instance.clone())
-            .collect()
+        };
+        expected.iter().filter(|place| is_here(place)).map(|(_, _, instance)| (*instance).clone()).collect()
     }
 
     /// Begins an instance: a file under a temporary name, with `meta` (preamble and file meta information) in front.
@@ -150,6 +157,8 @@ impl Folder {
         value: &dyn Fn(Tag) -> Option<String>,
     ) -> io::Result<PathBuf> {
         part.write(&[])?;
+        let bytes =
+            part.file.as_ref().map_or(Ok(0), |file| file.metadata().map(|metadata| metadata.len()))?;
         // Closing before the rename: a full disk may be told only here, on network file systems.
         part.file = None;
         let mut components = self.components(study, series, instance, value);
@@ -162,6 +171,7 @@ impl Folder {
             return Err(error);
         }
         part.path.clear();
+        self.journal.note(instance, bytes);
         Ok(path)
     }
 
@@ -220,13 +230,18 @@ impl Drop for Folder {
     }
 }
 
+/// Whether a file has lost bytes since it got its name.
+fn is_shorter(path: &Path, length: Option<u64>) -> bool {
+    length.is_some_and(|length| fs::metadata(path).map_or(true, |metadata| metadata.len() < length))
+}
+
 /// Collects the DICOM files below a folder by their SOP Instance UID. Symbolic links are not followed.
 fn list(folder: &Path, depth: usize, files: &mut HashMap<Uid, PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let Ok(kind) = entry.file_type() else { continue };
         let path = entry.path();
-        if kind.is_dir() && depth > 0 && entry.file_name() != PARTS {
+        if kind.is_dir() && depth > 0 && entry.file_name() != PARTS && entry.file_name() != journal::FOLDER {
             list(&path, depth - 1, files);
         } else if kind.is_file()
             && let Some(uid) = head::sop_instance_uid(&path)

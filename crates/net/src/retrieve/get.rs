@@ -87,6 +87,8 @@ pub(super) struct Outcome {
     pub(super) no_roles: bool,
     /// Our side cannot store any more.
     pub(super) fatal: Option<String>,
+    /// SOP class and transfer syntax of the storage contexts that the peer accepted.
+    pub(super) accepted: Vec<(Uid, Uid)>,
 }
 
 impl Shared {
@@ -117,14 +119,28 @@ impl Shared {
         };
         outcome.was_open = true;
         outcome.no_roles = !self.announce(association.negotiated(), &work);
-        match self.work_off(&mut association, &work, &mut outcome).await {
-            Ok(()) if self.stop() != Stop::Abort => {
-                if let Err(error) = association.release().await {
-                    tracing::debug!("releasing after C-GET: {error}");
+        outcome.accepted = self
+            .storage_contexts(association.negotiated())
+            .map(|context| (context.abstract_syntax.clone(), context.transfer_syntax.clone()))
+            .collect();
+        // An abort waits for nothing: not for a peer that neither sends nor takes anything.
+        let ended = tokio::select! {
+            biased;
+            () = reached(&mut stop, Stop::Abort) => None,
+            ended = self.work_off(&mut association, &work, &mut outcome) => Some(ended),
+        };
+        match ended {
+            None => association.abort().await,
+            Some(Ok(())) => {
+                tokio::select! {
+                    released = association.release() => if let Err(error) = released {
+                        tracing::debug!("releasing after C-GET: {error}");
+                    },
+                    // Dropped, the connection is closed.
+                    () = reached(&mut stop, Stop::Abort) => {}
                 }
             }
-            Ok(()) => association.abort().await,
-            Err(error) => {
+            Some(Err(error)) => {
                 self.tell(Event::Lost { reason: error.to_string() });
                 outcome.error = Some(error);
                 association.abort().await;
@@ -160,14 +176,17 @@ impl Shared {
 
     /// Tells what was negotiated; answers whether the SCP role was granted for some storage class.
     fn announce(&self, negotiated: &Negotiated, work: &Work) -> bool {
-        let get = plan::get_sop_class(self.model);
-        let storage = || negotiated.contexts.iter().filter(|context| context.abstract_syntax != get);
         self.tell(Event::Associated {
-            accepted: storage().count(),
+            accepted: self.storage_contexts(negotiated).count(),
             proposed: work.contexts.len(),
             window: negotiated.async_operations_window.performed,
         });
-        storage().any(|context| context.requestor_is_scp)
+        self.storage_contexts(negotiated).any(|context| context.requestor_is_scp)
+    }
+
+    fn storage_contexts<'a>(&self, negotiated: &'a Negotiated) -> impl Iterator<Item = &'a Context> {
+        let get = plan::get_sop_class(self.model);
+        negotiated.contexts.iter().filter(move |context| context.abstract_syntax != get)
     }
 
     async fn work_off(
@@ -200,13 +219,9 @@ impl Shared {
         let mut cancelled = false;
         let mut last = None;
         loop {
-            let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
             let event = tokio::select! {
                 biased;
-                () = reached(&mut stop, awaited) => {
-                    if self.stop() == Stop::Abort {
-                        return Ok(());
-                    }
+                () = reached(&mut stop, Stop::Cancel), if !cancelled => {
                     cancelled = true;
                     get.cancel().await?;
                     continue;
@@ -243,7 +258,7 @@ impl Shared {
 
     pub(super) fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
         let reason = format!("not taken: {refusal}");
-        self.ledger().failed(&rq.affected_sop_instance_uid, reason.clone());
+        self.ledger().refused(&rq.affected_sop_instance_uid, reason.clone());
         self.tell(Event::Refused { sop_instance: rq.affected_sop_instance_uid.clone(), reason });
     }
 
@@ -260,14 +275,25 @@ impl Shared {
             Some(comment) => format!("the peer ended with {status}: {comment}"),
             None => format!("the peer ended with {status}"),
         };
+        // One instance that was asked for by itself is named by the request, where the peer names none.
+        let by_itself = match status.kind() {
+            StatusKind::Failure | StatusKind::Warning
+                if request.instances.len() == 1 && failed.is_empty() =>
+            {
+                request.instances.as_slice()
+            }
+            _ => &[],
+        };
         let mut ledger = self.ledger();
-        for instance in failed {
+        for instance in failed.iter().chain(by_itself) {
             let is_unaccepted = |class: &&Uid| accepted.is_some_and(|accepted| !accepted.contains(class));
-            let reason = match ledger.sop_class(instance).filter(is_unaccepted) {
-                Some(class) => not_accepted(class),
-                None => format!("the peer could not send it; {said}"),
-            };
-            ledger.failed(instance, reason);
+            match ledger.sop_class(instance).filter(is_unaccepted) {
+                Some(class) => {
+                    let reason = not_accepted(class);
+                    ledger.failed(instance, reason);
+                }
+                None => ledger.failed_at_peer(instance, format!("the peer could not send it; {said}")),
+            }
         }
         if status.kind() != StatusKind::Cancel {
             let reason = match status.kind() {
@@ -304,13 +330,9 @@ impl Shared {
         let mut stop = self.stop.clone();
         let mut cancelled = self.stop() != Stop::No;
         loop {
-            let awaited = if cancelled { Stop::Abort } else { Stop::Cancel };
             let piece = tokio::select! {
                 biased;
-                () = reached(&mut stop, awaited) => {
-                    if self.stop() == Stop::Abort {
-                        return Ok(Some(Refused::by_rule(Status::PROCESSING_FAILURE, "aborted by the user")));
-                    }
+                () = reached(&mut stop, Stop::Cancel), if !cancelled => {
                     cancelled = true;
                     carrier.cancel().await?;
                     continue;

@@ -16,7 +16,7 @@ use dicomet_proto::dataset::dictionary::{self, uids};
 use dicomet_proto::query::Level;
 
 use super::likely::{self, syntaxes_of};
-use super::verify::{Ledger, MissingStudy};
+use super::verify::{Ledger, MissingInstances, MissingSeries, MissingStudy};
 
 /// Presentation contexts for storage classes in one association: 128 but the one of C-GET itself.
 pub const STORAGE_CONTEXTS: usize = 127;
@@ -143,16 +143,23 @@ pub fn rounds(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Ui
         .collect()
 }
 
-/// Whether another pass could bring more without asking more finely: some class that instances are missing of, or
-/// that they may be of, has a transfer syntax that it was not offered with, or was not offered at all.
-pub fn has_more_to_offer(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Uid]>) -> bool {
+/// Whether another pass could bring more in further transfer syntaxes: some class that instances are missing of has
+/// one that it was not offered with.
+pub fn has_more_syntaxes(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Uid]>) -> bool {
     missing.iter().any(|study| {
         let mut known = study.classes.keys().chain(study.guesses_told());
         known.any(|class| !offered.is_exhausted(class, narrowed))
-            || study.is_guessed()
-                // A count that is wrong is no reason to try every class there is.
-                && (study.unknown > 0 || study.sop_classes.is_empty())
-                && candidates(study, offered).iter().any(|class| !offered.has(class))
+    })
+}
+
+/// Whether another pass could bring more in further SOP classes: those of what is missing are not all known, and
+/// some that it may be of were not offered at all.
+pub fn has_more_classes(missing: &[MissingStudy], offered: &Offered) -> bool {
+    missing.iter().any(|study| {
+        // A count that is wrong is no reason to try every class there is.
+        study.is_guessed()
+            && (study.unknown > 0 || study.sop_classes.is_empty())
+            && candidates(study, offered).iter().any(|class| !offered.has(class))
     })
 }
 
@@ -185,53 +192,69 @@ pub(super) fn fit_together(classes: &[Uid]) -> bool {
 
 /// The requests of a round, by what is missing now.
 ///
-/// With several workers, a study is cut into so many requests that each has something to do.
+/// With several workers no request is for more than a fair share of all that the round has to bring: studies are cut
+/// into series, and series into lists of instances.
 pub fn requests(ledger: &Ledger, round: &Round, granularity: Granularity, workers: usize) -> Vec<Request> {
-    let split_studies = workers > 1 && round.parts.len() < 2 * workers;
-    let granularity = if split_studies { granularity.max(Granularity::Series) } else { granularity };
-    let mut requests = Vec::new();
-    for part in &round.parts {
-        requests.extend(requests_of(ledger, part, granularity, workers));
-    }
-    requests
+    let parts: Vec<(usize, MissingInstances)> = round
+        .parts
+        .iter()
+        .map(|part| (part.study, ledger.missing_in(part.study, part.classes.as_ref())))
+        .collect();
+    let share = match granularity {
+        Granularity::Single => 1,
+        _ => fair_share(parts.iter().map(|(_, missing)| missing.count()).sum(), workers),
+    };
+    parts.into_iter().flat_map(|(study, missing)| requests_of(study, missing, granularity, share)).collect()
 }
 
-fn requests_of(ledger: &Ledger, part: &Part, granularity: Granularity, workers: usize) -> Vec<Request> {
-    let missing = ledger.missing_in(part.study, part.classes.as_ref());
+/// How many instances one request is for at the most. Each worker gets several requests, so that none ends long
+/// before the others; but none is so small that the round trips count, unless a worker would have nothing.
+fn fair_share(instances: usize, workers: usize) -> usize {
+    const REQUESTS_PER_WORKER: usize = 4;
+    const SMALL: usize = 8;
+    if workers <= 1 {
+        return usize::MAX;
+    }
+    let small = SMALL.min(instances.div_ceil(workers));
+    instances.div_ceil(REQUESTS_PER_WORKER * workers).max(small).max(1)
+}
+
+fn requests_of(
+    study: usize,
+    missing: MissingInstances,
+    granularity: Granularity,
+    share: usize,
+) -> Vec<Request> {
     let whole = missing.series.iter().all(|series| series.is_whole) && missing.is_whole;
-    let study_level = Request { level: Level::Study, study: part.study, series: None, instances: Vec::new() };
+    let study_level = Request { level: Level::Study, study, series: None, instances: Vec::new() };
     if missing.is_open && (granularity == Granularity::Coarse || missing.series.is_empty()) {
         return vec![study_level];
     }
-    if granularity == Granularity::Coarse && whole && !missing.series.is_empty() {
+    let is_fair = missing.count() <= share;
+    if granularity == Granularity::Coarse && whole && is_fair && !missing.series.is_empty() {
         return vec![study_level];
     }
-    let mut requests = Vec::new();
-    for series in missing.series {
-        let request = |level, instances: &[Uid]| Request {
-            level,
-            study: part.study,
-            series: Some(series.uid.clone()),
-            instances: instances.to_vec(),
-        };
-        let chunk = match granularity {
-            Granularity::Single => 1,
-            _ => chunk_size(series.instances.len(), workers),
-        };
-        if series.is_whole && granularity < Granularity::Single && series.instances.len() <= chunk {
-            requests.push(request(Level::Series, &[]));
-        } else {
-            requests
-                .extend(series.instances.chunks(chunk.min(MAX_UIDS)).map(|uids| request(Level::Image, uids)));
-        }
-    }
-    requests
+    missing
+        .series
+        .into_iter()
+        .flat_map(|series| requests_of_series(study, series, granularity, share))
+        .collect()
 }
 
-/// With one worker a series stays whole; with more, each gets a few pieces, so that none ends long before the
-/// others.
-fn chunk_size(instances: usize, workers: usize) -> usize {
-    if workers <= 1 { usize::MAX } else { instances.div_ceil(2 * workers).max(8) }
+fn requests_of_series(
+    study: usize,
+    series: MissingSeries,
+    granularity: Granularity,
+    share: usize,
+) -> Vec<Request> {
+    let request = |level, instances| Request { level, study, series: Some(series.uid.clone()), instances };
+    if series.is_whole && granularity < Granularity::Single && series.instances.len() <= share {
+        return vec![request(Level::Series, Vec::new())];
+    }
+    // Lists of the same length, rather than full ones and a rest.
+    let lists = series.instances.len().div_ceil(share.min(MAX_UIDS)).max(1);
+    let length = series.instances.len().div_ceil(lists).max(1);
+    series.instances.chunks(length).map(|uids| request(Level::Image, uids.to_vec())).collect()
 }
 
 /// A round in the making: parts, and their classes with the number of instances of each.
@@ -344,7 +367,7 @@ mod tests {
     }
 
     fn ledger(studies: Vec<Study>) -> Ledger {
-        Ledger::new(Inventory { studies, nameless: 0 })
+        Ledger::new(Inventory { studies, ..Inventory::default() })
     }
 
     fn plan(ledger: &Ledger) -> Vec<Round> {
@@ -422,16 +445,38 @@ mod tests {
         let round = plan(&ledger).remove(0);
         let lists = requests(&ledger, &round, Granularity::Coarse, 1);
         let lengths: Vec<usize> = lists.iter().map(|request| request.instances.len()).collect();
-        assert_eq!(lengths, [256, 256, 87]);
+        assert_eq!(lengths, [200, 200, 199]);
     }
 
     #[test]
-    fn one_long_series_is_cut_for_several_workers() {
-        let ledger = ledger(vec![study("1.2", &[(CT, 100)])]);
-        let round = plan(&ledger).remove(0);
-        let requests = requests(&ledger, &round, Granularity::Coarse, 4);
-        assert_eq!(requests.len(), 8);
-        assert_eq!(requests.iter().map(|request| request.instances.len()).sum::<usize>(), 100);
+    fn several_workers_get_fair_shares_of_instances_whatever_the_studies_and_series() {
+        let shares = |studies: Vec<Study>, workers| -> Vec<usize> {
+            let ledger = ledger(studies);
+            let round = plan(&ledger).remove(0);
+            let count = |request: &Request| match (&request.series, request.instances.len()) {
+                (None, _) => ledger.missing_in(request.study, None).count(),
+                (Some(uid), 0) => {
+                    let series = ledger.missing_in(request.study, None).series;
+                    series.iter().find(|series| series.uid == *uid).unwrap().instances.len()
+                }
+                (_, count) => count,
+            };
+            requests(&ledger, &round, Granularity::Coarse, workers).iter().map(count).collect()
+        };
+        let one_long_series = shares(vec![study("1.2", &[(CT, 1000)])], 4);
+        assert_eq!(one_long_series.iter().sum::<usize>(), 1000);
+        assert!(one_long_series.len() == 16 && one_long_series.iter().all(|count| (55..=63).contains(count)));
+        // Three series of eight for four workers: each has something to do.
+        assert_eq!(shares(vec![study("1.2", &[(CT, 8), (CT, 8), (CT, 8)])], 4), [4; 6]);
+        // One big study among small ones does not keep one worker busy when the others are done.
+        let mut studies: Vec<Study> =
+            (1..=20).map(|number| study(&format!("1.2.{number}"), &[(CT, 5)])).collect();
+        studies.push(study("1.3", &[(CT, 500)]));
+        let shares_of_many = shares(studies, 4);
+        assert_eq!(shares_of_many[..20], [5; 20], "small studies are asked for whole");
+        assert!(shares_of_many.iter().all(|count| *count <= 38), "{shares_of_many:?}");
+        // Two instances are no work for three.
+        assert_eq!(shares(vec![study("1.2", &[(CT, 2)])], 3), [1, 1]);
     }
 
     #[test]
@@ -442,7 +487,7 @@ mod tests {
         let mut offered = Offered::default();
         let mut passes = 0;
         let mut seen = HashSet::new();
-        while has_more_to_offer(&ledger.missing(), &offered, None) {
+        while has_more_syntaxes(&ledger.missing(), &offered, None) {
             for round in rounds(&ledger.missing(), &offered, None) {
                 offered.add(&round.contexts);
                 seen.extend(round.contexts);
@@ -464,7 +509,7 @@ mod tests {
         assert_eq!(first.len(), 1);
         assert!(first[0].contexts.iter().any(|(class, _)| class.as_str() == CT));
         offered.add(&first[0].contexts);
-        assert!(has_more_to_offer(&ledger.missing(), &offered, None));
+        assert!(has_more_classes(&ledger.missing(), &offered));
         let second = rounds(&ledger.missing(), &offered, None);
         let mut proposed: HashSet<Uid> = HashSet::new();
         for round in &second {
@@ -474,7 +519,7 @@ mod tests {
             offered.add(&round.contexts);
         }
         assert!(dictionary::storage_sop_classes().iter().all(|class| proposed.contains(class)));
-        assert!(!has_more_to_offer(&ledger.missing(), &offered, None));
+        assert!(!has_more_classes(&ledger.missing(), &offered));
     }
 
     #[test]

@@ -10,6 +10,10 @@ use serde::{Serialize, Serializer};
 /// The end of a retrieve, in numbers. Serialises to the one line of `get --format json`.
 ///
 /// Every expected instance is counted once: `expected = retrieved + present + failed + missing`.
+///
+/// A study that matches but has no usable Study Instance UID cannot be asked for, nor can its instances be counted.
+/// It counts among the `studies`, and as one instance that is `expected` and `failed`, so that the numbers say that
+/// something is not here; `notes` says why.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Report {
     /// Studies that C-FIND found.
@@ -41,8 +45,8 @@ pub struct Report {
     /// Each expected instance that is not here, with the reason.
     #[serde(skip)]
     pub failures: Vec<Failure>,
-    /// What else a person should know, such as an inventory that proves nothing.
-    #[serde(skip)]
+    /// What the numbers do not say, such as studies that cannot be asked for, or an inventory that proves nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Whether it was ended by the user.
     #[serde(skip)]

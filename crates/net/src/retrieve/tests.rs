@@ -12,6 +12,7 @@ use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{
     CFindRq, CGetRq, CGetRsp, CStoreRq, Command, Counters, DataSetType, MessageId, Priority, Refusal,
 };
+use dicomet_proto::pdu::{AssociateRj, RejectReason, RejectResult};
 
 use super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use super::*;
@@ -36,6 +37,8 @@ struct Held {
     instance: Uid,
     class: Uid,
     modality: &'static str,
+    /// The transfer syntax it is stored in, when it cannot be sent in another.
+    only_in: Option<Uid>,
 }
 
 impl Held {
@@ -67,10 +70,14 @@ struct Habits {
     closings_left: AtomicUsize,
     /// Sends nothing more after so many instances, until it is told to cancel.
     waits_for_cancel_after: Option<usize>,
+    /// Begins another instance after so many, and falls silent for good; cancelling does not help.
+    hangs_after: Option<usize>,
     /// Cannot send this one.
     cannot_send: Option<Uid>,
     /// Sends this one besides, whatever was asked for.
     sends_besides: Option<Held>,
+    /// Rejects associations beyond so many at a time: local limit exceeded.
+    most_associations: Option<usize>,
     /// Fails whole requests of more than one instance with Cxxx, as some do when one of them is bad.
     all_or_nothing: Option<Uid>,
 }
@@ -79,6 +86,8 @@ struct Peer {
     held: Vec<Held>,
     habits: Habits,
     associations: AtomicUsize,
+    /// Associations now.
+    open: AtomicUsize,
     /// SOP Instance UIDs sent, in order.
     sent: Mutex<Vec<Uid>>,
 }
@@ -86,12 +95,18 @@ struct Peer {
 impl Peer {
     /// Two studies: one with a CT series of three and an MR series of two, one with a CT series of one.
     fn new(habits: Habits) -> Arc<Peer> {
+        Peer::with(habits, |_| {})
+    }
+
+    /// The same, but for what a test changes.
+    fn with(habits: Habits, change: impl FnOnce(&mut Vec<Held>)) -> Arc<Peer> {
         let held = |study: &str, series: u32, number: u32, class: Uid, modality| Held {
             study: Uid::new(study).unwrap(),
             series: Uid::new(format!("{study}.{series}")).unwrap(),
             instance: Uid::new(format!("{study}.{series}.{number}")).unwrap(),
             class,
             modality,
+            only_in: None,
         };
         let mut all = Vec::new();
         for number in 1..=3 {
@@ -101,7 +116,14 @@ impl Peer {
             all.push(held("1.2.1", 2, number, uids::MR_IMAGE_STORAGE, "MR"));
         }
         all.push(held("1.2.2", 1, 1, uids::CT_IMAGE_STORAGE, "CT"));
-        Arc::new(Peer { held: all, habits, associations: AtomicUsize::new(0), sent: Mutex::default() })
+        change(&mut all);
+        Arc::new(Peer {
+            held: all,
+            habits,
+            associations: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            sent: Mutex::default(),
+        })
     }
 
     /// Serves on a free port, for as long as the test runs.
@@ -120,8 +142,19 @@ impl Peer {
 
     async fn associate(self: Arc<Peer>, incoming: crate::accept::Incoming) {
         let Ok(requested) = incoming.request().await else { return };
-        let Ok(mut association) = requested.accept(&Everything).await else { return };
+        let open = self.open.fetch_add(1, Ordering::SeqCst);
+        if self.habits.most_associations.is_some_and(|most| open >= most) {
+            self.open.fetch_sub(1, Ordering::SeqCst);
+            let (result, reason) = (RejectResult::Transient, RejectReason::LocalLimitExceeded);
+            return requested.reject(AssociateRj { result, reason }).await;
+        }
+        let Ok(association) = requested.accept(&Everything).await else { return };
         self.associations.fetch_add(1, Ordering::Relaxed);
+        self.serve_association(association).await;
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    async fn serve_association(&self, mut association: Association) {
         while let Ok(Some(request)) = service::next_request(&mut association).await {
             match request {
                 Request::Find(context, rq, identifier) => {
@@ -196,6 +229,9 @@ impl Peer {
                 self.habits.closings_left.fetch_sub(1, Ordering::Relaxed);
                 return false;
             }
+            if self.habits.hangs_after == Some(count) {
+                self.hang(association, held).await;
+            }
             if self.habits.waits_for_cancel_after == Some(count) {
                 let received = association.receive().await.unwrap();
                 assert!(
@@ -213,6 +249,22 @@ impl Peer {
         true
     }
 
+    /// Begins to send an instance whose data set never comes.
+    async fn hang(&self, association: &mut Association, held: &Held) {
+        let context = association.negotiated().contexts.iter().find(|one| one.abstract_syntax == held.class);
+        let context = context.cloned().unwrap();
+        let store = Command::CStoreRq(CStoreRq {
+            message_id: MessageId(1),
+            affected_sop_class_uid: held.class.clone(),
+            affected_sop_instance_uid: held.instance.clone(),
+            priority: Priority::Medium,
+            move_originator: None,
+        });
+        association.send(context.id, &store, Data::None).await.unwrap();
+        association.flush().await.unwrap();
+        std::future::pending().await
+    }
+
     async fn store(&self, association: &mut Association, held: &Held) -> bool {
         let context = association
             .negotiated()
@@ -224,6 +276,9 @@ impl Peer {
         else {
             return false;
         };
+        if held.only_in.as_ref().is_some_and(|only| *only != context.transfer_syntax) {
+            return false;
+        }
         let store = Command::CStoreRq(CStoreRq {
             message_id: MessageId(1),
             affected_sop_class_uid: held.class.clone(),
@@ -293,7 +348,8 @@ fn file(folder: &std::path::Path, held: &Held) -> PathBuf {
 
 fn files(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+    let visible = entries.filter(|path| !path.ends_with(journal::FOLDER));
+    visible.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }
 
 #[tokio::test]
@@ -336,6 +392,23 @@ async fn what_is_cut_or_missing_in_the_folder_is_asked_for_again_and_nothing_els
     sent.sort();
     assert_eq!(sent, [peer.held[0].instance.clone(), peer.held[5].instance.clone()]);
     assert_eq!(std::fs::read(&cut).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_file_that_lost_whole_elements_at_its_end_is_asked_for_again() {
+    let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    get(&node, &["PatientID=PAT004"], folder.path()).await;
+    let held = &peer.held[0];
+    let path = file(folder.path(), held);
+    let bytes = std::fs::read(&path).unwrap();
+    // The last element is Series Instance UID: 8 bytes of head and an even number of characters.
+    let last = 8 + held.series.as_str().len().next_multiple_of(2);
+    std::fs::write(&path, &bytes[..bytes.len() - last]).unwrap();
+    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
+    assert_eq!((report.retrieved, report.present, report.complete), (1, 5, true));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
 
 #[tokio::test]
@@ -388,6 +461,42 @@ async fn one_bad_instance_does_not_take_the_others_with_it() {
     assert!(report.failures[0].reason.contains("0xB000"), "{}", report.failures[0].reason);
 }
 
+const JPEG_BASELINE: Uid = Uid::from_static("1.2.840.10008.1.2.4.50");
+
+#[tokio::test]
+async fn what_a_peer_cannot_send_in_its_first_context_comes_when_its_own_syntax_is_offered_alone() {
+    // The peer sends all instances of a class in the first context of that class, as dcmqrscp does.
+    let peer = Peer::with(Habits { tells_classes: true, ..Habits::default() }, |held| {
+        held[0].only_in = Some(JPEG_BASELINE);
+        held[3].only_in = Some(Uid::from_static("1.2.840.10008.1.2.5"));
+    });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
+    assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
+    let meta = std::fs::read(file(folder.path(), &peer.held[0])).unwrap();
+    assert!(meta.windows(22).any(|bytes| bytes == JPEG_BASELINE.as_str().as_bytes()));
+    assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
+}
+
+#[tokio::test]
+async fn what_comes_in_no_syntax_is_given_up_after_each_accepted_one() {
+    let bad = Uid::from_static("1.2.1.1.2");
+    let habits = Habits { cannot_send: Some(bad.clone()), tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        transfer_syntaxes: Some(vec![uids::EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE]),
+        ..Options::default()
+    };
+    let retrieve = Retrieve::new(node, query(&["StudyInstanceUID=1.2.1"]), folder.path()).options(options);
+    let report = retrieve.run(|_| {}).await.unwrap();
+    assert_eq!((report.retrieved, report.failed, report.complete), (4, 1, false));
+    // Together, each syntax alone, by series, one by one.
+    assert_eq!(report.associations, 1 + 2 + 1 + 1);
+}
+
 #[tokio::test]
 async fn an_instance_of_another_study_is_not_taken() {
     let foreign = Held {
@@ -396,6 +505,7 @@ async fn an_instance_of_another_study_is_not_taken() {
         instance: Uid::from_static("1.2.9.1.1"),
         class: uids::CT_IMAGE_STORAGE,
         modality: "CT",
+        only_in: None,
     };
     let peer = Peer::new(Habits { sends_besides: Some(foreign), ..Habits::default() });
     let node = peer.serve().await;
@@ -423,6 +533,7 @@ async fn an_instance_that_came_late_to_the_study_is_kept_and_not_counted() {
         instance: Uid::from_static("1.2.2.1.99"),
         class: uids::CT_IMAGE_STORAGE,
         modality: "CT",
+        only_in: None,
     };
     let peer = Peer::new(Habits { sends_besides: Some(late.clone()), ..Habits::default() });
     let node = peer.serve().await;
@@ -477,6 +588,19 @@ async fn several_associations_share_the_work() {
 }
 
 #[tokio::test]
+async fn a_peer_that_rejects_further_associations_gives_all_on_the_first() {
+    let habits = Habits { most_associations: Some(1), tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { associations: 4, ..Options::default() };
+    let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
+    let report = retrieve.run(|_| {}).await.unwrap();
+    assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
+    assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
+}
+
+#[tokio::test]
 async fn cancelling_keeps_what_has_arrived() {
     let peer = Peer::new(Habits { waits_for_cancel_after: Some(3), ..Habits::default() });
     let node = peer.serve().await;
@@ -496,6 +620,28 @@ async fn cancelling_keeps_what_has_arrived() {
     assert!(report.cancelled && !report.complete);
     assert_eq!((report.retrieved, report.missing, files(folder.path())), (3, 2, 3));
     assert_eq!(report.failures[0].reason, "cancelled before it came");
+}
+
+#[tokio::test]
+async fn aborting_does_not_wait_for_a_peer_that_has_fallen_silent() {
+    let peer = Peer::new(Habits { hangs_after: Some(2), ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (stop, stopped) = watch::channel(Stop::No);
+    let retrieve = Retrieve::new(node, query(&["StudyInstanceUID=1.2.1"]), folder.path()).stop_by(stopped);
+    let mut arrived = 0;
+    let run = retrieve.run(|event| {
+        arrived += usize::from(matches!(event, Event::Arrived(_)));
+        if arrived == 2 {
+            arrived += 1;
+            let stop = stop.clone();
+            stop.send_replace(Stop::Cancel);
+            tokio::spawn(async move { stop.send_replace(Stop::Abort) });
+        }
+    });
+    let report = tokio::time::timeout(std::time::Duration::from_secs(20), run).await.unwrap().unwrap();
+    assert!(report.cancelled && !report.complete);
+    assert_eq!((report.retrieved, files(folder.path())), (2, 2));
 }
 
 #[tokio::test]

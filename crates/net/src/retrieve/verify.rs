@@ -27,7 +27,19 @@ enum State {
 struct Entry {
     study: usize,
     series: usize,
+    /// Place in the series.
+    instance: usize,
     state: State,
+    /// Whether the peer failed this very instance, at least once.
+    failed_at_peer: bool,
+    /// Whether we did not take it, which the peer will report as a failure.
+    is_refused: bool,
+}
+
+impl Entry {
+    fn is_missing(&self) -> bool {
+        matches!(self.state, State::Missing | State::Failed(_))
+    }
 }
 
 /// Where an expected instance belongs.
@@ -81,6 +93,13 @@ pub struct MissingInstances {
     pub series: Vec<MissingSeries>,
 }
 
+impl MissingInstances {
+    /// How many there are, as far as named.
+    pub(super) fn count(&self) -> usize {
+        self.series.iter().map(|series| series.instances.len()).sum()
+    }
+}
+
 /// What a series still lacks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MissingSeries {
@@ -108,12 +127,15 @@ impl Ledger {
         let mut entries = HashMap::new();
         for (study_place, study) in inventory.studies.iter().enumerate() {
             for (series_place, series) in study.series.iter().enumerate() {
-                for instance in &series.instances {
+                for (instance_place, instance) in series.instances.iter().enumerate() {
                     // A UID that a peer names twice is one instance.
                     entries.entry(instance.uid.clone()).or_insert(Entry {
                         study: study_place,
                         series: series_place,
+                        instance: instance_place,
                         state: State::Missing,
+                        failed_at_peer: false,
+                        is_refused: false,
                     });
                 }
             }
@@ -159,8 +181,8 @@ impl Ledger {
         }
     }
 
-    /// Takes SOP classes that were asked for later; answers whether any was news.
-    pub fn learn_classes(&mut self, place: usize, told: &Study) -> bool {
+    /// Takes SOP classes that were asked for later.
+    pub fn learn_classes(&mut self, place: usize, told: &Study) {
         let classes: HashMap<&Uid, &Uid> = told
             .series
             .iter()
@@ -168,16 +190,11 @@ impl Ledger {
             .filter_map(|instance| Some((&instance.uid, instance.sop_class.as_ref()?)))
             .collect();
         let study = &mut self.inventory.studies[place];
-        let mut is_news = false;
         for instance in study.series.iter_mut().flat_map(|series| &mut series.instances) {
-            if instance.sop_class.is_none()
-                && let Some(class) = classes.get(&instance.uid)
-            {
-                is_news |= !study.sop_classes.contains(class);
-                instance.sop_class = Some((*class).clone());
+            if instance.sop_class.is_none() {
+                instance.sop_class = classes.get(&instance.uid).map(|class| (*class).clone());
             }
         }
-        is_news
     }
 
     /// Notes an instance that was in the folder before.
@@ -200,10 +217,37 @@ impl Ledger {
     /// Notes why an instance is not here; the last reason counts.
     pub fn failed(&mut self, instance: &Uid, reason: impl Into<String>) {
         if let Some(entry) = self.entries.get_mut(instance)
-            && matches!(entry.state, State::Missing | State::Failed(_))
+            && entry.is_missing()
         {
             entry.state = State::Failed(reason.into());
         }
+    }
+
+    /// Notes that we did not take an instance that the peer sent, and why.
+    pub fn refused(&mut self, instance: &Uid, reason: impl Into<String>) {
+        self.failed(instance, reason);
+        if let Some(entry) = self.entries.get_mut(instance) {
+            entry.is_refused = true;
+        }
+    }
+
+    /// Notes that the peer could not send this very instance, and why. Where it is our own refusal that it reports,
+    /// our reason stays.
+    pub fn failed_at_peer(&mut self, instance: &Uid, reason: impl Into<String>) {
+        let Some(entry) = self.entries.get_mut(instance) else { return };
+        if std::mem::take(&mut entry.is_refused) {
+            return;
+        }
+        entry.failed_at_peer = true;
+        self.failed(instance, reason);
+    }
+
+    /// What is missing and the peer could not send: the studies, by place, with the SOP classes as far as known; and
+    /// how many instances it could ever not send.
+    pub fn failures_at_peer(&self) -> (BTreeSet<(usize, Option<Uid>)>, usize) {
+        let failed = || self.entries.values().filter(|entry| entry.failed_at_peer);
+        let missing = failed().filter(|entry| entry.is_missing());
+        (missing.map(|entry| (entry.study, self.class_of(entry).cloned())).collect(), failed().count())
     }
 
     /// Notes a reason for those of a request that are not here and have none yet.
@@ -236,13 +280,23 @@ impl Ledger {
     /// The SOP class of an instance, where C-FIND told it.
     pub fn sop_class(&self, instance: &Uid) -> Option<&Uid> {
         let entry = self.entries.get(instance)?;
+        self.class_of(entry)
+    }
+
+    fn class_of(&self, entry: &Entry) -> Option<&Uid> {
         let series = &self.inventory.studies[entry.study].series[entry.series];
-        series.instances.iter().find(|known| known.uid == *instance)?.sop_class.as_ref()
+        series.instances[entry.instance].sop_class.as_ref()
     }
 
     /// How many instances have arrived, expected or not.
     pub fn arrived(&self) -> u64 {
         self.count(|state| *state == State::Retrieved) + self.unnamed_count()
+    }
+
+    /// How many instances are to come still.
+    pub fn lacking(&self) -> u64 {
+        let named = self.entries.values().filter(|entry| entry.is_missing()).count() as u64;
+        named + (0..self.inventory.studies.len()).map(|place| self.shortfall(place)).sum::<u64>()
     }
 
     fn count(&self, of: impl Fn(&State) -> bool) -> u64 {
@@ -254,9 +308,7 @@ impl Ledger {
     }
 
     fn is_missing(&self, instance: &Uid, study: usize) -> bool {
-        self.entries.get(instance).is_some_and(|entry| {
-            entry.study == study && matches!(entry.state, State::Missing | State::Failed(_))
-        })
+        self.entries.get(instance).is_some_and(|entry| entry.study == study && entry.is_missing())
     }
 
     /// How many instances of a study the peer counts beyond those it named. A study whose instances were neither
@@ -341,18 +393,19 @@ impl Ledger {
         let places = || 0..self.inventory.studies.len();
         let gap: u64 = places().map(|place| self.gap(place)).sum();
         let filled: u64 = places().map(|place| self.filled(place)).sum();
-        let failed = self.count(|state| matches!(state, State::Failed(_)));
+        // See [`Report`]: at least one instance each, whatever they have.
+        let nameless = self.inventory.nameless;
+        let failed = self.count(|state| matches!(state, State::Failed(_))) + nameless;
         let missing = self.count(|state| *state == State::Missing) + gap - filled;
-        let proved =
-            self.inventory.nameless == 0 && self.inventory.studies.iter().all(|study| study.is_named);
+        let proved = self.inventory.studies.iter().all(|study| study.is_named);
         let mut failures: Vec<Failure> =
             self.entries.iter().filter_map(|(uid, entry)| self.failure(uid, entry, otherwise)).collect();
         failures.sort_by(|a, b| {
             (&a.study, &a.series, &a.sop_instance).cmp(&(&b.study, &b.series, &b.sop_instance))
         });
         Report {
-            studies: self.inventory.studies.len() as u64,
-            expected: self.entries.len() as u64 + gap,
+            studies: self.inventory.studies.len() as u64 + nameless,
+            expected: self.entries.len() as u64 + gap + nameless,
             retrieved: self.count(|state| *state == State::Retrieved) + filled,
             present: self.count(|state| *state == State::Present),
             failed,
@@ -384,9 +437,20 @@ impl Ledger {
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.inventory.nameless > 0 {
+            notes.push(match self.inventory.nameless {
+                1 => "1 study that matches has no usable Study Instance UID, so that it cannot be asked for; it is \
+                      counted as one failed instance"
+                    .to_owned(),
+                more => format!(
+                    "{more} studies that match have no usable Study Instance UID, so that they cannot be asked for; \
+                     each is counted as one failed instance"
+                ),
+            });
+        }
+        if self.inventory.walked > 1 {
             notes.push(format!(
-                "{} matching studies have no usable Study Instance UID, so they cannot be asked for",
-                self.inventory.nameless
+                "{} studies were looked into to find what was asked for: StudyInstanceUID beside it spares that",
+                self.inventory.walked
             ));
         }
         for (place, study) in self.inventory.studies.iter().enumerate() {
@@ -439,7 +503,7 @@ mod tests {
             is_named,
             series: vec![series],
         };
-        Ledger::new(Inventory { studies: vec![study], nameless: 0 })
+        Ledger::new(Inventory { studies: vec![study], ..Inventory::default() })
     }
 
     /// Expected, retrieved, present, failed, missing.
@@ -509,6 +573,35 @@ mod tests {
         ledger.failed(&uid(1), "the peer says it failed");
         ledger.failed_unless_known(0, None, &[], "the peer ended with a failure");
         assert!(ledger.report("").complete);
+    }
+
+    #[test]
+    fn a_study_without_a_usable_uid_is_counted_and_told() {
+        let mut ledger = ledger(1, Some(1), true);
+        ledger.inventory.nameless = 2;
+        ledger.retrieved(&STUDY, &uid(1), 1);
+        let report = ledger.report("");
+        assert_eq!((report.studies, counts(&report)), (3, [3, 1, 0, 2, 0]));
+        assert!(
+            !report.complete && report.notes[0].starts_with("2 studies that match"),
+            "{:?}",
+            report.notes
+        );
+        assert_eq!(ledger.lacking(), 0, "there is nothing to ask for");
+        let json = serde_json::to_string(&report).unwrap();
+        assert!(json.contains("no usable Study Instance UID"), "{json}");
+    }
+
+    #[test]
+    fn our_own_reason_stays_when_the_peer_reports_what_we_refused() {
+        let mut ledger = ledger(1, Some(1), true);
+        ledger.refused(&uid(1), "not taken: no space");
+        ledger.failed_at_peer(&uid(1), "the peer could not send it");
+        assert_eq!(ledger.report("").failures[0].reason, "not taken: no space");
+        assert!(ledger.failures_at_peer().0.is_empty());
+        ledger.failed_at_peer(&uid(1), "the peer could not send it");
+        assert_eq!(ledger.report("").failures[0].reason, "the peer could not send it");
+        assert_eq!(ledger.failures_at_peer().0, [(0, None)].into());
     }
 
     #[test]

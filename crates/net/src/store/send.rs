@@ -23,9 +23,9 @@ use tokio::sync::{mpsc, watch};
 use super::files::FileInstance;
 use super::report::{Event, Remark, Report, Sent};
 use crate::association::{ReaderSource, Received, Source};
-use crate::reencode::{self, Reencoded};
 use crate::retrieve::{Caller, Stop, is_final, reached};
 use crate::service::{c_store, respond_refusal};
+use crate::transcode::{self, Converter, Pieces};
 use crate::{Association, Error, Node, connect};
 
 /// Associations that may end early, one after the other, without anything being settled, before we give up.
@@ -373,7 +373,7 @@ fn context_for(association: &Association, file: &FileInstance) -> Option<Context
         .find(|context| context.transfer_syntax == file.transfer_syntax)
         .or_else(|| {
             of_class().find(|context| {
-                reencode::alternative(&file.transfer_syntax).as_ref() == Some(&context.transfer_syntax)
+                transcode::reencodings(&file.transfer_syntax).any(|other| *other == context.transfer_syntax)
             })
         })
         .cloned()
@@ -398,30 +398,29 @@ async fn open(file: &FileInstance, transfer_syntax: &Uid) -> io::Result<FileSour
         return Ok(FileSource::AsIs(file.source()?));
     }
     let opened = file.open()?;
-    let (offset, length, transfer_syntax) = (file.offset, file.length, transfer_syntax.clone());
-    let reading = move || Reencoded::new(opened, offset, length, &transfer_syntax);
-    let reencoded = tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)??;
-    Ok(FileSource::Reencoded(Box::new(reencoded)))
+    let (offset, length, from) = (file.offset, file.length, file.transfer_syntax.clone());
+    let stored = transcode::DataSet { file: opened, offset, length, transfer_syntax: from };
+    Ok(FileSource::Converted(Converter::default().convert(stored, transfer_syntax).await?))
 }
 
 /// The data set of a file as it is sent.
 enum FileSource {
     AsIs(ReaderSource<Chain<File, &'static [u8]>>),
-    Reencoded(Box<Reencoded>),
+    Converted(Pieces),
 }
 
 impl Source for FileSource {
     fn remaining(&self) -> u64 {
         match self {
             FileSource::AsIs(source) => source.remaining(),
-            FileSource::Reencoded(source) => source.remaining(),
+            FileSource::Converted(source) => source.remaining(),
         }
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             FileSource::AsIs(source) => source.read(buffer),
-            FileSource::Reencoded(source) => source.read(buffer),
+            FileSource::Converted(source) => Source::read(source, buffer),
         }
     }
 }

@@ -85,8 +85,7 @@ impl Key<'_> {
 
     fn insert_at(&self, keys: &mut DataSet, sequences: &[(Tag, usize)], vr: VR) -> Result<(), KeyError> {
         let Some((&(sequence, item), rest)) = sequences.split_first() else {
-            self.set(keys, vr);
-            return Ok(());
+            return self.set(keys, vr);
         };
         let mut items = keys.items(sequence).unwrap_or_default();
         // Items come one after the other; a key for the tenth of two is a slip of the pen.
@@ -101,10 +100,11 @@ impl Key<'_> {
         Ok(())
     }
 
-    fn set(&self, keys: &mut DataSet, vr: VR) {
+    fn set(&self, keys: &mut DataSet, vr: VR) -> Result<(), KeyError> {
         match (vr, self.value) {
             // A sequence that is asked for as a whole must not take the place of keys within it.
             (VR::SQ, _) if keys.items(self.tag).is_some_and(|items| !items.is_empty()) => {}
+            _ if keys.contains(self.tag) => return Err(KeyError::Repeated(self.path.to_owned())),
             (VR::SQ, _) => keys.set_items(self.tag, Vec::new()),
             (_, "") => keys.set_empty(self.tag),
             (VR::US | VR::SS | VR::UL | VR::SL | VR::UV | VR::SV, value) => {
@@ -113,6 +113,7 @@ impl Key<'_> {
             }
             (_, value) => keys.set_text(self.tag, value),
         }
+        Ok(())
     }
 
     fn error(&self, reason: String) -> KeyError {

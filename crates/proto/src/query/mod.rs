@@ -58,6 +58,9 @@ pub enum KeyError {
     /// A path whose brackets or dots do not fit.
     #[error("'{0}' is not a path such as ScheduledProcedureStepSequence[0].Modality")]
     MalformedPath(String),
+    /// The key was there already, with or without a value: the later one would silently take the place of the other.
+    #[error("'{0}' is given twice")]
+    Repeated(String),
     /// The value cannot be one of the element's VR.
     #[error("'{value}' is no value for {keyword}: {reason}")]
     Value {
@@ -77,7 +80,7 @@ impl Query {
     }
 
     /// Adds a key as a person writes it: `Keyword=value`, `gggg,eeee=value`, `Sequence[0].Keyword=value`, split
-    /// at the first `=`; without `=` the value is asked for.
+    /// at the first `=`; without `=` the value is asked for. Each key may be there once.
     ///
     /// `QueryRetrieveLevel=SERIES` sets the level.
     ///

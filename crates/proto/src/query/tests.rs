@@ -61,6 +61,21 @@ fn a_bare_key_and_an_empty_value_ask_for_the_value() {
 }
 
 #[test]
+fn a_key_that_is_given_twice_is_an_error_and_takes_no_ones_place() {
+    for keys in [
+        ["PatientName=B*", "PatientName"],
+        ["PatientName", "PatientName=B*"],
+        ["PatientName=B*", "0010,0010=C*"],
+        ["PatientName", "PatientName"],
+        ["ScheduledProcedureStepSequence.Modality=CT", "ScheduledProcedureStepSequence[0].Modality"],
+    ] {
+        let first = Query::new(Model::StudyRoot, Level::Study).key(keys[0]).unwrap();
+        let error = first.key(keys[1]).unwrap_err();
+        assert_eq!(error, KeyError::Repeated(keys[1].split('=').next().unwrap().to_owned()));
+    }
+}
+
+#[test]
 fn a_backslash_makes_a_list() {
     let query = query(&[r"StudyInstanceUID=1.2\1.3", r"ModalitiesInStudy=CT\MR"]);
     assert_eq!(query.keys.uids(STUDY_INSTANCE_UID).len(), 2);

@@ -139,7 +139,7 @@ async fn admit(
         requested.reject(rejection).await;
         return Err(Error::Rejected(rejection));
     }
-    let support = ArchiveSupport::new(&server.settings);
+    let support = ArchiveSupport::for_request(&server.settings, requested.associate_rq());
     let association = requested.accept(&support).await?;
     let negotiated = association.negotiated();
     tracing::debug!(

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use dicomet_archive::{Archive, Blob};
 use dicomet_net::association::Source;
-use dicomet_net::reencode::{self, Reencoded};
 use dicomet_net::service::c_get;
 use dicomet_net::service::c_move;
 use dicomet_net::service::c_move::plan::Plan;
 use dicomet_net::service::c_move::scp::{MoveDestination, Portion};
 use dicomet_net::service::sub_operations::{Instance, Instances, Report};
+use dicomet_net::transcode::{self, Converter, Pieces};
 use dicomet_net::{Association, Error};
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, DataSetError};
@@ -31,7 +31,7 @@ pub(super) async fn answer_get(
 ) -> Result<u64, Error> {
     let began = Instant::now();
     let outcome = plan(server, context, identifier).await;
-    let outcome = outcome.map(|instances| Stored::new(&server.archive, instances));
+    let outcome = outcome.map(|instances| Stored::new(server, instances));
     if let Err(refusal) = &outcome {
         log_refusal("C-GET", request.message_id, refusal);
     }
@@ -54,7 +54,7 @@ pub(super) async fn answer_move(
     let outcome = match move_destination(server, &request.move_destination) {
         Ok(destination) => plan(server, context, identifier)
             .await
-            .map(|instances| (destination, portions(&server.archive, instances))),
+            .map(|instances| (destination, portions(server, instances))),
         Err(refusal) => Err(refusal),
     };
     if let Err(refusal) = &outcome {
@@ -88,9 +88,12 @@ fn move_destination(server: &Server, ae_title: &AeTitle) -> Result<MoveDestinati
 }
 
 /// What goes over which association.
-fn portions(archive: &Archive, instances: Vec<dicomet_archive::Instance>) -> Vec<Portion<Stored>> {
+fn portions(server: &Server, instances: Vec<dicomet_archive::Instance>) -> Vec<Portion<Stored>> {
     let needs = instances.iter().map(|instance| (&instance.sop_class, &instance.transfer_syntax));
-    let plan = Plan::new(needs, |syntax| reencode::alternative(syntax).into_iter().collect());
+    let plan = Plan::new(needs, |syntax| {
+        // Every acceptor takes one of the two plain ones: Implicit VR is the default of all (PS3.5 10.1).
+        transcode::alternatives(syntax).take(2).cloned().collect()
+    });
     let mut shares: Vec<Vec<dicomet_archive::Instance>> = vec![Vec::new(); plan.associations.len()];
     for instance in instances {
         // Every class has its place.
@@ -98,7 +101,7 @@ fn portions(archive: &Archive, instances: Vec<dicomet_archive::Instance>) -> Vec
             shares[place].push(instance);
         }
     }
-    let portion = |(contexts, share)| Portion { contexts, instances: Stored::new(archive, share) };
+    let portion = |(contexts, share)| Portion { contexts, instances: Stored::new(server, share) };
     plan.associations.into_iter().zip(shares).map(portion).collect()
 }
 
@@ -149,13 +152,15 @@ async fn plan(
 /// The instances of a retrieve, from the archive.
 struct Stored {
     archive: Archive,
+    converter: Converter,
     instances: std::vec::IntoIter<dicomet_archive::Instance>,
     current: Option<dicomet_archive::Instance>,
 }
 
 impl Stored {
-    fn new(archive: &Archive, instances: Vec<dicomet_archive::Instance>) -> Stored {
-        Stored { archive: archive.clone(), instances: instances.into_iter(), current: None }
+    fn new(server: &Server, instances: Vec<dicomet_archive::Instance>) -> Stored {
+        let (archive, converter) = (server.archive.clone(), server.converter.clone());
+        Stored { archive, converter, instances: instances.into_iter(), current: None }
     }
 }
 
@@ -178,7 +183,7 @@ impl Instances for Stored {
     }
 
     fn converts(&self, instance: &Instance, transfer_syntax: &Uid) -> bool {
-        reencode::alternative(&instance.transfer_syntax).as_ref() == Some(transfer_syntax)
+        transcode::alternatives(&instance.transfer_syntax).any(|other| other == transfer_syntax)
     }
 
     /// Opens inline: some ten microseconds, and a thread switch would cost more.
@@ -190,26 +195,23 @@ impl Instances for Stored {
             return Ok(BlobSource::AsStored { blob, remaining: length });
         }
         let (file, offset) = blob.into_file();
-        let reading = {
-            let transfer_syntax = transfer_syntax.clone();
-            move || Reencoded::new(file, offset, length, &transfer_syntax)
-        };
-        let reencoded = tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)??;
-        Ok(BlobSource::Reencoded(Box::new(reencoded)))
+        let from = stored.transfer_syntax.clone();
+        let stored = transcode::DataSet { file, offset, length, transfer_syntax: from };
+        Ok(BlobSource::Converted(self.converter.convert(stored, transfer_syntax).await?))
     }
 }
 
 /// A blob as it is sent.
 enum BlobSource {
     AsStored { blob: Blob, remaining: u64 },
-    Reencoded(Box<Reencoded>),
+    Converted(Pieces),
 }
 
 impl Source for BlobSource {
     fn remaining(&self) -> u64 {
         match self {
             BlobSource::AsStored { remaining, .. } => *remaining,
-            BlobSource::Reencoded(reencoded) => reencoded.remaining(),
+            BlobSource::Converted(pieces) => pieces.remaining(),
         }
     }
 
@@ -220,7 +222,7 @@ impl Source for BlobSource {
                 *remaining = remaining.saturating_sub(length as u64);
                 Ok(length)
             }
-            BlobSource::Reencoded(reencoded) => reencoded.read(buffer),
+            BlobSource::Converted(pieces) => Source::read(pieces, buffer),
         }
     }
 }

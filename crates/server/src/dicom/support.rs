@@ -1,13 +1,19 @@
 //! What the archive accepts in negotiation: PS3.8 9.3, PS3.7 D.3.3.
 //!
-//! Query/retrieve in a transfer syntax that we can read, plain ones first; storage in whatever the requestor puts
-//! first, for an instance is kept byte for byte.
+//! Query/retrieve in a transfer syntax that we can read, plain ones first. Storage in whatever the requestor puts
+//! first, for an instance is kept byte for byte; but where the requestor is to receive (C-GET), in one that most
+//! of what is stored can be sent in.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
+use dicomet_net::transcode;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Negotiated, Support};
 use dicomet_proto::dataset::dictionary::{storage_sop_classes, uids};
-use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
+use dicomet_proto::pdu::{
+    AssociateRq, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection,
+};
 use dicomet_proto::query::{ExtendedMatching, Model, Operation};
 
 use crate::Settings;
@@ -28,10 +34,19 @@ static IDENTIFIER_SYNTAXES: [Uid; 4] = [
     uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
 ];
 
+/// SOP classes of videos: what no other transfer syntax than a video's can be made of.
+const VIDEO_CLASSES: [Uid; 3] = [
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.77.1.1.1"),
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.77.1.2.1"),
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.77.1.4.1"),
+];
+
 /// The services of the archive, as an acceptor.
 pub(super) struct ArchiveSupport {
     sop_classes: SopClasses,
     max_window: u16,
+    /// SOP classes of which the requestor proposes to be SCP: it is going to retrieve.
+    received: HashSet<Uid>,
 }
 
 /// The service that an abstract syntax asks for.
@@ -46,7 +61,18 @@ enum Service {
 
 impl ArchiveSupport {
     pub(super) fn new(settings: &Settings) -> ArchiveSupport {
-        ArchiveSupport { sop_classes: settings.sop_classes, max_window: settings.max_window.max(1) }
+        ArchiveSupport {
+            sop_classes: settings.sop_classes,
+            max_window: settings.max_window.max(1),
+            received: HashSet::new(),
+        }
+    }
+
+    /// With what a requestor proposes besides its presentation contexts.
+    pub(super) fn for_request(settings: &Settings, request: &AssociateRq) -> ArchiveSupport {
+        let roles = request.user_information.role_selections.iter();
+        let received = roles.filter(|role| role.scp).map(|role| role.sop_class_uid.clone()).collect();
+        ArchiveSupport { received, ..ArchiveSupport::new(settings) }
     }
 
     fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
@@ -70,6 +96,9 @@ impl Support for ArchiveSupport {
     fn transfer_syntax(&self, abstract_syntax: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
         let chosen = match self.service(abstract_syntax) {
             None => return Err(ContextResultReason::AbstractSyntaxNotSupported),
+            Some(Service::Storage) if self.received.contains(abstract_syntax) => {
+                to_receive_in(abstract_syntax, proposed)
+            }
             Some(Service::Storage | Service::Verification) => proposed.first(),
             Some(Service::Find | Service::Retrieve | Service::Worklist) => {
                 IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax))
@@ -106,6 +135,23 @@ impl Support for ArchiveSupport {
     fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
         let bound = |asked| if asked == 0 { self.max_window } else { self.max_window.min(asked) };
         AsyncOperationsWindow { invoked: bound(asked.invoked), performed: bound(asked.performed) }
+    }
+}
+
+/// The transfer syntax of a context to retrieve over. Of several in one context only one can be taken, before it is
+/// known what will be asked for: an uncompressed one, which nearly everything can be converted to. The first one
+/// would be Implicit VR with pynetdicom, which costs private elements their VR, and JPEG with `getscu +xy`, in
+/// which nothing can be sent that is stored uncompressed.
+fn to_receive_in<'a>(sop_class: &Uid, proposed: &'a [Uid]) -> Option<&'a Uid> {
+    let uncompressed = || {
+        let written = proposed.iter().filter(|syntax| IDENTIFIER_SYNTAXES.contains(syntax));
+        written.min_by_key(|syntax| transcode::rank(syntax))
+    };
+    let compressed = || proposed.iter().find(|syntax| !IDENTIFIER_SYNTAXES.contains(syntax));
+    if VIDEO_CLASSES.contains(sop_class) {
+        compressed().or_else(uncompressed)
+    } else {
+        uncompressed().or_else(compressed)
     }
 }
 
@@ -161,6 +207,26 @@ mod tests {
         {
             assert_eq!(support().transfer_syntax(&class, &proposed), Ok(proposed[0].clone()));
         }
+    }
+
+    #[test]
+    fn storage_is_received_uncompressed_where_there_is_a_choice_but_for_videos() {
+        let (jpeg, mpeg) = (uid("1.2.840.10008.1.2.4.50"), uid("1.2.840.10008.1.2.4.102"));
+        let (implicit, explicit) = (uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN);
+        let video = uid("1.2.840.10008.5.1.4.1.1.77.1.4.1");
+        let mut receiving = support();
+        receiving.received = HashSet::from([uids::CT_IMAGE_STORAGE, video.clone()]);
+        let chosen = |class: &Uid, proposed: &[&Uid]| {
+            let proposed: Vec<Uid> = proposed.iter().map(|uid| (*uid).clone()).collect();
+            receiving.transfer_syntax(class, &proposed)
+        };
+        let ct = uids::CT_IMAGE_STORAGE;
+        assert_eq!(chosen(&ct, &[&jpeg, &implicit, &explicit]), Ok(explicit.clone()));
+        assert_eq!(chosen(&ct, &[&jpeg, &implicit]), Ok(implicit.clone()));
+        assert_eq!(chosen(&ct, &[&jpeg, &mpeg]), Ok(jpeg.clone()));
+        assert_eq!(chosen(&video, &[&implicit, &mpeg]), Ok(mpeg.clone()));
+        // What is not received is stored, in what comes first.
+        assert_eq!(chosen(&uids::MR_IMAGE_STORAGE, &[&implicit, &explicit]), Ok(implicit.clone()));
     }
 
     #[test]

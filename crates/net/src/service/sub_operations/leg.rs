@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Answer, Destination, Instance, Instances};
 use crate::association::{Received, Source};
 use crate::service::c_store;
+use crate::transcode;
 use crate::{Association, Error};
 
 /// Which association the sub-operations go over.
@@ -175,7 +176,7 @@ impl<'l, 'a, I: Instances> Leg<'l, 'a, I> {
     }
 
     /// The presentation context to send an instance on: its SOP class, where the receiver has the SCP role, in the
-    /// transfer syntax it is stored in, or else in the first that it can be converted to.
+    /// transfer syntax it is stored in, or else in the best that it can be converted to.
     fn context_for(&self, instance: &Instance) -> Option<Context> {
         let (negotiated, we_requested) = match &self.other {
             Some(other) => (other.negotiated(), true),
@@ -190,7 +191,11 @@ impl<'l, 'a, I: Instances> Leg<'l, 'a, I> {
         };
         fitting()
             .find(|context| context.transfer_syntax == instance.transfer_syntax)
-            .or_else(|| fitting().find(|context| self.instances.converts(instance, &context.transfer_syntax)))
+            .or_else(|| {
+                let converted =
+                    fitting().filter(|context| self.instances.converts(instance, &context.transfer_syntax));
+                converted.min_by_key(|context| transcode::rank(&context.transfer_syntax))
+            })
             .cloned()
     }
 

@@ -1,0 +1,360 @@
+//! The passes over what is missing: plan, get, verify, until nothing is missing or nothing more comes.
+//!
+//! ```text
+//! all that is missing, coarsely, in further transfer syntaxes
+//!   -> what the peer failed, one transfer syntax at a time
+//!     -> where nobody tells the SOP classes, in further ones
+//!       -> by series, then one by one, and each time the same again
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dicomet_proto::Uid;
+use dicomet_proto::query::Query;
+use tokio::task::JoinSet;
+
+use super::alone::Alone;
+use super::find::Finder;
+use super::get::{self, Roles, Shared, Work};
+use super::plan::{self, Granularity, Offered, Part, Round};
+use super::receive::Receiver;
+use super::report::{Event, Method, Report};
+use super::verify::MissingStudy;
+use super::{MAX_ASSOCIATIONS, Options, RetrieveError, Stop};
+use crate::Error;
+
+/// Associations that may end early, one after the other, without anything having come, before we give up.
+const MAX_BARREN: u32 = 3;
+
+/// The same for a peer that says it has no association to spare just now: it may have one in a few seconds. dcmqrscp
+/// 3.6.7 counts associations that are over for a while.
+const MAX_REJECTED: u32 = 6;
+
+/// Passes over what is missing: a bound for peers that always promise more.
+const MAX_PASSES: u32 = 40;
+
+/// Plan, get and verify, until nothing is missing or nothing more comes.
+pub(super) struct Engine {
+    shared: Arc<Shared>,
+    options: Options,
+    query: Query,
+    associations: u64,
+    /// Associations to open side by side.
+    workers: usize,
+    roles: Roles,
+    granularity: Granularity,
+    offered: Offered,
+    alone: Alone,
+    /// How instances come now.
+    method: Method,
+    /// How many instances the peer had failed when syntaxes were last tried from the first.
+    failed_ever: usize,
+    /// Passes in a row that ended early without anything having come.
+    barren: u32,
+}
+
+/// How a pass over all that is missing went.
+#[derive(Default)]
+struct Pass {
+    error: Option<Error>,
+    no_roles: bool,
+    fatal: Option<String>,
+    accepted: Vec<(Uid, Uid)>,
+}
+
+/// What follows from a pass.
+enum Verdict {
+    /// All was asked for.
+    Through,
+    /// It ended early: the same once more.
+    Again,
+    /// That was all.
+    Over(Option<End>),
+}
+
+/// Why a retrieve ended before all was tried.
+pub(super) enum End {
+    /// Associations are not to be had, or end early each time.
+    Association(Error),
+    /// The folder takes no more.
+    CannotStore(String),
+}
+
+impl Engine {
+    /// Before the first pass.
+    pub(super) fn new(shared: Arc<Shared>, options: Options, query: Query) -> Engine {
+        Engine {
+            shared,
+            workers: options.associations.clamp(1, MAX_ASSOCIATIONS),
+            options,
+            query,
+            associations: 0,
+            roles: Roles::Scp,
+            granularity: Granularity::Coarse,
+            offered: Offered::default(),
+            alone: Alone::default(),
+            method: Method::Get,
+            failed_ever: 0,
+            barren: 0,
+        }
+    }
+
+    /// By C-GET, by C-MOVE, or by C-MOVE what C-GET did not bring. Answers why it ended before all was tried, if it
+    /// did.
+    pub(super) async fn all_passes(&mut self) -> Option<End> {
+        let mut end = None;
+        if self.options.method != Some(Method::Move) {
+            end = self.passes().await;
+        }
+        let may_move = self.options.method != Some(Method::Get) && !self.is_stopped();
+        let is_done = matches!(end, Some(End::CannotStore(_))) || self.shared.ledger().lacking() == 0;
+        match self.options.receive {
+            Some(address) if may_move && !is_done => self.move_passes(address).await,
+            _ => end,
+        }
+    }
+
+    /// As [`Engine::passes`], by C-MOVE: the peer proposes the contexts, so only what to ask for is left to plan.
+    async fn move_passes(&mut self, address: SocketAddr) -> Option<End> {
+        self.method = Method::Move;
+        let receiver = match Receiver::open(address, Arc::clone(&self.shared)).await {
+            Ok(receiver) => receiver,
+            Err(error) => return Some(End::CannotStore(format!("cannot listen on {address}: {error}"))),
+        };
+        self.granularity = Granularity::Coarse;
+        self.barren = 0;
+        for _ in 0..MAX_PASSES {
+            let missing = self.shared.ledger().missing();
+            if missing.is_empty() || self.is_stopped() {
+                return None;
+            }
+            let before = self.shared.ledger().arrived();
+            let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
+            let round = Round { contexts: Vec::new(), parts };
+            let requests = plan::requests(&self.shared.ledger(), &round, self.granularity, 1);
+            let outcome = self.shared.work_by_move(&requests, &receiver).await;
+            self.associations += u64::from(outcome.was_open);
+            if let Some(reason) = outcome.fatal {
+                return Some(End::CannotStore(reason));
+            }
+            let Some(error) = outcome.error else {
+                self.granularity = self.granularity.finer()?;
+                continue;
+            };
+            let came = self.shared.ledger().arrived() > before;
+            if let Verdict::Over(end) = self.after(error, came).await {
+                return end;
+            }
+        }
+        None
+    }
+
+    /// Answers why it ended before all was tried, if it did.
+    async fn passes(&mut self) -> Option<End> {
+        let mut has_asked_classes = false;
+        for number in 0..MAX_PASSES {
+            if number > 0 {
+                self.tell_missing();
+            }
+            let missing = self.shared.ledger().missing();
+            let rounds = plan::rounds(&missing, &self.offered, self.narrowed());
+            match self.attempt(&rounds).await {
+                Verdict::Through => rounds.iter().for_each(|round| self.offered.add(&round.contexts)),
+                Verdict::Again => continue,
+                Verdict::Over(end) => return end,
+            }
+            let mut missing = self.shared.ledger().missing();
+            if !has_asked_classes && missing.iter().any(|study| study.unknown > 0) {
+                has_asked_classes = true;
+                self.ask_classes(&missing).await;
+                missing = self.shared.ledger().missing();
+            }
+            if plan::has_more_syntaxes(&missing, &self.offered, self.narrowed()) {
+                continue;
+            }
+            if let Verdict::Over(end) = self.one_syntax_at_a_time().await {
+                return end;
+            }
+            if plan::has_more_classes(&self.shared.ledger().missing(), &self.offered) {
+                continue;
+            }
+            self.granularity = self.granularity.finer()?;
+        }
+        None
+    }
+
+    /// Asks for what the peer failed itself in passes that leave it no choice of the transfer syntax.
+    async fn one_syntax_at_a_time(&mut self) -> Verdict {
+        let (_, failed_ever) = self.shared.ledger().failures_at_peer();
+        if failed_ever > self.failed_ever {
+            self.failed_ever = failed_ever;
+            self.alone.start_over();
+        }
+        loop {
+            let (failed, _) = self.shared.ledger().failures_at_peer();
+            let rounds = self.alone.rounds(&failed);
+            if rounds.is_empty() {
+                return Verdict::Through;
+            }
+            self.tell_missing();
+            // A pass that ends early is not done again: what it has not asked for has further syntaxes to come, or
+            // is asked for more finely.
+            if let Verdict::Over(end) = self.attempt(&rounds).await {
+                return Verdict::Over(end);
+            }
+        }
+    }
+
+    fn tell_missing(&self) {
+        let missing = self.shared.ledger().lacking();
+        if missing > 0 && !self.is_stopped() {
+            let _ = self.shared.events.send(Event::AskingAgain { missing });
+        }
+    }
+
+    fn narrowed(&self) -> Option<&[Uid]> {
+        self.options.transfer_syntaxes.as_deref()
+    }
+
+    /// One pass, and what follows from it.
+    async fn attempt(&mut self, rounds: &[Round]) -> Verdict {
+        if rounds.is_empty() || self.is_stopped() {
+            return Verdict::Over(None);
+        }
+        let before = self.shared.ledger().arrived();
+        let pass = self.pass(rounds).await;
+        let came = self.shared.ledger().arrived() > before;
+        self.alone.learn(pass.accepted);
+        if let Some(reason) = pass.fatal {
+            return Verdict::Over(Some(End::CannotStore(reason)));
+        }
+        if self.is_stopped() || self.shared.ledger().lacking() == 0 {
+            return Verdict::Over(None);
+        }
+        if let Some(error) = pass.error {
+            return self.after(error, came).await;
+        }
+        self.barren = 0;
+        if pass.no_roles && !came && self.roles == Roles::Scp {
+            self.roles = Roles::ScuAndScp;
+            return Verdict::Again;
+        }
+        Verdict::Through
+    }
+
+    /// What follows from an association that was lost or is not to be had: once more after a moment, if that makes
+    /// sense.
+    async fn after(&mut self, error: Error, came: bool) -> Verdict {
+        self.barren = if came { 0 } else { self.barren + 1 };
+        let most = if matches!(error, Error::Rejected(_)) { MAX_REJECTED } else { MAX_BARREN };
+        if is_final(&error) || self.barren >= most {
+            return Verdict::Over(Some(End::Association(error)));
+        }
+        // A peer that has just fallen over, or that has no association to spare, needs a moment.
+        let moment = Duration::from_millis(200) * (1 << self.barren);
+        let mut stop = self.shared.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(moment) => {}
+            () = get::reached(&mut stop, Stop::Cancel) => {}
+        }
+        Verdict::Again
+    }
+
+    /// Asks for the SOP class of each instance of studies of which some did not come although SOP Classes in Study
+    /// seemed to say enough.
+    async fn ask_classes(&self, missing: &[MissingStudy]) {
+        let Ok(mut finder) = Finder::open(&self.shared.node, &self.options.caller, &self.query).await else {
+            return;
+        };
+        finder.asks_classes = true;
+        for place in missing.iter().filter(|study| study.unknown > 0).map(|study| study.study) {
+            let mut study = self.shared.ledger().inventory().studies[place].head();
+            if finder.look_into(&mut study).await.is_err() {
+                return finder.abort().await;
+            }
+            self.shared.ledger().learn_classes(place, &study);
+        }
+        finder.close().await;
+    }
+
+    /// Works off the rounds one after the other, each with as many workers as are useful. Stops at an error.
+    async fn pass(&mut self, rounds: &[Round]) -> Pass {
+        let mut pass = Pass { no_roles: true, ..Pass::default() };
+        for round in rounds {
+            let requests = plan::requests(&self.shared.ledger(), round, self.granularity, self.workers);
+            let workers = self.workers.min(requests.len());
+            let work = Arc::new(Work {
+                contexts: round.contexts.clone(),
+                roles: self.roles,
+                queue: Mutex::new(requests.into()),
+            });
+            let mut running = JoinSet::new();
+            for _ in 0..workers {
+                running.spawn(Arc::clone(&self.shared).work(Arc::clone(&work)));
+            }
+            let (mut stood, mut lost, mut refused) = (0, None, None);
+            while let Some(joined) = running.join_next().await {
+                let outcome = joined.unwrap_or_default();
+                match outcome.was_open {
+                    true => lost = lost.or(outcome.error),
+                    false => refused = refused.or(outcome.error),
+                }
+                stood += usize::from(outcome.was_open);
+                pass.no_roles &= outcome.no_roles;
+                pass.accepted.extend(outcome.accepted);
+                pass.fatal = pass.fatal.or(outcome.fatal);
+            }
+            self.associations += stood as u64;
+            let is_done = work.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_empty();
+            if refused.is_some() {
+                // The peer has no more associations for us: those it gave do the work, and we do not ask again.
+                self.workers = stood.max(1);
+            }
+            // What was not opened is no failure when others did the work.
+            pass.error = lost.or(refused.filter(|_| stood == 0 || !is_done));
+            if pass.error.is_some() || pass.fatal.is_some() || self.is_stopped() {
+                break;
+            }
+        }
+        pass
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.shared.stop.borrow() != Stop::No
+    }
+
+    /// The report of all passes.
+    pub(super) fn report(
+        &self,
+        end: Option<End>,
+        seconds: Duration,
+        cancelled: bool,
+    ) -> Result<Report, RetrieveError> {
+        let otherwise = match &end {
+            Some(End::Association(error)) => error.to_string(),
+            Some(End::CannotStore(reason)) => reason.clone(),
+            None if cancelled => "cancelled before it came".to_owned(),
+            None => "the peer never sent it and did not say why".to_owned(),
+        };
+        let mut report = self.shared.ledger().report(&otherwise);
+        let nothing_is_here = report.retrieved + report.present + report.unnamed == 0;
+        match end {
+            Some(End::Association(error)) if nothing_is_here => return Err(error.into()),
+            Some(_) => report.notes.push(format!("the retrieve ended early: {otherwise}")),
+            None => {}
+        }
+        let method = self.method;
+        Ok(Report { seconds, associations: self.associations, cancelled, method, ..report })
+    }
+}
+
+/// Errors that the same attempt will meet again.
+pub(crate) fn is_final(error: &Error) -> bool {
+    match error {
+        Error::Rejected(rejection) => rejection.result != dicomet_proto::pdu::RejectResult::Transient,
+        Error::NoPresentationContext { .. } | Error::NotInThisState(_) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,146 @@
+//! Stored instances in other transfer syntaxes, for receivers that do not take the one they are stored in: the stored
+//! bytes stay what they are.
+//!
+//! Uncompressed data sets change their encoding; deflated ones are inflated, and the other way; compressed frames are
+//! decoded, one at a time, into a temporary file. Nothing is ever compressed but by deflating. The SOP Instance UID
+//! stays: the same image, as well as the stored bytes have it (PS3.4 B.4.1.3 asks for a new one only where more
+//! is lost).
+//!
+//! The modules, in the order to read them: [`elements`] reads what is stored, [`encode`] writes it another way as
+//! [`pieces`]; [`image`] is what it says of its pixels, [`pixels`] decodes them with the codecs of [`decode`];
+//! [`deflate`] stands before and behind.
+
+mod decode;
+mod deflate;
+mod elements;
+mod encode;
+mod image;
+mod pieces;
+mod pixels;
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dicomet_proto::Uid;
+use dicomet_proto::dataset::dictionary::uids;
+use tokio::sync::Semaphore;
+
+use elements::{Elements, Encoding};
+use encode::Edits;
+pub use pieces::Pieces;
+
+/// What we write, the best first. Explicit VR keeps the VR of private elements; big endian is retired, and deflating
+/// costs time and is not read everywhere.
+static WRITTEN: [Uid; 4] = [
+    uids::EXPLICIT_VR_LITTLE_ENDIAN,
+    uids::IMPLICIT_VR_LITTLE_ENDIAN,
+    uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    uids::EXPLICIT_VR_BIG_ENDIAN,
+];
+
+/// The transfer syntaxes that a data set can be sent in besides the one it is stored in, the best first.
+pub fn alternatives(stored: &Uid) -> impl Iterator<Item = &'static Uid> {
+    let readable = WRITTEN.contains(stored) || decode::codec(stored).is_some();
+    WRITTEN.iter().filter(move |written| readable && *written != stored)
+}
+
+/// The [`alternatives`] of an uncompressed data set: nothing but how its values are written is different. None for
+/// a compressed one.
+pub fn reencodings(stored: &Uid) -> impl Iterator<Item = &'static Uid> {
+    let uncompressed = WRITTEN.contains(stored);
+    alternatives(stored).filter(move |_| uncompressed)
+}
+
+/// Where a transfer syntax stands among those that we convert to: the less, the better.
+pub fn rank(transfer_syntax: &Uid) -> usize {
+    WRITTEN.iter().position(|written| written == transfer_syntax).unwrap_or(WRITTEN.len())
+}
+
+/// A stored data set.
+#[derive(Debug)]
+pub struct DataSet {
+    /// The file that it is in.
+    pub file: File,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// How long it is.
+    pub length: u64,
+    /// The transfer syntax that it is in.
+    pub transfer_syntax: Uid,
+}
+
+/// How many data sets are converted at a time, over all associations: as many as there are processors, for each
+/// takes one wholly, and memory for a frame.
+#[derive(Debug, Clone)]
+pub struct Converter {
+    places: Arc<Semaphore>,
+}
+
+impl Default for Converter {
+    fn default() -> Converter {
+        let places = std::thread::available_parallelism().map_or(1, usize::from);
+        Converter { places: Arc::new(Semaphore::new(places)) }
+    }
+}
+
+impl Converter {
+    /// Converts a data set to one of its [`alternatives`]. Dropped, it stops after the frame it is at.
+    ///
+    /// # Errors
+    /// `InvalidData` or `Unsupported` when it cannot be; a fault of a decoder is an error as well.
+    pub async fn convert(&self, stored: DataSet, to: &Uid) -> io::Result<Pieces> {
+        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let wanted = Wanted::default();
+        let (to, still_wanted) = (to.clone(), Arc::clone(&wanted.0));
+        let converting = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            convert(stored, &to, &still_wanted)
+        });
+        converting.await.map_err(|fault| io::Error::other(format!("a decoder failed: {fault}")))?
+    }
+}
+
+/// Says when it is dropped that nobody waits any more.
+struct Wanted(Arc<AtomicBool>);
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        Wanted(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+fn convert(stored: DataSet, to: &Uid, wanted: &AtomicBool) -> io::Result<Pieces> {
+    let DataSet { file, offset, length, transfer_syntax: from } = stored;
+    let deflated = uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
+    let (file, offset, length) = if from == deflated {
+        let (file, length) = deflate::inflate(&file, offset, length)?;
+        (file, 0, length)
+    } else {
+        (file, offset, length)
+    };
+    let file = Arc::new(file);
+    let elements = || Elements::new(&file, offset, length, Encoding::of(&from));
+    let mut edits = Edits::default();
+    if let Some((codec, loss)) = decode::codec(&from) {
+        let image = image::read(&mut elements()?)?;
+        if image.has_encapsulated_icon {
+            edits.remove(image::ICON_IMAGE_SEQUENCE);
+        }
+        if let Some(pixels) = image.pixels {
+            pixels::decode(&file, &pixels, codec, loss, wanted, &mut edits)?;
+        }
+    }
+    let pieces = Pieces::new(encode::encode(&file, &mut elements()?, Encoding::of(to), edits)?);
+    if *to == deflated { deflate::deflate(pieces) } else { Ok(pieces) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Conversions of whole data sets: made ones, and the images of `testdata/transcode`.
+
+use std::fs;
+use std::io::{Read, Write};
+
+use dicomet_proto::dataset::{DataSet as Parsed, FileMeta, Tag};
+
+use super::*;
+use crate::association::Source;
+
+const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
+const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);
+
+fn converted(bytes: &[u8], from: &Uid, to: &Uid) -> io::Result<Vec<u8>> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"head").unwrap();
+    file.write_all(bytes).unwrap();
+    let stored = DataSet { file, offset: 4, length: bytes.len() as u64, transfer_syntax: from.clone() };
+    let mut pieces = convert(stored, to, &AtomicBool::new(true))?;
+    let length = Source::remaining(&pieces);
+    let mut sent = Vec::new();
+    pieces.read_to_end(&mut sent)?;
+    assert_eq!(sent.len() as u64, length);
+    Ok(sent)
+}
+
+/// From explicit to implicit or back.
+fn reencoded(bytes: &[u8], to: &Uid) -> io::Result<Vec<u8>> {
+    let (explicit, implicit) = (uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN);
+    converted(bytes, if *to == explicit { &implicit } else { &explicit }, to)
+}
+
+/// The data set of a test file and its transfer syntax.
+fn stored(name: &str) -> (Vec<u8>, Uid) {
+    let path = format!("{}/../../testdata/transcode/{name}.dcm", env!("CARGO_MANIFEST_DIR"));
+    let bytes = fs::read(path).unwrap();
+    let (meta, length) = FileMeta::read(&mut bytes.as_slice()).unwrap();
+    (bytes[usize::try_from(length).unwrap()..].to_vec(), meta.transfer_syntax)
+}
+
+/// A test file in Explicit VR Little Endian.
+fn decoded(name: &str) -> Parsed {
+    let (bytes, from) = stored(name);
+    let to = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    let sent = if from == to { bytes } else { converted(&bytes, &from, &to).unwrap() };
+    Parsed::parse(&sent, &to).unwrap()
+}
+
+fn pixels(name: &str) -> Vec<u8> {
+    decoded(name).bytes(PIXEL_DATA).unwrap()
+}
+
+#[test]
+fn lossless_frames_have_the_very_pixels_of_the_uncompressed_image() {
+    let reference = pixels("MR_small");
+    assert_eq!(reference.len(), 64 * 64 * 2);
+    for name in ["MR_small_RLE", "MR_small_jp2klossless", "MR_small_bigendian"] {
+        assert!(pixels(name) == reference, "{name}");
+    }
+    let colours = pixels("SC_rgb_rle");
+    // The first row of the first bar is red.
+    assert_eq!(colours[..6], [255, 0, 0, 255, 0, 0]);
+    for name in ["SC_rgb_jpeg_gdcm", "SC_rgb_gdcm_KY"] {
+        assert!(pixels(name) == colours, "{name}");
+    }
+    let two = pixels("SC_rgb_rle_2frame");
+    assert_eq!(two.len(), 2 * colours.len());
+    assert!(two[..colours.len()] == colours);
+}
+
+#[test]
+fn lossy_frames_come_near_and_are_rgb_whatever_they_were() {
+    let reference = pixels("SC_rgb_rle");
+    for (name, near) in [("SC_rgb_dcmtk_eb_cr", 2), ("SC_rgb_dcmtk_eb_cy_s2", 6)] {
+        let decoded = decoded(name);
+        let pixels = decoded.bytes(PIXEL_DATA).unwrap();
+        assert_eq!(pixels.len(), reference.len());
+        let worst = pixels.iter().zip(&reference).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(worst <= Some(near), "{name} {worst:?}");
+        assert_eq!(decoded.text(PHOTOMETRIC_INTERPRETATION).as_deref(), Some("RGB"));
+        assert_eq!(decoded.integer(Tag(0x0028, 0x0006)), Some(0));
+        assert_eq!(decoded.text(Tag(0x0028, 0x2110)).as_deref(), Some("01"));
+    }
+}
+
+#[test]
+fn a_loss_that_the_header_does_not_tell_is_told_once_the_pixels_cannot_any_more() {
+    let (bytes, from) = stored("SC_rgb_dcmtk_eb_cr");
+    let silent: Vec<u8> = bytes.clone();
+    let at = silent.windows(6).position(|window| window == b"\x28\0\x10\x21CS").unwrap();
+    let mut silent = silent;
+    // (0028,2110) CS of 2 bytes.
+    silent.drain(at..at + 10);
+    let to = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    let decoded = Parsed::parse(&converted(&silent, &from, &to).unwrap(), &to).unwrap();
+    assert_eq!(decoded.text(Tag(0x0028, 0x2110)).as_deref(), Some("01"));
+    assert_eq!(decoded.text(Tag(0x0028, 0x2114)).as_deref(), Some("ISO_10918_1"));
+}
+
+#[test]
+fn the_rest_of_the_header_stays_and_so_does_the_sop_instance() {
+    let (reference, decoded) = (decoded("MR_small"), decoded("MR_small_RLE"));
+    for tag in reference.tags().filter(|tag| tag.0 != 0x0002 && *tag != PIXEL_DATA) {
+        if decoded.contains(tag) && tag.0 % 2 == 0 {
+            assert_eq!(decoded.bytes(tag), reference.bytes(tag), "{tag:?}");
+        }
+    }
+    assert!(decoded.uid(Tag(0x0008, 0x0018)).is_some());
+    assert_eq!(decoded.text(PHOTOMETRIC_INTERPRETATION).as_deref(), Some("MONOCHROME2"));
+    assert!(!decoded.contains(Tag(0x0028, 0x2110)));
+}
+
+#[test]
+fn what_is_deflated_is_inflated_and_the_other_way() {
+    let deflated = uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
+    let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    let (bytes, from) = stored("image_dfl");
+    assert_eq!(from, deflated);
+    let inflated = converted(&bytes, &from, &explicit).unwrap();
+    let image = Parsed::parse(&inflated, &explicit).unwrap();
+    assert_eq!(image.bytes(PIXEL_DATA).map(|pixels| pixels.len()), Some(262_144));
+    let again = converted(&inflated, &explicit, &deflated).unwrap();
+    assert!(again.len() < inflated.len() / 10);
+    assert_eq!(converted(&again, &deflated, &explicit).unwrap(), inflated);
+}
+
+#[test]
+fn big_endian_and_back_is_the_same() {
+    let (explicit, big) = (uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_BIG_ENDIAN);
+    for pixels in [10, 100_000] {
+        let once = converted(&explicit_data_set(pixels), &explicit, &big).unwrap();
+        assert_eq!(once[..8], *b"\0\x08\0\x18UI\0\x04");
+        let back = converted(&once, &big, &explicit).unwrap();
+        let twice = converted(&back, &explicit, &big).unwrap();
+        assert!(once == twice);
+        assert_eq!(back.len(), explicit_data_set(pixels).len() + 16);
+    }
+}
+
+#[test]
+fn what_no_decoder_can_is_an_error_of_that_instance() {
+    let (bytes, from) = stored("JPGExtended");
+    let error = converted(&bytes, &from, &uids::IMPLICIT_VR_LITTLE_ENDIAN).unwrap_err();
+    assert!(error.to_string().contains("SamplePrecision(12)"), "{error}");
+}
+
+#[test]
+fn no_header_and_no_frame_that_lies_does_worse_than_an_error() {
+    let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    for name in ["SC_rgb_rle", "MR_small_jp2klossless", "SC_rgb_jpeg_gdcm", "SC_rgb_dcmtk_eb_cr"] {
+        let (bytes, from) = stored(name);
+        let attribute = |element: u16| {
+            let head = [0x28, 0, element as u8, (element >> 8) as u8, b'U', b'S', 2, 0];
+            bytes.windows(8).position(|window| window == head).unwrap() + 8
+        };
+        // Rows, Columns, Bits Allocated, Bits Stored, Samples per Pixel.
+        for element in [0x0010, 0x0011, 0x0100, 0x0101, 0x0002] {
+            for value in [0_u16, 1, 7, 65_535] {
+                let mut lying = bytes.clone();
+                lying[attribute(element)..][..2].copy_from_slice(&value.to_le_bytes());
+                // An RLE frame does not say how large it is; too much of it is taken as padding.
+                let fewer = name == "SC_rgb_rle" && element < 0x0100 && matches!(value, 1 | 7);
+                let harmless = fewer || (element == 0x0101 && matches!(value, 1 | 7));
+                if lying == bytes {
+                    continue;
+                }
+                let outcome = converted(&lying, &from, &explicit);
+                assert!(outcome.is_err() || harmless, "{name} {element:04x} {value}");
+            }
+        }
+        // A frame that was cut, and one that was altered, end somehow, and say no more than that.
+        let frame = bytes.len() - 600;
+        for at in (frame..bytes.len()).step_by(37) {
+            let mut altered = bytes.clone();
+            altered[at] ^= 0x55;
+            let _ = converted(&altered, &from, &explicit);
+            let _ = converted(&bytes[..at], &from, &explicit);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_conversion_that_nobody_waits_for_stops() {
+    let (bytes, from) = stored("SC_rgb_rle_2frame");
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&bytes).unwrap();
+    let stored = DataSet { file, offset: 0, length: bytes.len() as u64, transfer_syntax: from };
+    let error = convert(stored, &uids::EXPLICIT_VR_LITTLE_ENDIAN, &AtomicBool::new(false));
+    assert_eq!(error.err().map(|error| error.kind()), Some(io::ErrorKind::Interrupted));
+}
+
+#[test]
+fn alternatives_are_uncompressed_and_the_plain_ones_first() {
+    let of = |uid: &Uid| alternatives(uid).map(Uid::as_str).collect::<Vec<_>>();
+    let rle = Uid::from_static("1.2.840.10008.1.2.5");
+    assert_eq!(of(&rle)[..2], ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]);
+    assert_eq!(of(&uids::EXPLICIT_VR_LITTLE_ENDIAN)[0], "1.2.840.10008.1.2");
+    // JPEG-LS, MPEG-4.
+    assert!(of(&Uid::from_static("1.2.840.10008.1.2.4.80")).is_empty());
+    assert!(of(&Uid::from_static("1.2.840.10008.1.2.4.102")).is_empty());
+}
+
+/// (0008,0018), a sequence of defined length with an item of defined length, pixels.
+fn explicit_data_set(pixels: usize) -> Vec<u8> {
+    let mut bytes = b"\x08\0\x18\0UI\x04\x001.2\0".to_vec();
+    bytes.extend(b"\x08\0\x15\x11SQ\0\0\x14\0\0\0\xFE\xFF\0\xE0\x0C\0\0\0\x08\0\x50\x11UI\x04\x001.3\0");
+    bytes.extend(b"\x28\0\x03\x01US\x02\0\x01\0\x28\0\x06\x01SS\x02\0\xFE\xFF");
+    bytes.extend(b"\xE0\x7F\x10\0OW\0\0");
+    bytes.extend((pixels as u32).to_le_bytes());
+    bytes.extend(std::iter::repeat_n(7, pixels));
+    bytes
+}
+
+fn implicit_data_set(pixels: usize) -> Vec<u8> {
+    let mut bytes = b"\x08\0\x18\0\x04\0\0\x001.2\0".to_vec();
+    bytes.extend(
+        b"\x08\0\x15\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x50\x11\x04\0\0\x001.3\0",
+    );
+    bytes.extend(b"\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0");
+    bytes.extend(b"\x28\0\x03\x01\x02\0\0\0\x01\0\x28\0\x06\x01\x02\0\0\0\xFE\xFF");
+    bytes.extend(b"\xE0\x7F\x10\0");
+    bytes.extend((pixels as u32).to_le_bytes());
+    bytes.extend(std::iter::repeat_n(7, pixels));
+    bytes
+}
+
+#[test]
+fn explicit_becomes_implicit_and_comes_back_with_the_same_values() {
+    for pixels in [10, 100_000] {
+        let sent = reencoded(&explicit_data_set(pixels), &uids::IMPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        assert_eq!(sent, implicit_data_set(pixels));
+        let back = reencoded(&sent, &uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        let again = reencoded(&back, &uids::IMPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        assert_eq!(again, sent);
+        // As it was, but for the lengths of sequence and item: the same elements with the same VRs.
+        assert_eq!(back.len(), explicit_data_set(pixels).len() + 16);
+        assert!(back.windows(6).any(|window| window == b"\x28\0\x06\x01SS"));
+    }
+}
+
+#[test]
+fn what_is_private_becomes_un_and_its_creator_lo() {
+    let stored = b"\x09\0\x10\0\x04\0\0\0ACME\x09\0\x01\x10\x02\0\0\0ab";
+    let sent = reencoded(stored, &uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+    assert_eq!(sent, b"\x09\0\x10\0LO\x04\0ACME\x09\0\x01\x10UN\0\0\x02\0\0\0ab");
+}
+
+#[test]
+fn damage_and_hostile_nesting_are_errors_and_nothing_worse() {
+    let whole = explicit_data_set(10);
+    for length in 1..whole.len() {
+        let _ = reencoded(&whole[..length], &uids::IMPLICIT_VR_LITTLE_ENDIAN);
+    }
+    for broken in [
+        &b"\x08\0\x18\0UI\xFF\xFF1.2\0"[..],
+        b"\x08\0\x18\0ZZ\x04\x001.2\0",
+        b"\xFE\xFF\0\xE0\0\0\0\0",
+        b"\x08\0\x15\x11SQ\0\0\xFF\xFF\xFF\xFF",
+        b"\xE0\x7F\x10\0OB\0\0\xFF\xFF\xFF\xFF",
+    ] {
+        assert!(reencoded(broken, &uids::IMPLICIT_VR_LITTLE_ENDIAN).is_err());
+    }
+    let nest = b"\x08\0\x15\x11SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF";
+    assert!(reencoded(&nest.repeat(100_000), &uids::IMPLICIT_VR_LITTLE_ENDIAN).is_err());
+}
