@@ -105,6 +105,8 @@ impl Matches {
         let length = *page_length;
         *page_length = (length * 2).min(LARGEST_PAGE);
         shared.readers.with(|index| {
+            // One read transaction a page: without it each of the statements for each row takes and frees locks.
+            let _snapshot = index.unchecked_transaction()?;
             let mut headers = Headers { index, level: selection.level, series: None };
             match source {
                 Source::Rows(rows) => {
