@@ -72,6 +72,8 @@ enum Transfer {
 #[derive(Debug, Default)]
 struct State {
     transfer: Transfer,
+    /// What there is to do is known.
+    is_planned: bool,
     studies: u64,
     studies_seen: HashSet<Uid>,
     expected: u64,
@@ -108,8 +110,7 @@ impl Progress {
                 self.state.studies = *studies;
                 self.state.expected = *expected;
                 self.state.present = *present;
-                // The rate is that of the getting, not of the finding.
-                self.begin = Instant::now();
+                self.begin_transfer(*expected);
                 self.planned();
             }
             Event::Associated { accepted, proposed, window } => self.detail(|| {
@@ -154,11 +155,18 @@ impl Progress {
         }
     }
 
+    /// What there is to do is known; the rate is that of the transfer, not of the looking before it.
+    fn begin_transfer(&mut self, instances: u64) {
+        self.begin = Instant::now();
+        self.state.is_planned = true;
+        if let Style::Bar(bar) = &self.style {
+            bar.set_length(instances);
+            set_template(bar, "{bar:24} {pos}/{len} instances  {msg}");
+        }
+    }
+
     fn planned(&mut self) {
         let State { studies, expected, present, .. } = self.state;
-        if let Style::Bar(bar) = &self.style {
-            bar.set_length(expected);
-        }
         self.detail(|| {
             format!(
                 "{}, {}, {present} of them here already",
@@ -190,7 +198,8 @@ impl Progress {
         match &self.style {
             Style::Bar(bar) => {
                 bar.set_position(self.state.done());
-                bar.set_message(self.state.rates(elapsed));
+                bar.set_message(self.state.message(elapsed));
+                bar.tick();
             }
             Style::Lines => eprintln!("{}", self.state.line(elapsed)),
             Style::Json if self.state.transfer == Transfer::Store => {
@@ -202,13 +211,18 @@ impl Progress {
     }
 }
 
+/// A bar that is none yet: how much there is to do is being found out.
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    // The template is a literal; one that indicatif cannot read leaves its own.
-    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} instances  {msg}") {
+    set_template(&bar, "{spinner} {msg}");
+    bar
+}
+
+/// The template is a literal; one that indicatif cannot read leaves its own.
+fn set_template(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar
 }
 
 impl State {
@@ -246,7 +260,24 @@ impl State {
         text
     }
 
+    /// What stands beside the bar, or in its place while there is none.
+    fn message(&self, elapsed: Duration) -> String {
+        if self.is_planned {
+            return self.rates(elapsed);
+        }
+        let instances = output::count(self.expected, "instance", "instances");
+        match self.transfer {
+            Transfer::Retrieve => {
+                format!("finding: {}, {instances} so far", output::count(self.studies, "study", "studies"))
+            }
+            Transfer::Store => format!("looking: {instances} so far"),
+        }
+    }
+
     fn line(&self, elapsed: Duration) -> String {
+        if !self.is_planned {
+            return self.message(elapsed);
+        }
         format!("{}/{} instances  {}", self.done(), self.expected, self.rates(elapsed))
     }
 
@@ -306,6 +337,7 @@ mod tests {
     #[test]
     fn a_line_tells_studies_instances_bytes_rate_time_left_and_the_peers_counters() {
         let state = State {
+            is_planned: true,
             studies: 2,
             studies_seen: HashSet::from([Uid::from_static("1.2")]),
             expected: 500,
@@ -326,6 +358,12 @@ mod tests {
              (peer: 200 remaining, 200 completed, 0 failed, 0 warning)"
         );
         assert_eq!(state.json(Duration::from_secs(4))["seconds_left"], 4);
+    }
+
+    #[test]
+    fn while_peers_are_asked_what_there_is_that_is_what_is_shown() {
+        let state = State { studies: 16, expected: 1, ..State::default() };
+        assert_eq!(state.line(Duration::from_secs(1)), "finding: 16 studies, 1 instance so far");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The events of a store.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dicomet_net::store::{Event, Remark, Sent};
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::message::Status;
 use serde_json::json;
 
-use super::{Progress, State, Style, Transfer};
+use super::{Progress, State, Transfer};
 use crate::output;
 
 impl Progress {
@@ -18,11 +18,7 @@ impl Progress {
             Event::Found { files } => self.state.expected = *files,
             Event::Planned { files, bytes, contexts, rounds } => {
                 self.state.expected = *files;
-                // The rate is that of the sending, not of the looking.
-                self.begin = Instant::now();
-                if let Style::Bar(bar) = &self.style {
-                    bar.set_length(*files);
-                }
+                self.begin_transfer(*files);
                 self.detail(|| {
                     format!(
                         "{}, {}; {} in {}",
@@ -93,6 +89,7 @@ mod tests {
     fn a_line_of_a_store_tells_files_bytes_rate_and_failures_and_no_studies() {
         let state = State {
             transfer: Transfer::Store,
+            is_planned: true,
             expected: 500,
             arrived: 200,
             refused: 1,
