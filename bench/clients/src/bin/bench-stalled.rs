@@ -16,6 +16,8 @@ use dicomet_testkit::hospital::Hospital;
 use dicomet_testkit::instance::{Instance, Pixels};
 
 const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
+/// The answers that are not read fill the buffers of both sides first, which is work for the archive.
+const UNTIL_THEY_STALL: Duration = Duration::from_secs(4);
 /// Of each kind, on each association.
 const OPERATIONS: usize = 20;
 
@@ -45,6 +47,9 @@ fn run(node: &Node, working: usize, stalled: usize, runs: usize) -> io::Result<(
     for run in 0..runs {
         for (with, beside) in [(0, 0), (1, stalled)] {
             let held = (0..beside).map(|number| stall(node, number)).collect::<io::Result<Vec<_>>>()?;
+            if !held.is_empty() {
+                std::thread::sleep(UNTIL_THEY_STALL);
+            }
             let (rate, slow) = work(node, working, &format!("{}.{run}.{with}", std::process::id()))?;
             drop(held);
             rates[with].push(rate);
