@@ -3,34 +3,22 @@
 //!
 //! The queries are always the same ones. `DICOMET_MATCHING_FILES` names further folders of DICOM files to put in,
 //! `DICOMET_MATCHING_QUERIES` how many queries to make.
-//!
-//! `cargo test --test matching -- --ignored --nocapture` puts the same queries to Orthanc and dcmqrscp and lists where
-//! they differ; docs/matching.md explains the differences.
 
 #![allow(clippy::unwrap_used)]
 
+mod asking;
 mod questions;
 mod reference;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use dicomet_interop::asker::{Answers, Asker};
-use dicomet_interop::dcmtk::Dcmqrscp;
+use dicomet_interop::asker::Asker;
 use dicomet_interop::dicomet::{AE_TITLE, Serve, dicomet};
-use dicomet_interop::files::dicom_files;
-use dicomet_interop::orthanc::Orthanc;
-use dicomet_interop::pynetdicom::pydicom_test_files;
-use dicomet_proto::dataset::DataSet;
-use dicomet_proto::dataset::dictionary::uids;
-use dicomet_proto::query::{Model, Query};
-use tempfile::TempDir;
 
-use questions::{Generator, Kind};
+use asking::{Counts, counts, distinct_instances, encoded, shown, wanted};
+use questions::Generator;
 use reference::Reference;
-
-/// Answers by the unique key of the level: patients without an ID have the same.
-type Counts = BTreeMap<String, usize>;
 
 #[test]
 fn generated_queries_are_answered_as_a_plain_look_at_every_header_would() {
@@ -73,99 +61,4 @@ fn generated_queries_are_answered_as_a_plain_look_at_every_header_would() {
     );
     assert!(wrong.is_empty(), "{} of {asked} queries:\n{}", wrong.len(), wrong.join("\n"));
     assert!(with_answers * 2 > asked, "most queries have to match something");
-}
-
-/// Not a test of ours: a list of where others answer otherwise.
-#[test]
-#[ignore = "lists differences of other archives"]
-fn differences_of_orthanc_and_dcmqrscp() {
-    let (_files, paths) = distinct_instances();
-    let orthanc = Orthanc::start();
-    let taken: Vec<PathBuf> = paths.into_iter().filter(|path| orthanc.upload(path) == 200).collect();
-    // Both get the same files: those that both take.
-    let both = tempfile::tempdir().unwrap();
-    for path in &taken {
-        std::fs::copy(path, both.path().join(path.file_name().unwrap())).unwrap();
-    }
-    let dcmqrscp = Dcmqrscp::with_files(both.path());
-    let reference = Reference::of_files(&taken);
-    for (name, title, port) in
-        [("Orthanc", Orthanc::AE_TITLE, orthanc.port()), ("dcmqrscp", Dcmqrscp::AE_TITLE, dcmqrscp.port())]
-    {
-        list_differences(name, title, port, &reference);
-    }
-}
-
-fn list_differences(name: &str, title: &str, port: u16, reference: &Reference) {
-    let mut of_kinds: BTreeMap<Kind, (usize, Vec<String>)> = BTreeMap::new();
-    for (kind, query) in Generator::new(reference).take(wanted()) {
-        // An association each: some end it when they cannot read an identifier.
-        let (mut asker, _) = Asker::open(title, port, query.find_sop_class().as_str());
-        let (answers, status) = counts(asker.ask(&encoded(&query)), &query);
-        let expected = reference.matches(&query);
-        let (asked, differences) = of_kinds.entry(kind).or_default();
-        *asked += 1;
-        if status != 0 || !expected.agrees_with(&answers) {
-            differences.push(format!("{} -> {status:04X}, {}", shown(&query), expected.difference(&answers)));
-        }
-    }
-    println!("\n{name}");
-    for (kind, (asked, differences)) in of_kinds {
-        println!("{kind:?}: {asked} asked, {} otherwise", differences.len());
-        for difference in differences.iter().take(6) {
-            println!("    {difference}");
-        }
-    }
-}
-
-fn wanted() -> usize {
-    std::env::var("DICOMET_MATCHING_QUERIES").ok().and_then(|text| text.parse().ok()).unwrap_or(600)
-}
-
-/// The files in a folder of their own, one for each SOP Instance UID, and their paths in it.
-fn distinct_instances() -> (TempDir, Vec<PathBuf>) {
-    // Beside the test files lie those in all character sets.
-    let mut sources = dicom_files(pydicom_test_files().parent().unwrap());
-    for folder in std::env::var("DICOMET_MATCHING_FILES").iter().flat_map(|list| list.split(':')) {
-        sources.extend(dicom_files(Path::new(folder)));
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let mut seen = std::collections::HashSet::new();
-    let mut paths = Vec::new();
-    for source in sources {
-        let Some(header) = reference::header(&source) else { continue };
-        let Some(uid) = header.uid(reference::SOP_INSTANCE_UID) else { continue };
-        if seen.insert(uid) {
-            let path = folder.path().join(format!("{:05}.dcm", paths.len()));
-            std::fs::copy(&source, &path).unwrap();
-            paths.push(path);
-        }
-    }
-    (folder, paths)
-}
-
-fn encoded(query: &Query) -> Vec<u8> {
-    query.identifier().encode(&uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap()
-}
-
-fn counts(answers: Answers, query: &Query) -> (Counts, u16) {
-    let mut counts = Counts::new();
-    for bytes in &answers.identifiers {
-        let identifier = DataSet::parse(bytes, &uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
-        *counts.entry(identifier.text(query.level.unique_key()).unwrap_or_default()).or_default() += 1;
-    }
-    (counts, answers.status)
-}
-
-fn shown(query: &Query) -> String {
-    let model = if query.model == Model::PatientRoot { "patient root" } else { "study root" };
-    let keys: Vec<String> = query
-        .keys
-        .tags()
-        .map(|tag| {
-            let name = dicomet_proto::dataset::dictionary::keyword_of(tag).unwrap_or("?");
-            format!("{name}={}", query.keys.text(tag).unwrap_or_default())
-        })
-        .collect();
-    format!("{model}, {}: {}", query.level, keys.join(", "))
 }
