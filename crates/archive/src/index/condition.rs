@@ -293,17 +293,7 @@ fn glob(column: &str, pattern: &Pattern, parameters: &mut Vec<Value>) -> String 
     if let Some(literal) = pattern.literal() {
         return one_of(column, vec![literal.to_owned()], parameters);
     }
-    let mut glob = String::new();
-    for piece in pattern.pieces() {
-        match piece {
-            Piece::Any => glob.push('*'),
-            Piece::One => glob.push('?'),
-            Piece::Literal(text) => push_escaped(&mut glob, text),
-        }
-    }
-    if glob.chars().count() > MAX_PATTERN_CHARS {
-        return "0".to_owned();
-    }
+    let Some(glob) = glob_text(pattern) else { return "0".to_owned() };
     let prefix = pattern.prefix();
     if prefix.is_empty() {
         parameters.push(Value::Text(glob));
@@ -315,11 +305,28 @@ fn glob(column: &str, pattern: &Pattern, parameters: &mut Vec<Value>) -> String 
     format!("({column} >= ? AND {column} < ? AND {column} GLOB ?)")
 }
 
+/// A pattern in the words of GLOB, unless it is longer than GLOB takes.
+fn glob_text(pattern: &Pattern) -> Option<String> {
+    let mut glob = String::new();
+    for piece in pattern.pieces() {
+        match piece {
+            Piece::Any => glob.push('*'),
+            Piece::One => glob.push('?'),
+            Piece::Literal(text) => push_escaped(&mut glob, text),
+        }
+    }
+    (glob.chars().count() <= MAX_PATTERN_CHARS).then_some(glob)
+}
+
 /// A pattern for the rows of `person_name`.
 fn name_glob(pattern: &Pattern, parameters: &mut Vec<Value>) -> String {
-    match name_parts::candidates(pattern, parameters) {
-        Some(candidates) => format!("({candidates} AND {})", glob("name", pattern, parameters)),
-        None => glob("name", pattern, parameters),
+    let groups = name_parts::groups_of(pattern);
+    match (groups, glob_text(pattern)) {
+        (Some(groups), Some(glob)) => {
+            parameters.extend([groups, glob.clone(), glob].map(Value::Text));
+            name_parts::CONDITION.to_owned()
+        }
+        _ => glob("name", pattern, parameters),
     }
 }
 

@@ -2,31 +2,29 @@
 //!
 //! A pattern such as `*nov*` has no beginning that an index of names could serve. Any part of it without wildcards
 //! and of at least three characters gives groups of three that a matching name has to have: `name_part` has the names
-//! of each group (migrations/0002_names.sql). The names found are candidates; the pattern decides.
+//! of each group (migrations/0002_names.sql). The names found are candidates; the pattern, as GLOB, decides.
 
 use dicomet_proto::query::Pattern;
 use dicomet_proto::query::pattern::Piece;
-use rusqlite::types::Value;
 
 /// Groups of more than this make the search no narrower.
 const MAX_GROUPS: usize = 32;
 const GROUP: usize = 3;
 
-/// The names, among which are all that match the pattern, as an expression over the column `name`; nothing when the
-/// names are better sought by their beginning, or the pattern has no part that is long enough.
-pub(super) fn candidates(pattern: &Pattern, parameters: &mut Vec<Value>) -> Option<&'static str> {
+/// That a row of `person_name` is of a name that matches. Parameters: the groups, the pattern for GLOB, and again.
+pub(super) const CONDITION: &str = "name IN (
+    SELECT name FROM name_text WHERE id IN (SELECT rowid FROM name_part WHERE name_part MATCH ?) AND name GLOB ?
+    UNION ALL
+    SELECT name FROM name_text WHERE id > (SELECT MAX(id) FROM name_text) / 1024 * 1024 AND name GLOB ?)";
+
+/// The groups that a name which matches has to have, as FTS5 asks for them; nothing when the names are better sought
+/// by their beginning, or the pattern has no part that is long enough.
+pub(super) fn groups_of(pattern: &Pattern) -> Option<String> {
     if pattern.literal().is_some() || pattern.prefix().chars().count() >= GROUP {
         return None;
     }
     let groups: Vec<String> = groups(pattern).take(MAX_GROUPS).collect();
-    if groups.is_empty() {
-        return None;
-    }
-    parameters.push(Value::Text(groups.join(" AND ")));
-    Some(
-        "name IN (SELECT name FROM name_text WHERE id IN (SELECT rowid FROM name_part WHERE name_part MATCH ?)
-             UNION ALL SELECT name FROM name_text WHERE id > (SELECT MAX(id) FROM name_text) / 1024 * 1024)",
-    )
+    (!groups.is_empty()).then(|| groups.join(" AND "))
 }
 
 /// Each as a string of FTS5.
@@ -50,25 +48,20 @@ mod tests {
     use crate::Settings;
     use crate::index::schema::open_for_writing;
 
-    fn asked(pattern: &str) -> Vec<Value> {
-        let mut parameters = Vec::new();
-        candidates(&Pattern::new(pattern), &mut parameters);
-        parameters
+    fn asked(pattern: &str) -> Option<String> {
+        groups_of(&Pattern::new(pattern))
     }
 
     #[test]
     fn a_pattern_is_sought_by_the_groups_of_three_in_its_literal_parts() {
-        assert_eq!(
-            asked("*nova*k?y^an*"),
-            [Value::Text(r#""nov" AND "ova" AND "y^a" AND "^an""#.to_owned())]
-        );
-        assert_eq!(asked(r#"*"a"*"#), [Value::Text(r#""""a""""#.to_owned())]);
+        assert_eq!(asked("*nova*k?y^an*").as_deref(), Some(r#""nov" AND "ova" AND "y^a" AND "^an""#));
+        assert_eq!(asked(r#"*"a"*"#).as_deref(), Some(r#""""a""""#));
     }
 
     #[test]
     fn a_known_beginning_or_short_parts_are_left_to_others() {
         for pattern in ["nov*ak^*", "novak", "*no*"] {
-            assert_eq!(asked(pattern), [], "{pattern}");
+            assert_eq!(asked(pattern), None, "{pattern}");
         }
     }
 
@@ -93,17 +86,15 @@ mod tests {
     fn compare(index: &Connection) {
         let all = names(index, "1", &[]);
         for pattern in ["*ák77*", "*0^ána?", "*ák1?3^*", "?ová*44^ána*", "*2499*", "*nobody*"] {
-            let pattern = Pattern::new(pattern);
-            let mut parameters = Vec::new();
-            let candidates = candidates(&pattern, &mut parameters).unwrap();
-            let mut found = names(index, candidates, &parameters);
-            found.retain(|name| pattern.matches(name));
+            let (glob, pattern) = (pattern.to_owned(), Pattern::new(pattern));
+            let parameters = [groups_of(&pattern).unwrap(), glob.clone(), glob];
+            let found = names(index, CONDITION, &parameters);
             let expected: Vec<_> = all.iter().filter(|name| pattern.matches(name)).cloned().collect();
             assert_eq!(found, expected, "{pattern:?}");
         }
     }
 
-    fn names(index: &Connection, condition: &str, parameters: &[Value]) -> Vec<String> {
+    fn names(index: &Connection, condition: &str, parameters: &[String]) -> Vec<String> {
         let sql = format!("SELECT name FROM person_name WHERE {condition} ORDER BY attribute, name, owner");
         let mut statement = index.prepare(&sql).unwrap();
         let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0)).unwrap();
