@@ -6,9 +6,9 @@
 //! stays: the same image, as well as the stored bytes have it (PS3.4 B.4.1.3 asks for a new one only where more
 //! is lost).
 //!
-//! The modules, in the order to read them: [`elements`] reads what is stored, [`encode`] writes it another way as
-//! [`pieces`]; [`image`] is what it says of its pixels, [`pixels`] decodes them with the codecs of [`decode`];
-//! [`deflate`] stands before and behind. [`bulk_data`] leaves out, and [`extract`] cuts out frames.
+//! The modules, in the order to read them: `elements` reads what is stored, `encode` writes it another way as
+//! `pieces`; `image` is what it says of its pixels, `pixels` decodes them with the codecs of `decode`;
+//! `deflate` stands before and behind. `bulk_data` leaves out, and `extract` cuts out frames.
 
 mod bulk_data;
 mod decode;
