@@ -13,13 +13,16 @@ use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::uid::InvalidUid;
 use dicomet_proto::{AeTitle, Uid};
 
-use crate::blob::write::TemporaryBlob;
+use crate::blob::numbers::Numbers;
+use crate::blob::seal::Seal;
+use crate::blob::write::{PlacedBlob, TemporaryBlob};
 use crate::error::status;
 use crate::folder::{Folder, Layout};
 use crate::index::attributes::tags;
 use crate::index::read::Readers;
 use crate::index::record::{FileFacts, Identity, Record};
 use crate::index::schema::open_for_writing;
+use crate::index::settle;
 use crate::index::writer::{Stored, Writer};
 use crate::{Error, Settings, Worklist};
 
@@ -34,6 +37,7 @@ pub struct Archive {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) writer: Writer,
+    numbers: Arc<Numbers>,
     pub(crate) readers: Readers,
     pub(crate) worklist: Worklist,
     pub(crate) folder: Folder,
@@ -66,12 +70,15 @@ impl Archive {
         if highest.is_some() && !path.exists() {
             return Err(Error::IndexLost(root.clone()));
         }
-        let index = open_for_writing(path, &settings)?;
+        let mut index = open_for_writing(path, &settings)?;
         let readers = Readers::new(path.clone(), &settings);
         let worklist = Worklist::of_folder(&folder, &settings)?;
-        let writer = Writer::start(index, blobs.clone(), highest, &settings)?;
+        // Before anything is buried: no number is used again while it is noted as doomed.
+        let numbers = Arc::new(Numbers::from(settle::next_blob(&index, highest)?, blobs.clone()));
+        settle::adopt_interrupted(&mut index, blobs, highest, settings.duplicates)?;
+        let writer = Writer::start(index, blobs.clone(), &settings)?;
         let next_incoming = AtomicU64::new(0);
-        Ok(Archive { shared: Arc::new(Shared { writer, readers, worklist, folder, next_incoming }) })
+        Ok(Archive { shared: Arc::new(Shared { writer, numbers, readers, worklist, folder, next_incoming }) })
     }
 
     /// The worklist that lies in the same folder.
@@ -102,6 +109,7 @@ fn file_meta(provenance: &Provenance) -> FileMeta {
         implementation_class_uid: Some(IMPLEMENTATION_CLASS_UID),
         implementation_version_name: Some(IMPLEMENTATION_VERSION_NAME.to_owned()),
         source_ae_title: provenance.calling_ae_title.clone(),
+        private_information: Some(Seal::blank()),
         ..FileMeta::new(
             provenance.sop_class.clone(),
             provenance.sop_instance.clone(),
@@ -143,7 +151,7 @@ impl Incoming {
     /// [`Error::Refused`] with the status of C-STORE (PS3.4 B.2.3) when the instance is at fault;
     /// [`Error::refusal`] has the answer in every case.
     pub fn commit(self) -> Result<Stored, Error> {
-        let Incoming { shared, provenance, mut file, walk } = self;
+        let Incoming { shared, provenance, file, walk } = self;
         let header =
             walk.map_err(Error::Refused)?.finish().map_err(|error| Error::Refused(malformed(&error)))?;
         let identity = identify(&provenance, &header).map_err(Error::Refused)?;
@@ -155,16 +163,26 @@ impl Incoming {
             calling_ae_title: provenance.calling_ae_title,
         };
         let record = Record::new(identity, &header.data_set, facts);
-        file.sync().map_err(|error| {
-            let error = Error::io("syncing an instance", error);
-            // A sync that succeeds after one that failed says nothing about the bytes of the first.
-            if !matches!(error, Error::NoRoom { .. }) {
-                shared.writer.degrade();
-            }
-            error
-        })?;
-        shared.writer.store(record, file)
+        let blob = place(&shared, file)?;
+        shared.writer.store(record, blob)
     }
+}
+
+/// Puts a received file into its place, durably.
+fn place(shared: &Shared, mut file: TemporaryBlob) -> Result<PlacedBlob, Error> {
+    let blobs = &shared.folder.layout.blobs;
+    file.seal().map_err(|error| Error::io("writing an instance", error))?;
+    let placed =
+        file.place(blobs, &shared.numbers).map_err(|error| Error::io("renaming an instance", error))?;
+    placed.sync(blobs).map_err(|error| {
+        let error = Error::io("syncing an instance", error);
+        // A sync that succeeds after one that failed says nothing about the bytes of the first.
+        if !matches!(error, Error::NoRoom { .. }) {
+            shared.writer.degrade();
+        }
+        error
+    })?;
+    Ok(placed)
 }
 
 fn seconds_since_1970() -> i64 {

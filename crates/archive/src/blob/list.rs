@@ -30,6 +30,11 @@ impl BlobSet {
         }
     }
 
+    pub(crate) fn retain(&mut self, stays: impl Fn(BlobNumber) -> bool) {
+        let gone: Vec<BlobNumber> = self.iter().filter(|&blob| !stays(blob)).collect();
+        gone.into_iter().for_each(|blob| self.remove(blob));
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.folders.values().flatten().map(|word| u64::from(word.count_ones())).sum()
     }
@@ -77,6 +82,30 @@ impl Blobs {
         }
         listing.strays.sort();
         Ok(listing)
+    }
+}
+
+impl Blobs {
+    /// The blobs from the folder of one down to the folder of another, which has the lower number; a folder at a
+    /// time, rising within. What does not lie where its name says is passed over.
+    pub(crate) fn folders_down(
+        &self,
+        from: BlobNumber,
+        to: BlobNumber,
+    ) -> impl Iterator<Item = io::Result<Vec<BlobNumber>>> + '_ {
+        let folders = (to.0 >> BITS_A_FOLDER)..=(from.0 >> BITS_A_FOLDER);
+        folders.rev().map(|folder| {
+            let path = self.root().join(BlobNumber(folder << BITS_A_FOLDER).folder());
+            let mut blobs: Vec<BlobNumber> = entries(&path)?
+                .into_iter()
+                .filter_map(|(path, _)| {
+                    let blob = BlobNumber::of_file_name(path.file_name()?.to_str()?)?;
+                    (self.path(blob) == path).then_some(blob)
+                })
+                .collect();
+            blobs.sort();
+            Ok(blobs)
+        })
     }
 }
 

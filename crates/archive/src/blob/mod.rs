@@ -1,15 +1,17 @@
-//! Blobs: one instance a file, written once under a name that is a number, renamed into place.
+//! Blobs: one instance a file, written once, renamed into place under a name that is a number, synced there.
 //!
 //! ```text
 //! incoming/17.tmp                          being received; discarded when the archive is opened
 //! blobs/000000/012/0000000048d1.dcm        blob 48d1H: 1024 files a folder, 1024 folders a folder
 //! ```
 //!
-//! The numbers rise in the order of arrival. So instances that came together lie together, and one sync of a
-//! folder serves all that are committed together. No name has anything of a peer in it.
+//! The numbers rise in the order of arrival. So instances that came together lie together. No name has anything of
+//! a peer in it.
 
 pub(crate) mod list;
+pub(crate) mod numbers;
 pub(crate) mod read;
+pub(crate) mod seal;
 pub(crate) mod write;
 
 use std::fs::{self, File};
@@ -27,7 +29,7 @@ const BITS_A_FOLDER: u32 = 10;
 
 impl BlobNumber {
     /// The folder, relative to `blobs/`.
-    fn folder(self) -> PathBuf {
+    pub(crate) fn folder(self) -> PathBuf {
         let folder = self.0 >> BITS_A_FOLDER;
         PathBuf::from(format!("{:06x}", folder >> BITS_A_FOLDER)).join(format!("{:03x}", folder & 0x3FF))
     }
@@ -62,23 +64,22 @@ impl Blobs {
         self.root.join(blob.folder()).join(blob.file_name())
     }
 
-    /// Renames a file, already synced, to its place; answers the folder that is to be synced.
+    /// Renames a file to its place, whose folder is there; answers its path.
     pub(crate) fn take_in(&self, file: &Path, blob: BlobNumber) -> io::Result<PathBuf> {
-        let folder = self.root.join(blob.folder());
-        let target = folder.join(blob.file_name());
-        match rename_new(file, &target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.is_dir() => {
-                self.make_folder(&folder)?;
-                rename_new(file, &target)?;
-            }
-            other => other?,
-        }
-        Ok(folder)
+        let target = self.path(blob);
+        rename_new(file, &target)?;
+        Ok(target)
     }
 
-    /// Makes a folder and syncs what holds it, so that it cannot vanish from above what is synced in it.
-    fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
+    /// Makes the names in a blob's folder durable.
+    pub(crate) fn sync_folder_of(&self, blob: BlobNumber) -> io::Result<()> {
+        sync_folder(&self.root.join(blob.folder()))
+    }
+
+    /// Makes the folder of a blob and syncs what holds it, so that it cannot vanish from above what is synced in it.
+    pub(crate) fn make_folder(&self, blob: BlobNumber) -> io::Result<()> {
+        let folder = self.root.join(blob.folder());
+        fs::create_dir_all(&folder)?;
         if let Some(parent) = folder.parent() {
             sync_folder(parent)?;
         }
@@ -129,6 +130,13 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a file and its name durable. The file first: what its rename has changed is then written with it, and
+/// little is left to do for the folder.
+pub(crate) fn sync(file: &Path) -> io::Result<()> {
+    File::open(file)?.sync_all()?;
+    file.parent().map_or(Ok(()), sync_folder)
+}
+
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
@@ -147,6 +155,7 @@ mod tests {
         for number in [0, 1023, 1024, (5 << 20) + 7] {
             let file = folder.path().join("x.tmp");
             fs::write(&file, b"x").unwrap();
+            blobs.make_folder(BlobNumber(number)).unwrap();
             blobs.take_in(&file, BlobNumber(number)).unwrap();
             assert_eq!(blobs.highest().unwrap(), Some(BlobNumber(number)));
             assert!(blobs.path(BlobNumber(number)).is_file());
@@ -159,6 +168,7 @@ mod tests {
         let blobs = Blobs::new(folder.path().join("blobs"));
         let file = folder.path().join("x.tmp");
         fs::write(&file, b"first").unwrap();
+        blobs.make_folder(BlobNumber(1)).unwrap();
         blobs.take_in(&file, BlobNumber(1)).unwrap();
         fs::write(&file, b"second").unwrap();
         assert!(blobs.take_in(&file, BlobNumber(1)).is_err());

@@ -10,11 +10,14 @@ mod repair;
 mod verify;
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dicomet_proto::Uid;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 pub use repair::{Repair, repair};
 
@@ -263,9 +266,8 @@ impl<'a> Check<'a> {
         if files.len() == 0 {
             return Ok(());
         }
-        if self.layout.is_in_use()? {
-            end_of_commit(&self.layout.index)?;
-        }
+        // Whoever stores holds a file locked until it has a row, or is gone.
+        files.retain(|blob| !is_being_stored(&self.layout.blobs.path(blob)));
         let known = "SELECT blob FROM instance UNION ALL SELECT blob FROM doomed_blob";
         let mut statement = index.prepare(known)?;
         let mut rows = statement.query([])?;
@@ -395,10 +397,8 @@ fn is_still_there(index: &Connection, row: &Row) -> Result<bool, Error> {
     Ok(blob == Some(row.blob.0 as i64))
 }
 
-/// Waits until what the writer of a running archive has renamed into place is committed, or taken back: it does
-/// both within one transaction, and after this lock there is none that began before.
-fn end_of_commit(index: &Path) -> Result<(), Error> {
-    let index = Connection::open_with_flags(index, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    index.busy_timeout(LONGEST_COMMIT)?;
-    Ok(index.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?)
+/// Whether somebody is still at a file that has no row. If not, it has one by now, or never will.
+fn is_being_stored(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::quarantine::set_aside;
 use super::verify::side_by_side;
 use super::{Event, Finding};
-use crate::blob::{BlobNumber, sync_folder};
+use crate::blob::{BlobNumber, Blobs, sync_folder};
 use crate::folder::Layout;
 use crate::index::remove::remove;
 use crate::index::schema::open_for_writing;
@@ -54,11 +54,18 @@ pub(super) fn rebuild(layout: &Layout, tell: &mut dyn FnMut(Event<'_>)) -> Resul
         let done = (number * PAGE + page.len()) as u64;
         tell(Event::Progress { instances: done, of: blobs.len() as u64, bytes });
     }
+    // A crash may have left files that nobody had synced yet.
+    sync_all(&layout.blobs).map_err(|error| Error::io("syncing the instances", error))?;
     // All into the one file that is renamed.
     index.pragma_update(None, "journal_mode", "DELETE")?;
     index.close().map_err(|(_, error)| error)?;
     put_in_place(layout, &new)?;
     Ok(instances)
+}
+
+/// Syncs the file system that the blobs are on.
+fn sync_all(blobs: &Blobs) -> std::io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(blobs.root())?)?)
 }
 
 fn put_in_place(layout: &Layout, new: &Path) -> Result<(), Error> {

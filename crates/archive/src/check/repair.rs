@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::quarantine::{note, set_aside};
 use super::{Check, Damage, Depth, Event, Finding, rebuild};
-use crate::blob::{BlobNumber, sync_folder};
+use crate::blob::{BlobNumber, sync};
 use crate::folder::{Folder, Layout};
 use crate::index::record::Record;
 use crate::index::remove::remove;
@@ -119,7 +119,7 @@ impl Repairer<'_> {
                 self.done.left += 1;
                 return Ok(());
             }
-            Err(Unreadable::NoInstance(reason)) => {
+            Err(reason) => {
                 return self.set_aside(finding, &format!("set aside: no whole instance, {reason}"));
             }
         };
@@ -139,8 +139,9 @@ impl Repairer<'_> {
         let blobs = &self.layout.blobs;
         let transaction = self.index.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let new = next_blob(&transaction, blobs.highest().map_err(renaming)?)?;
-        let folder = blobs.take_in(&blobs.path(blob), new).map_err(renaming)?;
-        sync_folder(&folder).map_err(renaming)?;
+        blobs.make_folder(new).map_err(renaming)?;
+        let place = blobs.take_in(&blobs.path(blob), new).map_err(renaming)?;
+        sync(&place).map_err(renaming)?;
         write::insert(&transaction, record, new)?;
         transaction.commit()?;
         self.done.indexed += 1;

@@ -1,37 +1,48 @@
 //! What a crash leaves half done, brought to its end when the archive is opened: blobs that are doomed go, and
-//! instances that had been renamed into place when the index had not yet committed are put into it. Nobody was
-//! told that those are stored; but they are whole, and now wholly there.
+//! blobs in their places whose rows are missing are put into the index.
+//!
+//! Such a row had not been committed, and nobody was told that the instance is stored; or the commit had not reached the
+//! disk when the power failed, and somebody was. So each is taken in as its store would have ended, if its seal
+//! proves that it is whole. One that was cut had been told to nobody, and goes.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::record::Record;
 use super::remove::remove;
-use super::write;
-use crate::blob::{BlobNumber, Blobs, sync_folder};
-use crate::reread::reread;
+use super::write::{self, Present};
+use super::writer::MAX_UNSYNCED;
+use crate::blob::numbers::SPREAD;
+use crate::blob::{BlobNumber, Blobs, sync};
+use crate::reread::{Unreadable, reread};
 use crate::{Duplicates, Error};
 
-/// How far below the highest number instances without a row are looked for; more than one commit has. If there
-/// are others, the index is older than the blobs, and `check` names them.
-const MAX_INTERRUPTED: u64 = 1024;
+/// Files without a row that are looked at, the highest: more than a crash leaves, which is what had not been synced
+/// and what was in use. If there are others, the index is older than the blobs, and `check` names them.
+const MAX_INTERRUPTED: usize = 4 * SPREAD as usize;
+const _: () = assert!(MAX_INTERRUPTED >= MAX_UNSYNCED + SPREAD as usize);
 
-/// The number after all that were ever used and may still be meant by somebody. Numbers rise with the rows, so
-/// the last row has the highest.
+/// Instances put into the index in one transaction.
+const PAGE: usize = 256;
+
+/// The number after all that were ever used and may still be meant by somebody.
 pub(crate) fn next_blob(
     index: &Connection,
     highest_on_disk: Option<BlobNumber>,
 ) -> Result<BlobNumber, Error> {
     let doomed: Option<i64> = index.query_row("SELECT MAX(blob) FROM doomed_blob", [], |row| row.get(0))?;
     let doomed = doomed.map(|blob| BlobNumber(blob as u64));
-    let highest = highest_on_disk.max(last_row(index)?).max(doomed);
+    let highest = highest_on_disk.max(last_rows(index)?.last().copied()).max(doomed);
     Ok(BlobNumber(highest.map_or(0, |highest| highest.0 + 1)))
 }
 
-fn last_row(index: &Connection) -> Result<Option<BlobNumber>, Error> {
-    let last = index
-        .query_row("SELECT blob FROM instance ORDER BY id DESC LIMIT 1", [], |row| row.get::<_, i64>(0))
-        .optional()?;
-    Ok(last.map(|blob| BlobNumber(blob as u64)))
+/// The blobs of the last rows: among them are the highest that has a row, and all that have one and are less than
+/// [`SPREAD`] below it. For a row that comes later is at most so much lower.
+fn last_rows(index: &Connection) -> Result<BTreeSet<BlobNumber>, Error> {
+    let mut last = index.prepare("SELECT blob FROM instance ORDER BY id DESC LIMIT ?1")?;
+    let blobs = last.query_map([3 * SPREAD as i64], |row| Ok(BlobNumber(row.get::<_, i64>(0)? as u64)))?;
+    Ok(blobs.collect::<Result<_, _>>()?)
 }
 
 /// Takes away what an earlier run had doomed and not taken away; answers what is gone.
@@ -43,54 +54,95 @@ pub(crate) fn bury_doomed(index: &Connection, blobs: &Blobs) -> Result<Vec<BlobN
     Ok(bury(blobs, doomed))
 }
 
-/// Takes away blobs that no instance needs, which is durable; answers those that are gone.
+/// Takes away blobs that no instance needs, durably; answers those that are gone. Whose note is forgotten before that
+/// could come back with the power, and be taken for an instance.
 pub(crate) fn bury(blobs: &Blobs, mut doomed: Vec<BlobNumber>) -> Vec<BlobNumber> {
-    doomed.retain(|&blob| match blobs.remove(blob) {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(blob = blob.0, %error, "a file that no instance needs could not be removed; it will be tried again");
-            false
+    let warn = |blob: BlobNumber, error| {
+        tracing::warn!(blob = blob.0, %error, "a file that no instance needs could not be removed; it will be tried again");
+    };
+    doomed.retain(|&blob| blobs.remove(blob).map_err(|error| warn(blob, error)).is_ok());
+    let mut synced = None;
+    doomed.retain(|&blob| {
+        if synced == Some(blob.folder()) {
+            return true;
         }
+        let outcome = blobs.sync_folder_of(blob).map_err(|error| warn(blob, error));
+        synced = outcome.is_ok().then(|| blob.folder());
+        outcome.is_ok()
     });
     doomed
 }
 
-/// Puts instances into the index that came into place when the last run was cut off. One that cannot be stays
-/// where it is, for `check` to name.
+/// Puts instances into the index that lie in their places and have no row. One that cannot be put there stays where
+/// it is, for `check` to name.
 pub(crate) fn adopt_interrupted(
     index: &mut Connection,
     blobs: &Blobs,
     highest: Option<BlobNumber>,
     duplicates: Duplicates,
 ) -> Result<(), Error> {
-    let Some(highest) = highest else { return Ok(()) };
-    let first =
-        last_row(index)?.map_or(0, |last| last.0 + 1).max((highest.0 + 1).saturating_sub(MAX_INTERRUPTED));
-    let mut records = Vec::new();
-    for blob in (first..=highest.0).map(BlobNumber) {
-        let doomed = "SELECT EXISTS (SELECT 1 FROM doomed_blob WHERE blob = ?1)";
-        let path = blobs.path(blob);
-        if !path.exists() || index.query_row(doomed, [blob.0 as i64], |row| row.get::<_, bool>(0))? {
-            continue;
-        }
-        match reread(&path) {
-            Ok(record) => records.push((blob, record)),
-            Err(error) => tracing::warn!(blob = blob.0, %error, "a file is in no index and no instance"),
+    let without_row = without_row(index, blobs, highest)?;
+    let mut adopted = 0;
+    for page in without_row.chunks(PAGE) {
+        let records: Vec<_> = page.iter().filter_map(|&blob| Some((blob, read(blobs, blob)?))).collect();
+        match adopt(index, blobs, &records, duplicates) {
+            Ok(more) => adopted += more,
+            // The disk may be full. What is in the index can be read all the same.
+            Err(error) => {
+                tracing::error!(%error, "instances that were being stored when the archive stopped are not indexed");
+                return Ok(());
+            }
         }
     }
-    if records.is_empty() {
-        return Ok(());
-    }
-    match adopt(index, blobs, &records, duplicates) {
-        Ok(adopted) => {
-            tracing::info!(adopted, "instances that were being stored when the archive stopped are kept")
-        }
-        // The disk may be full. What is in the index can be read all the same.
-        Err(error) => {
-            tracing::error!(%error, "instances that were being stored when the archive stopped are not indexed")
-        }
+    if adopted > 0 {
+        tracing::info!(adopted, "instances that were being stored when the archive stopped are kept");
     }
     Ok(())
+}
+
+/// The files behind the last rows, or between them, that have none and are not doomed.
+fn without_row(
+    index: &Connection,
+    blobs: &Blobs,
+    highest: Option<BlobNumber>,
+) -> Result<Vec<BlobNumber>, Error> {
+    let Some(highest) = highest else { return Ok(Vec::new()) };
+    let rows = last_rows(index)?;
+    let first = BlobNumber(rows.last().map_or(0, |last| last.0.saturating_sub(SPREAD)));
+    let mut doomed = index.prepare("SELECT EXISTS (SELECT 1 FROM doomed_blob WHERE blob = ?1)")?;
+    let mut without_row = Vec::new();
+    for folder in blobs.folders_down(highest, first) {
+        let in_folder = folder.map_err(|error| Error::io("looking through the blobs", error))?;
+        for blob in in_folder.into_iter().rev().filter(|blob| *blob >= first && !rows.contains(blob)) {
+            if !doomed.query_row([blob.0 as i64], |row| row.get::<_, bool>(0))? {
+                without_row.push(blob);
+            }
+        }
+        if without_row.len() >= MAX_INTERRUPTED {
+            break;
+        }
+    }
+    without_row.truncate(MAX_INTERRUPTED);
+    without_row.reverse();
+    Ok(without_row)
+}
+
+/// Reads a file without a row. One that was cut goes: it had not been synced, and so nobody was told of it.
+fn read(blobs: &Blobs, blob: BlobNumber) -> Option<Record> {
+    match reread(&blobs.path(blob)) {
+        Ok(record) => return Some(record),
+        Err(Unreadable::Cut) => {
+            tracing::info!(
+                blob = blob.0,
+                "what was being stored when the power failed is not whole, and goes"
+            );
+            if let Err(error) = blobs.remove(blob) {
+                tracing::warn!(blob = blob.0, %error, "a file that is not whole could not be removed");
+            }
+        }
+        Err(error) => tracing::warn!(blob = blob.0, %error, "a file is in no index and no instance"),
+    }
+    None
 }
 
 fn adopt(
@@ -102,10 +154,8 @@ fn adopt(
     let transaction = index.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut adopted = 0;
     for (blob, record) in records {
-        adopted += usize::from(adopt_one(&transaction, *blob, record, duplicates)?);
-        let path = blobs.path(*blob);
-        let folder = path.parent().unwrap_or(blobs.root());
-        sync_folder(folder).map_err(|error| Error::io("syncing a folder", error))?;
+        sync(&blobs.path(*blob)).map_err(|error| Error::io("syncing an instance", error))?;
+        adopted += usize::from(adopt_one(&transaction, blobs, *blob, record, duplicates)?);
     }
     transaction.commit()?;
     Ok(adopted)
@@ -114,6 +164,7 @@ fn adopt(
 /// As its store would have ended; whether it is in the index now.
 fn adopt_one(
     index: &Transaction<'_>,
+    blobs: &Blobs,
     blob: BlobNumber,
     record: &Record,
     duplicates: Duplicates,
@@ -123,6 +174,11 @@ fn adopt_one(
         Some(present) if !present.same_bytes && duplicates == Duplicates::Replace => {
             remove(index, &[present.id])?;
         }
+        // A second copy, or what was to be refused; the first is whole.
+        Some(present) if is_whole(index, blobs, record, &present)? => {
+            index.execute("INSERT INTO doomed_blob (blob) VALUES (?1)", [blob.0 as i64])?;
+            return Ok(false);
+        }
         Some(_) => {
             tracing::warn!(blob = blob.0, "a file is in no index, and its instance is stored already");
             return Ok(false);
@@ -130,4 +186,14 @@ fn adopt_one(
     }
     write::insert(index, record, blob)?;
     Ok(true)
+}
+
+/// Whether the file of an instance that has a row can be read, and is what it was.
+fn is_whole(index: &Connection, blobs: &Blobs, record: &Record, present: &Present) -> Result<bool, Error> {
+    let sql = "SELECT blob, data_set_digest FROM instance WHERE id = ?1";
+    let (blob, digest): (i64, [u8; 32]) =
+        index.query_row(sql, [present.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let first = reread(&blobs.path(BlobNumber(blob as u64)));
+    Ok(first
+        .is_ok_and(|first| first.sop_instance == record.sop_instance && first.file.data_set_digest == digest))
 }

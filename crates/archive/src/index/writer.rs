@@ -1,12 +1,12 @@
-//! The one writer of the index: takes received instances from all threads and makes many durable at once.
+//! The one writer of the index: takes instances whose files are durable in their places from all threads, and puts
+//! many into the index at once.
 //!
-//! For each batch, in this order: the files, synced by those who received them, are renamed into place; their
-//! folders are synced; the index commits, synced; only then is anybody told of success. What fails alone is
-//! answered alone, the others of its batch go on.
+//! A transaction that only adds is not synced: what it adds can be found again from the files, and is when the archive
+//! is next opened ([`settle`]). But the files of no more than [`MAX_UNSYNCED`] instances have to be looked at then. What
+//! takes something out of the index, as a replacement does, cannot be found again: it is synced before anybody is told of
+//! success. What fails alone is answered alone, the others of its batch go on.
 
-use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,13 +20,16 @@ use super::record::Record;
 use super::remove::remove;
 use super::settle;
 use super::write::{self, Conflicts};
-use crate::blob::write::TemporaryBlob;
-use crate::blob::{BlobNumber, Blobs, sync_folder};
+use crate::blob::write::PlacedBlob;
+use crate::blob::{BlobNumber, Blobs};
 use crate::error::{is_write_failure, status};
 use crate::{Duplicates, Error, Settings};
 
 /// Instances that may wait for the writer; who comes next waits with its file already on disk.
 const QUEUE_LENGTH: usize = 1024;
+
+/// Instances whose rows a power failure may take along at most.
+pub(super) const MAX_UNSYNCED: usize = 1024;
 
 /// What became of a received instance; it is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +62,7 @@ pub enum Outcome {
 /// A received instance on its way into the archive.
 struct Job {
     record: Record,
-    file: TemporaryBlob,
+    blob: PlacedBlob,
     answer: SyncSender<Result<Stored, Error>>,
 }
 
@@ -72,28 +75,20 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Settles what an earlier run has left half done, and starts the thread. `highest` is the number of the
-    /// last blob on disk.
-    pub(crate) fn start(
-        mut index: Connection,
-        blobs: Blobs,
-        highest: Option<BlobNumber>,
-        settings: &Settings,
-    ) -> Result<Writer, Error> {
+    /// Takes away what an earlier run has doomed, and starts the thread.
+    pub(crate) fn start(index: Connection, blobs: Blobs, settings: &Settings) -> Result<Writer, Error> {
         let degraded = Arc::new(AtomicBool::new(false));
-        // Before anything is buried: no number is used again while it is noted as doomed.
-        let next_blob = settle::next_blob(&index, highest)?;
-        settle::adopt_interrupted(&mut index, &blobs, highest, settings.duplicates)?;
         let doomed = settle::bury_doomed(&index, &blobs)?;
         let quota = settings.quota.map(|limit| Quota::new(limit, &index)).transpose()?;
         let mut thread = Thread {
             index,
             blobs,
-            next_blob,
             duplicates: settings.duplicates,
             quota,
             degraded: Arc::clone(&degraded),
             doomed,
+            sync: Sync::Each,
+            unsynced: 0,
         };
         let (queue, jobs) = sync_channel(QUEUE_LENGTH);
         let largest = settings.largest_commit.max(1);
@@ -105,10 +100,10 @@ impl Writer {
     }
 
     /// Hands an instance to the writer and waits until it is durable or refused.
-    pub(crate) fn store(&self, record: Record, file: TemporaryBlob) -> Result<Stored, Error> {
+    pub(crate) fn store(&self, record: Record, blob: PlacedBlob) -> Result<Stored, Error> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Closed)?;
         let (answer, outcome) = sync_channel(1);
-        queue.send(Job { record, file, answer }).map_err(|_| Error::Closed)?;
+        queue.send(Job { record, blob, answer }).map_err(|_| Error::Closed)?;
         drop(queue);
         outcome.recv().map_err(|_| Error::Closed)?
     }
@@ -136,58 +131,111 @@ impl Drop for Writer {
 struct Thread {
     index: Connection,
     blobs: Blobs,
-    next_blob: BlobNumber,
     duplicates: Duplicates,
     quota: Option<Quota>,
     degraded: Arc<AtomicBool>,
     /// Blobs taken away whose rows in `doomed_blob` can go with the next commit.
     doomed: Vec<BlobNumber>,
+    /// What the connection is set to.
+    sync: Sync,
+    /// Instances committed since a commit was synced.
+    unsynced: usize,
 }
 
-/// What a batch has done so far and must undo, or sync, or tell.
-#[derive(Default)]
+/// When the write-ahead log is synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    /// At each commit: it and all before it are durable then.
+    Each,
+    /// Not at a commit; what comes after a power failure is a state of before, whole in itself.
+    Later,
+}
+
+/// What a batch has done so far and must undo, or tell.
 struct Batch {
-    folders: BTreeSet<PathBuf>,
-    taken: Vec<BlobNumber>,
+    sync: Sync,
     doomed: Vec<BlobNumber>,
     /// Bytes that it adds to the archive.
     added: i64,
+}
+
+/// An instance within a batch.
+enum Step {
+    /// It has a row now.
+    Inserted(Stored),
+    /// It is there already.
+    Known(Stored),
+    /// It takes something out of the index, which this batch must not.
+    NeedsSync,
+}
+
+/// How a job of a batch ended, if the batch ends well.
+struct Ended {
+    answer: SyncSender<Result<Stored, Error>>,
+    /// The file, when it stays.
+    blob: Option<PlacedBlob>,
+    outcome: Result<Stored, Error>,
 }
 
 impl Thread {
     fn run(&mut self, jobs: &Receiver<Job>, largest: usize) {
         while let Ok(first) = jobs.recv() {
             let batch: Vec<Job> = std::iter::once(first).chain(jobs.try_iter().take(largest - 1)).collect();
-            self.commit(batch);
+            let is_due = self.unsynced + batch.len() > MAX_UNSYNCED;
+            let deferred = self.commit(batch, if is_due { Sync::Each } else { Sync::Later });
+            if !deferred.is_empty() {
+                self.commit(deferred, Sync::Each);
+            }
         }
     }
 
-    fn commit(&mut self, jobs: Vec<Job>) {
-        let mut batch = Batch::default();
-        let mut answers = Vec::with_capacity(jobs.len());
-        let begun = self.begin();
-        for mut job in jobs {
-            let outcome = match &begun {
-                Ok(()) => self.store(&job.record, &mut job.file, &mut batch),
+    /// Answers the jobs, except those that need another way of syncing, which it gives back.
+    fn commit(&mut self, jobs: Vec<Job>, sync: Sync) -> Vec<Job> {
+        let mut batch = Batch { sync, doomed: Vec::new(), added: 0 };
+        let mut all_ended = Vec::with_capacity(jobs.len());
+        let mut deferred = Vec::new();
+        let begun = self.begin(sync);
+        for job in jobs {
+            let step = match &begun {
+                Ok(()) => self.store(&job.record, job.blob.number(), &mut batch),
                 Err(_) => Err(Error::Closed),
             };
-            answers.push((job.answer, outcome));
+            let (blob, outcome) = match step {
+                Ok(Step::NeedsSync) => {
+                    deferred.push(job);
+                    continue;
+                }
+                Ok(Step::Inserted(stored)) => (Some(job.blob), Ok(stored)),
+                Ok(Step::Known(stored)) => (None, Ok(stored)),
+                Err(error) => (None, Err(error)),
+            };
+            all_ended.push(Ended { answer: job.answer, blob, outcome });
         }
-        let ended = begun.and_then(|()| self.end(&batch));
-        if ended.is_ok() {
+        let committed = begun.and_then(|()| self.end());
+        if committed.is_ok() {
+            let inserted = all_ended.iter().filter(|ended| ended.blob.is_some()).count();
+            self.unsynced = if sync == Sync::Each { 0 } else { self.unsynced + inserted };
             if let Some(quota) = &mut self.quota {
                 quota.committed(batch.added);
             }
             self.doomed.extend(settle::bury(&self.blobs, batch.doomed));
         } else {
-            // Nothing of the batch is in the index. When it is not known whether it is, the files stay.
             self.roll_back();
-            if !self.degraded.load(Ordering::Relaxed) {
-                self.remove_blobs(&batch.taken);
-            }
         }
-        let mut failure = ended.err();
-        for (answer, outcome) in answers {
+        self.tell(all_ended, committed.err());
+        deferred
+    }
+
+    /// Answers, once it is known what became of the transaction.
+    fn tell(&self, all_ended: Vec<Ended>, mut failure: Option<Error>) {
+        // When it is not known whether anything of the batch is in the index, the files stay.
+        let stays = failure.is_none() || self.degraded.load(Ordering::Relaxed);
+        for Ended { answer, blob, outcome } in all_ended {
+            if let Some(blob) = blob
+                && stays
+            {
+                blob.keep();
+            }
             let told = match (&failure, outcome) {
                 (Some(_), Ok(_) | Err(Error::Closed)) => Err(again(&mut failure)),
                 (_, outcome) => outcome,
@@ -197,8 +245,16 @@ impl Thread {
         }
     }
 
-    fn begin(&mut self) -> Result<(), Error> {
-        self.index.execute_batch("BEGIN IMMEDIATE")?;
+    fn begin(&mut self, sync: Sync) -> Result<(), Error> {
+        if self.sync != sync {
+            let level = match sync {
+                Sync::Each => "FULL",
+                Sync::Later => "NORMAL",
+            };
+            self.index.pragma_update(None, "synchronous", level)?;
+            self.sync = sync;
+        }
+        self.index.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut forget = self.index.prepare_cached("DELETE FROM doomed_blob WHERE blob = ?1")?;
         for blob in &self.doomed {
             forget.execute([blob.0 as i64])?;
@@ -207,41 +263,28 @@ impl Thread {
     }
 
     /// One instance of a batch; undone by itself when it fails.
-    fn store(
-        &mut self,
-        record: &Record,
-        file: &mut TemporaryBlob,
-        batch: &mut Batch,
-    ) -> Result<Stored, Error> {
+    fn store(&mut self, record: &Record, blob: BlobNumber, batch: &mut Batch) -> Result<Step, Error> {
         // SQLite undoes a whole transaction by itself when the disk is full; outside of one, the statements
         // below would each be durable alone.
         if self.index.is_autocommit() {
             return Err(Error::Closed);
         }
         self.index.prepare_cached("SAVEPOINT instance")?.execute([])?;
-        let before = batch.taken.len();
-        match self.try_store(record, file, batch) {
-            Ok(stored) => {
+        match self.try_store(record, blob, batch) {
+            Ok(step) => {
                 self.index.prepare_cached("RELEASE instance")?.execute([])?;
-                Ok(stored)
+                Ok(step)
             }
             Err(error) => {
                 if !self.index.is_autocommit() {
                     self.index.execute_batch("ROLLBACK TO instance; RELEASE instance")?;
-                    let undone = batch.taken.split_off(before);
-                    self.remove_blobs(&undone);
                 }
                 Err(error)
             }
         }
     }
 
-    fn try_store(
-        &mut self,
-        record: &Record,
-        file: &mut TemporaryBlob,
-        batch: &mut Batch,
-    ) -> Result<Stored, Error> {
+    fn try_store(&mut self, record: &Record, blob: BlobNumber, batch: &mut Batch) -> Result<Step, Error> {
         let stored = |outcome, conflicts| Stored {
             sop_instance: record.sop_instance.clone(),
             study: record.study.clone(),
@@ -254,13 +297,16 @@ impl Thread {
         let mut doomed = None;
         if let Some(present) = write::present(&self.index, record)? {
             if present.same_bytes {
-                return Ok(stored(Outcome::AlreadyThere, Conflicts::default()));
+                return Ok(Step::Known(stored(Outcome::AlreadyThere, Conflicts::default())));
             }
             if self.duplicates == Duplicates::Refuse {
                 return Err(Error::refused(
                     status::DUPLICATE_WITH_OTHER_BYTES,
                     "the instance is stored already, with other bytes",
                 ));
+            }
+            if batch.sync == Sync::Later {
+                return Ok(Step::NeedsSync);
             }
             doomed = remove(&self.index, &[present.id])?.pop();
             outcome = Outcome::Replaced;
@@ -272,30 +318,18 @@ impl Thread {
         {
             quota.admit(&self.index, batch.added, added as u64)?;
         }
-        let blob = self.next_blob;
-        self.next_blob = BlobNumber(blob.0 + 1);
-        let folder = self
-            .blobs
-            .take_in(file.path(), blob)
-            .map_err(|error| Error::io("renaming an instance", error))?;
-        file.taken();
-        batch.taken.push(blob);
         let conflicts = write::insert(&self.index, record, blob)?;
-        batch.folders.insert(folder);
         batch.doomed.extend(doomed.map(|doomed| doomed.blob));
         batch.added += added;
-        Ok(stored(outcome, conflicts))
+        Ok(Step::Inserted(stored(outcome, conflicts)))
     }
 
-    fn end(&mut self, batch: &Batch) -> Result<(), Error> {
+    fn end(&mut self) -> Result<(), Error> {
         if self.index.is_autocommit() {
             return Err(Error::NoRoom { doing: "writing the index", source: ErrorKind::StorageFull.into() });
         }
-        for folder in &batch.folders {
-            self.sync(folder)?;
-        }
-        match self.index.execute_batch("COMMIT") {
-            Ok(()) => {
+        match self.index.prepare_cached("COMMIT")?.execute([]) {
+            Ok(_) => {
                 self.doomed.clear();
                 Ok(())
             }
@@ -311,30 +345,12 @@ impl Thread {
         }
     }
 
-    fn sync(&self, folder: &Path) -> Result<(), Error> {
-        sync_folder(folder).map_err(|error| {
-            let error = Error::io("syncing a folder", error);
-            if !matches!(error, Error::NoRoom { .. }) {
-                self.degraded.store(true, Ordering::Relaxed);
-            }
-            error
-        })
-    }
-
     fn roll_back(&self) {
         if !self.index.is_autocommit()
             && let Err(error) = self.index.execute_batch("ROLLBACK")
         {
             tracing::error!(%error, "rolling back the index failed");
             self.degraded.store(true, Ordering::Relaxed);
-        }
-    }
-
-    fn remove_blobs(&self, blobs: &[BlobNumber]) {
-        for &blob in blobs {
-            if let Err(error) = self.blobs.remove(blob) {
-                tracing::warn!(blob = blob.0, %error, "a file that no instance needs could not be removed");
-            }
         }
     }
 }

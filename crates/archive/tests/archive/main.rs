@@ -7,6 +7,7 @@ mod delete;
 mod find;
 mod import;
 mod plan;
+mod power;
 mod quota;
 mod samples;
 mod store;

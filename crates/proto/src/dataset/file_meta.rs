@@ -28,6 +28,8 @@ const TRANSFER_SYNTAX_UID: u16 = 0x0010;
 const IMPLEMENTATION_CLASS_UID: u16 = 0x0012;
 const IMPLEMENTATION_VERSION_NAME: u16 = 0x0013;
 const SOURCE_AE_TITLE: u16 = 0x0016;
+const PRIVATE_INFORMATION_CREATOR_UID: u16 = 0x0100;
+const PRIVATE_INFORMATION: u16 = 0x0102;
 
 /// File meta information. What a file lacks is `None`; of the transfer syntax there is no doing without.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,17 @@ pub struct FileMeta {
     pub implementation_version_name: Option<String>,
     /// Source Application Entity Title (0002,0016): who wrote, or sent, the instance.
     pub source_ae_title: Option<AeTitle>,
+    /// Private Information Creator UID (0002,0100) and Private Information (0002,0102).
+    pub private_information: Option<PrivateInformation>,
+}
+
+/// What a program notes in a file for itself. It is written last: its value ends where the data set begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrivateInformation {
+    /// Who says what the value means.
+    pub creator: Uid,
+    /// At most 65,534 bytes are written, an even number of them.
+    pub value: Vec<u8>,
 }
 
 /// Why a file is not read as a DICOM file.
@@ -70,6 +83,7 @@ impl FileMeta {
             implementation_class_uid: None,
             implementation_version_name: None,
             source_ae_title: None,
+            private_information: None,
         }
     }
 
@@ -112,10 +126,14 @@ impl FileMeta {
         put_text(&mut group, IMPLEMENTATION_VERSION_NAME, VR::SH, self.implementation_version_name.as_ref());
         let source = self.source_ae_title.as_ref().map(AeTitle::as_str);
         put_text(&mut group, SOURCE_AE_TITLE, VR::AE, source);
+        if let Some(private) = &self.private_information {
+            put_text(&mut group, PRIVATE_INFORMATION_CREATOR_UID, VR::UI, Some(&private.creator));
+            put(&mut group, PRIVATE_INFORMATION, VR::OB, &private.value);
+        }
 
         let mut bytes = vec![0; PREAMBLE];
         bytes.extend_from_slice(MAGIC);
-        // Seven elements of known kinds: some hundred bytes.
+        // Nine elements of known kinds: some hundred bytes, and 64 KiB at most for the last.
         let length = u32::try_from(group.len()).unwrap_or(u32::MAX);
         put(&mut bytes, 0x0000, VR::UL, &length.to_le_bytes());
         bytes.append(&mut group);
@@ -182,6 +200,10 @@ fn parse(bytes: &[u8], ended: bool) -> Result<Option<(FileMeta, usize)>, FileMet
         implementation_class_uid: found.implementation_class,
         implementation_version_name: found.implementation_version,
         source_ae_title: found.source,
+        private_information: found
+            .private_creator
+            .zip(found.private_value)
+            .map(|(creator, value)| PrivateInformation { creator, value }),
     };
     Ok(Some((meta, at)))
 }
@@ -194,6 +216,8 @@ struct Found {
     implementation_class: Option<Uid>,
     implementation_version: Option<String>,
     source: Option<AeTitle>,
+    private_creator: Option<Uid>,
+    private_value: Option<Vec<u8>>,
 }
 
 impl Found {
@@ -209,6 +233,8 @@ impl Found {
                 self.implementation_version = (!text.is_empty()).then_some(text);
             }
             SOURCE_AE_TITLE => self.source = AeTitle::from_bytes(value).ok(),
+            PRIVATE_INFORMATION_CREATOR_UID => self.private_creator = uid(),
+            PRIVATE_INFORMATION => self.private_value = Some(value.to_vec()),
             _ => {}
         }
     }
@@ -286,6 +312,16 @@ mod tests {
         let (read, offset) = FileMeta::read(&mut &file[..]).unwrap();
         assert_eq!(read, meta());
         assert_eq!(file[offset as usize..], *b"\x08\0\x05\0CS\0\0");
+    }
+
+    #[test]
+    fn private_information_ends_where_the_data_set_begins() {
+        let private = PrivateInformation { creator: Uid::from_static("1.2.5"), value: vec![7; 40] };
+        let noted = FileMeta { private_information: Some(private), ..meta() };
+        let file = with_data_set(noted.to_bytes());
+        let (read, offset) = FileMeta::read(&mut &file[..]).unwrap();
+        assert_eq!(read, noted);
+        assert_eq!(file[offset as usize - 40..offset as usize], [7; 40]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod value;
 mod write;
 
 pub use dicom_core::{Tag, VR};
-pub use file_meta::{FileMeta, FileMetaError};
+pub use file_meta::{FileMeta, FileMetaError, PrivateInformation};
 
 use std::io::Write;
 
