@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use dicomet_net::retrieve::Stop;
+use dicomet_net::service::c_store::WINDOW;
 use dicomet_net::store::{Options, Report, Store};
 use tokio::sync::watch;
 
@@ -47,7 +48,7 @@ pub struct StoreArgs {
     associations: u16,
 
     /// Instances under way at a time on one association, where the peer allows it; 0 is no limit, 1 is not negotiated
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = WINDOW)]
     window: u16,
 
     /// How the report is written: text, or one line of JSON

@@ -38,6 +38,7 @@ use dicomet_proto::{AeTitle, Uid};
 use tokio::sync::{mpsc, watch};
 
 use crate::association::Timeouts;
+use crate::service::c_store;
 use crate::{Error, Node};
 use find::{Finder, Inventory};
 use folder::{Folder, FolderError};
@@ -113,7 +114,7 @@ impl Default for Options {
         Options {
             caller: Caller::default(),
             associations: 1,
-            window: 16,
+            window: c_store::WINDOW,
             layout: Layout::default(),
             transfer_syntaxes: None,
             method: None,

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::retrieve::{Caller, Stop};
+use crate::service::c_store::WINDOW;
 use crate::{Error, Node};
 use files::{FileInstance, Unfit};
 use plan::Round;
@@ -45,7 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { caller: Caller::default(), associations: 1, window: 16 }
+        Options { caller: Caller::default(), associations: 1, window: WINDOW }
     }
 }
 

@@ -6,7 +6,7 @@
 //! sent with nothing else outstanding: a file that the peer falls over takes no other with it. Cut a second
 //! time, it has failed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Chain};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Context, Proposal};
 use dicomet_proto::dataset::dictionary::uid_name;
-use dicomet_proto::message::{CStoreRsp, Command, MessageId, Refusal, Status, StatusKind};
+use dicomet_proto::message::{CStoreRsp, Command, Refusal, Status, StatusKind};
 use dicomet_proto::pdu::AsyncOperationsWindow;
 use tokio::sync::{mpsc, watch};
 
@@ -24,7 +24,8 @@ use super::files::FileInstance;
 use super::report::{Event, Remark, Report, Sent};
 use crate::association::{ReaderSource, Received, Source};
 use crate::retrieve::{Caller, Stop, is_final, reached};
-use crate::service::{c_store, respond_refusal};
+use crate::service::c_store::{self, WINDOW, outstanding::Outstanding};
+use crate::service::respond_refusal;
 use crate::transcode::{self, Converter, Pieces};
 use crate::{Association, Error, Node, connect};
 
@@ -33,9 +34,6 @@ const MAX_BARREN: u32 = 3;
 
 /// How often an association may be cut while a file is outstanding.
 const MAX_CUTS: u8 = 2;
-
-/// The most instances outstanding, where the peer sets no limit.
-const MAX_OUTSTANDING: u16 = 64;
 
 /// Bytes after which a big instance says how far it is.
 const BYTES_PER_EVENT: u64 = 4 * 1024 * 1024;
@@ -74,16 +72,16 @@ pub(super) enum Rank {
 
 /// What is outstanding on an association.
 struct Flight {
-    window: usize,
-    outstanding: HashMap<MessageId, (Item, Uid)>,
+    outstanding: Outstanding<(Item, Uid)>,
+    /// What was begun last was cut before: it is outstanding alone.
+    alone: bool,
     /// Instances that were confirmed, or have failed for good.
     settled: u64,
 }
 
 impl Flight {
     fn has_room(&self) -> bool {
-        // What was cut before is outstanding alone.
-        self.outstanding.len() < self.window && self.outstanding.values().all(|(item, _)| item.cuts == 0)
+        self.outstanding.is_empty() || (self.outstanding.has_room() && !self.alone)
     }
 }
 
@@ -189,8 +187,7 @@ impl Shared {
             proposed: work.contexts.len(),
             window,
         });
-        let window = if window == 0 { MAX_OUTSTANDING } else { window.min(MAX_OUTSTANDING) };
-        let mut flight = Flight { window: usize::from(window), outstanding: HashMap::new(), settled: 0 };
+        let mut flight = Flight { outstanding: Outstanding::new(window, WINDOW), alone: false, settled: 0 };
         let mut stop = self.stop.clone();
         let ended = tokio::select! {
             ended = self.work_off(&mut association, work, &mut flight) => Some(ended),
@@ -261,12 +258,13 @@ impl Shared {
                 return Ok(());
             }
         };
+        flight.alone = item.cuts > 0;
         let mut source = Told { source, events: &self.events, untold: 0 };
         let sending =
             c_store::scu::send(association, context.id, &file.sop_class, &file.sop_instance, &mut source);
         match sending.await {
             Ok(message_id) => {
-                flight.outstanding.insert(message_id, (item, context.transfer_syntax));
+                flight.outstanding.insert(message_id, file.length, (item, context.transfer_syntax));
                 Ok(())
             }
             Err(error @ Error::Source(_)) => {
@@ -276,7 +274,7 @@ impl Shared {
             }
             Err(error) => {
                 let message_id = association.next_message_id();
-                flight.outstanding.insert(message_id, (item, context.transfer_syntax));
+                flight.outstanding.insert(message_id, file.length, (item, context.transfer_syntax));
                 Err(error)
             }
         }
@@ -293,7 +291,7 @@ impl Shared {
             Received::ReleaseRequested => return Err(association.released_by_peer()),
         };
         match message.command {
-            Command::CStoreRsp(response) => match flight.outstanding.remove(&response.message_id) {
+            Command::CStoreRsp(response) => match flight.outstanding.remove(response.message_id) {
                 Some((item, transfer_syntax)) => {
                     self.answered(item, transfer_syntax, response, flight);
                     Ok(())
@@ -348,9 +346,8 @@ impl Shared {
             None | Some(Error::Source(_)) => 0,
             Some(_) => 1,
         };
-        let mut outstanding: Vec<_> = flight.outstanding.drain().collect();
-        outstanding.sort_by_key(|(message_id, _)| message_id.0);
-        for (_, (mut item, _)) in outstanding {
+        let outstanding = flight.outstanding.drain();
+        for (mut item, _) in outstanding {
             item.cuts += cut;
             match error {
                 Some(error) if item.cuts >= MAX_CUTS => {
