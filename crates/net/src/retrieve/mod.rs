@@ -11,6 +11,7 @@
 //! - [`moving`]: the same find, and the peer sends to a third party.
 
 mod alone;
+pub mod associations;
 pub mod find;
 pub mod folder;
 mod get;

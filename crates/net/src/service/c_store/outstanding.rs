@@ -106,6 +106,6 @@ mod tests {
         }
         assert!(!outstanding.has_room());
         assert_eq!(outstanding.drain().collect::<Vec<_>>(), [8, 9]);
-        assert!(outstanding.has_room() && outstanding.len() == 0);
+        assert!(outstanding.has_room() && outstanding.is_empty());
     }
 }
