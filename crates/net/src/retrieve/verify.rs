@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use dicomet_proto::Uid;
 
-use super::find::{Inventory, Study};
+use super::inventory::{Inventory, Study};
 use super::report::{Failure, Report};
 
 /// What became of an instance.
@@ -481,7 +481,7 @@ impl Ledger {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::find::{Instance, Series};
+    use super::super::inventory::{Instance, Series};
     use super::*;
 
     const STUDY: Uid = Uid::from_static("1.2");
