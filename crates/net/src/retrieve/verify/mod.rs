@@ -19,7 +19,7 @@ use std::sync::Arc;
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 
-use super::find::{Inventory, Study};
+use super::inventory::{Inventory, Study};
 use entries::{Entries, told};
 use entry::{Entry, State};
 

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::super::find::{Instance, Series};
+use super::super::inventory::{Instance, Series};
 use super::super::report::Report;
 use super::*;
 
