@@ -7,10 +7,29 @@ use std::path::{Path, PathBuf};
 use dicomet_proto::Uid;
 use serde::Serialize;
 
+use super::OURS;
 use super::present::{is_whole, list};
-use super::{FolderError, OURS};
 use crate::retrieve::inventory::Series;
 use crate::retrieve::journal::{self, More, Page};
+
+/// Why an output folder cannot be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// It has no journal, so that nobody knows what is expected in it.
+    #[error("{path} has no journal: nothing was retrieved into it")]
+    NoJournal {
+        /// The folder.
+        path: String,
+    },
+    /// Its journal cannot be read.
+    #[error("cannot read the journal of {path}: {source}")]
+    Unreadable {
+        /// The folder.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
 
 /// What an output folder has of what retrieves into it expected.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -45,13 +64,13 @@ pub struct Lack {
 /// Looks whether what earlier retrieves expected in an output folder is there, whole, and names what is not.
 ///
 /// # Errors
-/// [`FolderError::NoJournal`] for a folder into which nothing was retrieved, [`FolderError::Unreadable`].
-pub fn check(root: &Path, mut tell: impl FnMut(&Lack)) -> Result<Stock, FolderError> {
+/// [`CheckError`].
+pub fn check(root: &Path, mut tell: impl FnMut(&Lack)) -> Result<Stock, CheckError> {
     let path = || root.display().to_string();
-    let unreadable = |source: io::Error| FolderError::Unreadable { path: path(), source };
+    let unreadable = |source: io::Error| CheckError::Unreadable { path: path(), source };
     let ours = root.join(OURS);
     if !ours.is_dir() {
-        return Err(FolderError::NoJournal { path: path() });
+        return Err(CheckError::NoJournal { path: path() });
     }
     let mut studies = journal::studies(&ours).map_err(unreadable)?;
     studies.sort();
@@ -62,6 +81,11 @@ pub fn check(root: &Path, mut tell: impl FnMut(&Lack)) -> Result<Stock, FolderEr
         stock.add(&study, &page, &mut files, &mut tell);
     }
     Ok(stock)
+}
+
+/// Whether retrieves into this folder have expected anything.
+pub fn has_journal(root: &Path) -> bool {
+    journal::studies(&root.join(OURS)).is_ok_and(|studies| !studies.is_empty())
 }
 
 impl Stock {

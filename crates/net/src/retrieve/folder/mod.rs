@@ -30,7 +30,7 @@ use super::head;
 use super::journal::Journal;
 use super::layout::{self, Layout};
 
-pub use check::{Lack, Stock, check};
+pub use check::{CheckError, Lack, Stock, check, has_journal};
 pub use part::Part;
 
 /// The folder of what is ours and no instance.
@@ -52,20 +52,6 @@ pub enum FolderError {
     InUse {
         /// The folder.
         path: String,
-    },
-    /// It has no journal, so that nobody knows what is expected in it.
-    #[error("{path} has no journal: nothing was retrieved into it")]
-    NoJournal {
-        /// The folder.
-        path: String,
-    },
-    /// Its journal cannot be read.
-    #[error("cannot read the journal of {path}: {source}")]
-    Unreadable {
-        /// The folder.
-        path: String,
-        /// What the system says.
-        source: io::Error,
     },
 }
 

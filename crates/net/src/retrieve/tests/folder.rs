@@ -1,7 +1,7 @@
 //! What goes wrong with the output folder: a full disk, something in the way, another process; and what the journal
 //! knows afterwards without any peer.
 
-use super::super::folder::{Stock, check, room};
+use super::super::folder::{CheckError, Stock, check, room};
 use super::*;
 
 fn lacks(folder: &std::path::Path) -> (Stock, Vec<Uid>) {
@@ -81,7 +81,7 @@ async fn of_a_hundred_studies_three_have_no_room_and_the_next_run_brings_just_th
 #[tokio::test]
 async fn the_journal_says_without_a_peer_what_is_expected_missing_and_cut() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(check(folder.path(), |_| {}), Err(FolderError::NoJournal { .. })));
+    assert!(matches!(check(folder.path(), |_| {}), Err(CheckError::NoJournal { .. })));
     let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
     let node = peer.serve().await;
     get(&node, &["PatientID=PAT004"], folder.path()).await;
