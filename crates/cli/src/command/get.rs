@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use dicomet_net::retrieve::{Layout, MAX_ASSOCIATIONS, Method, Options, Report, Retrieve, Stop};
+use dicomet_net::retrieve::{
+    Layout, MAX_ASSOCIATIONS, Method, Options, Report, Retrieve, RetrieveError, Stop, folder,
+};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::query::Level;
@@ -156,7 +158,13 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     let outcome = retrieve.run(|event| progress.event(event)).await;
     progress.finish();
     interrupts.abort();
-    let report = outcome.map_err(|error| args.node.explain_retrieve(&error))?;
+    let report = outcome.map_err(|error| {
+        if matches!(error, RetrieveError::Association(_)) && folder::has_journal(&args.output) {
+            let output = args.output.display();
+            eprintln!("note: dicomet check --output {output} says without the peer what is missing there");
+        }
+        args.node.explain_retrieve(&error)
+    })?;
     tell(&args, &report)
 }
 

@@ -201,8 +201,10 @@ impl Retrieve {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });
         };
         let mut ledger = Ledger::new(inventory);
-        for uid in folder.present(ledger.expected()) {
-            ledger.present(&uid);
+        for place in 0..ledger.inventory().studies.len() {
+            for uid in folder.expect(&ledger.inventory().studies[place]) {
+                ledger.present(&uid);
+            }
         }
         let report = ledger.report("");
         tell(&Event::Planned { studies: report.studies, expected: report.expected, present: report.present });
