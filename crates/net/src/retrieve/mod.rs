@@ -1,9 +1,10 @@
 //! The retrieve engine: find, plan, get, verify. This file and `passes` are the only ones that know the order.
 //!
-//! - [`mod@find`], `relational`: the studies that match, and the inventory of every instance in them;
+//! - [`mod@find`], `relational`: the studies that match, and the [`inventory`] of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
-//! - `get`: an association that works off requests and writes what comes;
+//! - [`associations`], `side_by_side`, `work`, `meter`: how many associations share the work, and what each gets of it;
+//! - `get`, `take`, `shared`, `silence`: an association that works off requests and writes what comes;
 //! - `get_by_move`, `receive`: the same by C-MOVE, with a storage SCP to which the peer sends;
 //! - [`folder`], [`layout`], `head`, `journal`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
@@ -17,21 +18,28 @@ pub mod folder;
 mod get;
 mod get_by_move;
 mod head;
+pub mod inventory;
 mod journal;
 pub mod layout;
 mod likely;
+mod meter;
 pub mod moving;
 mod passes;
 pub mod plan;
 mod receive;
 mod relational;
 pub mod report;
+mod shared;
+mod side_by_side;
+mod silence;
+mod take;
 pub mod verify;
+mod work;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dicomet_proto::message::Status;
 use dicomet_proto::query::{Level, Model, Query};
@@ -41,18 +49,20 @@ use tokio::sync::{mpsc, watch};
 use crate::association::Timeouts;
 use crate::service::c_store;
 use crate::{Error, Node};
-use find::{Finder, Inventory};
+use find::Finder;
 use folder::{Folder, FolderError};
-use get::Shared;
+use inventory::Inventory;
+use meter::Meter;
 use passes::Engine;
+use shared::Shared;
 use verify::Ledger;
 
 pub use find::find;
-pub(crate) use get::reached;
 pub use layout::Layout;
 pub use moving::{MoveEvent, MoveReport, Moving};
 pub(crate) use passes::is_final;
 pub use report::{Arrival, Event, Failure, Method, Report};
+pub(crate) use shared::reached;
 
 /// The most associations side by side. More bring nothing on any line that was measured, and many peers have no more
 /// for all their users together.
@@ -94,8 +104,9 @@ pub enum Stop {
 pub struct Options {
     /// Who calls.
     pub caller: Caller,
-    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones.
-    pub associations: usize,
+    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones. `None`
+    /// is as many as turn out to be worth it.
+    pub associations: Option<usize>,
     /// Operations that the peer may have under way on one association; 0 is no limit, 1 is not negotiated.
     pub window: u16,
     /// Where instances go below the folder.
@@ -114,7 +125,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             caller: Caller::default(),
-            associations: 1,
+            associations: None,
             window: c_store::WINDOW,
             layout: Layout::default(),
             transfer_syntaxes: None,
@@ -185,14 +196,16 @@ impl Retrieve {
         let mut stop = self.stop.clone().unwrap_or_else(|| watch::channel(Stop::No).1);
         let found = tokio::select! {
             found = self.inventory(&mut tell) => Some(found?),
-            () = get::reached(&mut stop, Stop::Cancel) => None,
+            () = reached(&mut stop, Stop::Cancel) => None,
         };
-        let Some((model, inventory)) = found else {
+        let Some((model, round_trip, inventory)) = found else {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });
         };
         let mut ledger = Ledger::new(inventory);
-        for uid in folder.present(ledger.expected()) {
-            ledger.present(&uid);
+        for place in 0..ledger.inventory().studies.len() {
+            for uid in folder.expect(&ledger.inventory().studies[place]) {
+                ledger.present(&uid);
+            }
         }
         let report = ledger.report("");
         tell(&Event::Planned { studies: report.studies, expected: report.expected, present: report.present });
@@ -206,6 +219,8 @@ impl Retrieve {
             ledger: Mutex::new(ledger),
             events,
             stop: stop.clone(),
+            meter: Meter::new(round_trip),
+            silences: Mutex::default(),
         });
         let mut engine = Engine::new(shared, self.options, self.query);
         let outcome = {
@@ -225,13 +240,16 @@ impl Retrieve {
     }
 
     /// Find: what there is to fetch.
-    async fn inventory(&self, tell: &mut impl FnMut(&Event)) -> Result<(Model, Inventory), RetrieveError> {
+    async fn inventory(
+        &self,
+        tell: &mut impl FnMut(&Event),
+    ) -> Result<(Model, Option<Duration>, Inventory), RetrieveError> {
         let mut finder = Finder::open(&self.node, &self.options.caller, &self.query).await?;
         match fill(&mut finder, tell).await {
             Ok(inventory) => {
-                let model = finder.model;
+                let (model, round_trip) = (finder.model, finder.round_trip);
                 finder.close().await;
-                Ok((model, inventory))
+                Ok((model, round_trip, inventory))
             }
             Err(error) => {
                 finder.abort().await;
