@@ -54,10 +54,11 @@ async fn every_instance_arrives_byte_for_byte_and_a_second_run_asks_for_nothing(
 }
 #[tokio::test]
 async fn several_associations_share_the_work() {
-    let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
+    let habits = Habits { tells_classes: true, waits_for_associations: 3, ..Habits::default() };
+    let peer = Peer::new(habits);
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { associations: 3, ..Options::default() };
+    let options = Options { associations: Some(3), ..Options::default() };
     let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
     let report = retrieve.run(|_| {}).await.unwrap();
     assert_eq!((report.retrieved, report.complete, report.associations), (6, true, 3));
@@ -70,11 +71,41 @@ async fn a_peer_that_rejects_further_associations_gives_all_on_the_first() {
     let peer = Peer::new(habits);
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { associations: 4, ..Options::default() };
+    let options = Options { associations: Some(4), ..Options::default() };
     let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
     let report = retrieve.run(|_| {}).await.unwrap();
     assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
     assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
+}
+
+#[tokio::test]
+async fn associations_that_are_never_answered_hold_nothing_up() {
+    // One of the two may be that for C-FIND, if the peer has not quite ended it.
+    let habits = Habits { answers_associations: Some(2), tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { associations: Some(4), ..Options::default() };
+    let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
+    let report = retrieve.run(|_| {}).await.unwrap();
+    assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
+    assert!(report.associations <= 2, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_is_told_says_how_many_associations_there_are_and_why() {
+    let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut told = Vec::new();
+    let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path());
+    let tell = |event: &Event| {
+        if let Event::SideBySide { associations, reason } = event {
+            told.push((*associations, reason.clone()));
+        }
+    };
+    assert!(retrieve.run(tell).await.unwrap().complete);
+    assert_eq!(told[0], (1, associations::Reason::First));
 }
 
 #[tokio::test]
