@@ -87,24 +87,29 @@ pub(super) async fn send_matches(
         search(&mut |identifier, status| found.blocking_send((identifier, status)).is_ok())
     });
     let mut sent = 0;
+    let mut matches = Vec::with_capacity(MATCHES_AHEAD);
     loop {
-        let Ok(found) = tokio::time::timeout(LOOK_INTERVAL, next.recv()).await else {
-            // A long search: what was found goes out, and a cancel is seen.
-            answer.flush().await?;
-            if answer.is_cancelled()? {
+        // All that are there at a time: one by one, each would cost a change of threads.
+        let look = tokio::time::timeout(LOOK_INTERVAL, next.recv_many(&mut matches, MATCHES_AHEAD));
+        match look.await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(_) => {
+                // A long search: what was found goes out, and a cancel is seen.
+                answer.flush().await?;
+                if answer.is_cancelled()? {
+                    answer.finish(Ok(())).await?;
+                    return Ok((sent, "cancelled"));
+                }
+            }
+        }
+        for (identifier, status) in matches.drain(..) {
+            if !answer.pending(&identifier, status).await? {
                 answer.finish(Ok(())).await?;
                 return Ok((sent, "cancelled"));
             }
-            continue;
-        };
-        let Some((identifier, status)) = found else {
-            break;
-        };
-        if !answer.pending(&identifier, status).await? {
-            answer.finish(Ok(())).await?;
-            return Ok((sent, "cancelled"));
+            sent += 1;
         }
-        sent += 1;
     }
     let outcome = match finding.await {
         Ok(Ok(())) => Ok(()),
