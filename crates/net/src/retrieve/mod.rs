@@ -3,7 +3,8 @@
 //! - [`mod@find`], `relational`: the studies that match, and the [`inventory`] of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
-//! - `get`, `take`, `shared`: an association that works off requests and writes what comes;
+//! - [`associations`], `side_by_side`, `work`, `meter`: how many associations share the work, and what each gets of it;
+//! - `get`, `take`, `shared`, `silence`: an association that works off requests and writes what comes;
 //! - `get_by_move`, `receive`: the same by C-MOVE, with a storage SCP to which the peer sends;
 //! - [`folder`], [`layout`], `head`, `journal`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
@@ -11,6 +12,7 @@
 //! - [`moving`]: the same find, and the peer sends to a third party.
 
 mod alone;
+pub mod associations;
 pub mod find;
 pub mod folder;
 mod get;
@@ -20,6 +22,7 @@ pub mod inventory;
 mod journal;
 pub mod layout;
 mod likely;
+mod meter;
 pub mod moving;
 mod passes;
 pub mod plan;
@@ -27,13 +30,16 @@ mod receive;
 mod relational;
 pub mod report;
 mod shared;
+mod side_by_side;
+mod silence;
 mod take;
 pub mod verify;
+mod work;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dicomet_proto::message::Status;
 use dicomet_proto::query::{Level, Model, Query};
@@ -41,10 +47,12 @@ use dicomet_proto::{AeTitle, Uid};
 use tokio::sync::{mpsc, watch};
 
 use crate::association::Timeouts;
+use crate::service::c_store;
 use crate::{Error, Node};
 use find::Finder;
 use folder::{Folder, FolderError};
 use inventory::Inventory;
+use meter::Meter;
 use passes::Engine;
 use shared::Shared;
 use verify::Ledger;
@@ -96,8 +104,9 @@ pub enum Stop {
 pub struct Options {
     /// Who calls.
     pub caller: Caller,
-    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones.
-    pub associations: usize,
+    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones. `None`
+    /// is as many as turn out to be worth it.
+    pub associations: Option<usize>,
     /// Operations that the peer may have under way on one association; 0 is no limit, 1 is not negotiated.
     pub window: u16,
     /// Where instances go below the folder.
@@ -116,8 +125,8 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             caller: Caller::default(),
-            associations: 1,
-            window: 16,
+            associations: None,
+            window: c_store::WINDOW,
             layout: Layout::default(),
             transfer_syntaxes: None,
             method: None,
@@ -189,12 +198,14 @@ impl Retrieve {
             found = self.inventory(&mut tell) => Some(found?),
             () = reached(&mut stop, Stop::Cancel) => None,
         };
-        let Some((model, inventory)) = found else {
+        let Some((model, round_trip, inventory)) = found else {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });
         };
         let mut ledger = Ledger::new(inventory);
-        for uid in folder.present(ledger.expected()) {
-            ledger.present(&uid);
+        for place in 0..ledger.inventory().studies.len() {
+            for uid in folder.expect(&ledger.inventory().studies[place]) {
+                ledger.present(&uid);
+            }
         }
         let report = ledger.report("");
         tell(&Event::Planned { studies: report.studies, expected: report.expected, present: report.present });
@@ -208,6 +219,8 @@ impl Retrieve {
             ledger: Mutex::new(ledger),
             events,
             stop: stop.clone(),
+            meter: Meter::new(round_trip),
+            silences: Mutex::default(),
         });
         let mut engine = Engine::new(shared, self.options, self.query);
         let outcome = {
@@ -227,13 +240,16 @@ impl Retrieve {
     }
 
     /// Find: what there is to fetch.
-    async fn inventory(&self, tell: &mut impl FnMut(&Event)) -> Result<(Model, Inventory), RetrieveError> {
+    async fn inventory(
+        &self,
+        tell: &mut impl FnMut(&Event),
+    ) -> Result<(Model, Option<Duration>, Inventory), RetrieveError> {
         let mut finder = Finder::open(&self.node, &self.options.caller, &self.query).await?;
         match fill(&mut finder, tell).await {
             Ok(inventory) => {
-                let model = finder.model;
+                let (model, round_trip) = (finder.model, finder.round_trip);
                 finder.close().await;
-                Ok((model, inventory))
+                Ok((model, round_trip, inventory))
             }
             Err(error) => {
                 finder.abort().await;

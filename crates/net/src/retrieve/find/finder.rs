@@ -3,6 +3,7 @@
 //! leaves the inventory with less, and the inventory says so.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
@@ -43,6 +44,8 @@ pub(in crate::retrieve) struct Finder {
     pub(in crate::retrieve) keys: Keys,
     /// See [`relational::level`].
     located_at: Option<Level>,
+    /// The shortest time in which the peer answered anything here.
+    pub(in crate::retrieve) round_trip: Option<Duration>,
     /// Whether to ask for the SOP class of each instance even where SOP Classes in Study say enough. Orthanc 1.10
     /// reads every file for it, some 5 ms each.
     pub(in crate::retrieve) asks_classes: bool,
@@ -60,12 +63,15 @@ impl Finder {
             _ => Model::PatientRoot,
         };
         let located_at = relational::level(&query.keys);
+        let begin = Instant::now();
         let association = open_with(node, caller, &[query.model, other], located_at.is_some()).await?;
-        let accepts = |model: Model| {
+        // One for TCP, one for the association.
+        let round_trip = Some(begin.elapsed() / 2);
+        let [is_accepted, is_other_accepted] = [query.model, other].map(|model| {
             let class = Query::new(model, Level::Study).find_sop_class();
             association.negotiated().contexts.iter().any(|context| context.abstract_syntax == class)
-        };
-        let model = match (accepts(query.model), accepts(other)) {
+        });
+        let model = match (is_accepted, is_other_accepted) {
             (true, _) => query.model,
             (false, true) => other,
             (false, false) => {
@@ -74,7 +80,14 @@ impl Finder {
                 return Err(Error::NoPresentationContext { what }.into());
             }
         };
-        Ok(Finder { association, model, keys: Keys::sort(&query.keys), located_at, asks_classes: false })
+        Ok(Finder {
+            association,
+            model,
+            keys: Keys::sort(&query.keys),
+            located_at,
+            round_trip,
+            asks_classes: false,
+        })
     }
 
     /// STUDY level: the studies that match, their series not yet looked at.
@@ -209,7 +222,10 @@ impl Finder {
         }
         ask(&mut query, &[SERIES_INSTANCE_UID]);
         ask(&mut query, asked);
-        matches(&mut self.association, &query, usize::MAX).await
+        let begin = Instant::now();
+        let answers = matches(&mut self.association, &query, usize::MAX).await;
+        self.round_trip = self.round_trip.min(Some(begin.elapsed()));
+        answers
     }
 
     /// Releases the association.
