@@ -17,7 +17,7 @@ use dicomet_net::service::{Request, next_request, respond_refusal};
 use dicomet_net::{Association, Error};
 use dicomet_proto::AeTitle;
 use dicomet_proto::dataset::dictionary::uids;
-use dicomet_proto::message::{Command, Refusal, Status};
+use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::pdu::{AssociateRj, RejectReason, RejectResult};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::Instrument;
@@ -273,17 +273,11 @@ fn operation(request: &Request) -> Operation {
 async fn refuse(association: &mut Association, request: Request, refusal: &Refusal) -> Result<(), Error> {
     let service = operation(&request).name();
     tracing::warn!(service, status = %refusal.status, comment = refusal.comment(), "operation not allowed");
-    let (context, command) = match request {
-        Request::Echo(context, request) => (context, Command::CEchoRq(request)),
-        Request::Store(context, request) => {
-            // A peer reads no response before it has sent all.
-            while association.receive_data().await?.is_some() {}
-            (context, Command::CStoreRq(request))
-        }
-        Request::Find(context, request, _) => (context, Command::CFindRq(request)),
-        Request::Get(context, request, _) => (context, Command::CGetRq(request)),
-        Request::Move(context, request, _) => (context, Command::CMoveRq(request)),
-    };
+    if matches!(request, Request::Store(..)) {
+        // A peer reads no response before it has sent all.
+        while association.receive_data().await?.is_some() {}
+    }
+    let (context, command) = request.into_command();
     respond_refusal(association, context.id, &command, refusal).await
 }
 
