@@ -287,9 +287,7 @@ async fn receive_identifier(
     let identifier = association.receive_data_whole(MAX_IDENTIFIER_LENGTH).await?;
     Ok(match identifier {
         Some(bytes) => DataSet::parse(&bytes, &context.transfer_syntax),
-        None => Err(DataSetError::Malformed(format!(
-            "the identifier is longer than {MAX_IDENTIFIER_LENGTH} bytes"
-        ))),
+        None => Err(DataSetError::Limit("more than 4 MiB")),
     })
 }
 
