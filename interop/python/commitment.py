@@ -14,12 +14,13 @@ import threading
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
-from pynetdicom.dimse_messages import N_ACTION_RSP
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 
-PATIENCE = 60
+PATIENCE = 30
 
-arrived = threading.Event()
+# A report has come, and its response has left.
+came, arrived = threading.Event(), threading.Event()
 
 
 def show(report):
@@ -37,8 +38,17 @@ def on_report(event):
         "failed": failures, "retrieve": information.get("RetrieveAETitle", ""),
         "elsewhere": event.assoc.is_acceptor,
     })
-    arrived.set()
+    came.set()
     return 0x0000, None
+
+
+def on_sent(event):
+    """A release that is requested before the response has left would make pynetdicom fall over its own response."""
+    if isinstance(event.pdu, P_DATA_TF) and came.is_set():
+        arrived.set()
+
+
+REPORT_HANDLERS = [(evt.EVT_N_EVENT_REPORT, on_report), (evt.EVT_PDU_SENT, on_sent)]
 
 
 def request(sop_class, instances):
@@ -55,8 +65,7 @@ def request(sop_class, instances):
 def ask(port, stay, sop_class, instances):
     ae = AE("PYNET")
     ae.add_requested_context(StorageCommitmentPushModel)
-    handlers = [(evt.EVT_N_EVENT_REPORT, on_report)]
-    association = ae.associate("127.0.0.1", port, ae_title="DICOMET", evt_handlers=handlers)
+    association = ae.associate("127.0.0.1", port, ae_title="DICOMET", evt_handlers=REPORT_HANDLERS)
     assert association.is_established
     status, _ = association.send_n_action(
         request(sop_class, instances), 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
@@ -70,7 +79,7 @@ def listen(port):
     ae = AE("PYNET")
     # The provider requests this association: it is to be the SCP on it.
     ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_report)])
+    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=REPORT_HANDLERS)
     print("listening", file=sys.stderr, flush=True)
     assert arrived.wait(PATIENCE), "no report"
     for association in ae.active_associations:
@@ -105,8 +114,8 @@ def serve(back_to):
         asked[event.assoc] = event.action_information
         return 0x0000, None
 
-    def report(association, close):
-        information, event_type = report_of(close)
+    def report(association, asked_for):
+        information, event_type = report_of(asked_for)
         status, _ = association.send_n_event_report(
             information, event_type, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
         print("answered", status.get("Status"), file=sys.stderr, flush=True)
@@ -120,15 +129,16 @@ def serve(back_to):
         report(association, information)
         association.release()
 
-    def on_sent(event):
-        if isinstance(event.message, N_ACTION_RSP):
+    def on_action_sent(event):
+        # The response has left: a report that is sent from another thread can no longer come between its parts.
+        if isinstance(event.pdu, P_DATA_TF) and event.assoc in asked:
             information = asked.pop(event.assoc)
             if back_to is None:
                 threading.Thread(target=report, args=(event.assoc, information)).start()
             else:
                 threading.Thread(target=elsewhere, args=(information,)).start()
 
-    handlers = [(evt.EVT_C_STORE, lambda event: 0x0000), (evt.EVT_N_ACTION, on_action), (evt.EVT_DIMSE_SENT, on_sent)]
+    handlers = [(evt.EVT_C_STORE, lambda event: 0x0000), (evt.EVT_N_ACTION, on_action), (evt.EVT_PDU_SENT, on_action_sent)]
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     print("listening on port", server.socket.getsockname()[1], file=sys.stderr, flush=True)
     threading.Event().wait()

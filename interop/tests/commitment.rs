@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use dicomet_interop::dicomet::{Serve, import, store};
+use dicomet_interop::orthanc::Orthanc;
 use dicomet_interop::process::{Ended, Process, run};
 use dicomet_interop::pynetdicom::script;
 use dicomet_testkit::peer::free_port;
@@ -141,6 +142,39 @@ fn our_requestor_and_our_archive_agree() {
     let data = tempdir().unwrap();
     let archive = Serve::start(data.path());
     let (ended, report) = store(&archive.node(), originals().path(), &["--commit"]);
+    ended.expect_success();
+    assert_eq!((report.count("sent"), report.count("committed")), (3, 3));
+    assert!(report.is_complete());
+}
+
+#[test]
+fn orthanc_asks_and_is_told() {
+    let data = tempdir().unwrap();
+    let instances = filled(data.path());
+    let orthanc = Orthanc::start();
+    let archive = Serve::start_with(data.path(), &["--node", &orthanc.node()]);
+    orthanc.add_node("DICOMET", archive.port());
+    let transaction = orthanc.ask_for_commitment("DICOMET", &instances);
+    let report = orthanc.commitment_report(&transaction);
+    assert_eq!(report["Status"], json!("Success"), "{report}");
+    assert_eq!(report["Success"].as_array().unwrap().len(), instances.len(), "{report}");
+
+    let missing = [instances[0].clone(), MISSING.to_owned()];
+    let transaction = orthanc.ask_for_commitment("DICOMET", &missing);
+    let report = orthanc.commitment_report(&transaction);
+    assert_eq!(report["Status"], json!("Failure"), "{report}");
+    assert_eq!(report["Failures"][0]["SOPInstanceUID"], json!(MISSING), "{report}");
+    assert_eq!(report["Failures"].as_array().unwrap().len(), 1, "{report}");
+}
+
+#[test]
+fn our_requestor_is_told_by_orthanc() {
+    let orthanc = Orthanc::start();
+    let port = free_port();
+    orthanc.add_node("DICOMET", port);
+    let receive = format!("127.0.0.1:{port}");
+    let options = ["--commit", "--receive", &receive];
+    let (ended, report) = store(&orthanc.node(), originals().path(), &options);
     ended.expect_success();
     assert_eq!((report.count("sent"), report.count("committed")), (3, 3));
     assert!(report.is_complete());
