@@ -50,7 +50,7 @@ impl Default for Reports {
         Reports {
             same_association: Duration::from_millis(500),
             pause: Duration::from_secs(10),
-            // The last after some 25 hours: a modality that was switched off for the night gets its reports.
+            // The last after some 23 hours: a modality that was switched off for the night gets its reports.
             tries: 32,
         }
     }

@@ -4,9 +4,9 @@
 //! cannot be rebuilt from blobs. A request is durable before it is answered with success, so a report that is due
 //! survives the end of the process at any moment.
 //!
-//! What is kept is the request, not the report: [`judge`] looks at the instances when the report is made.
+//! What is kept is the request, not the report: `judge` looks at the instances when the report is made.
 
-pub mod judge;
+mod judge;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
