@@ -3,6 +3,9 @@
 //! What a peer says becomes at most one path component: separators, control characters, names that Windows keeps
 //! for devices, `.` and `..` never come through. Pure.
 
+use std::path::{Path, PathBuf};
+
+use dicomet_proto::Uid;
 use dicomet_proto::dataset::{Tag, dictionary};
 
 /// Study Instance UID.
@@ -107,6 +110,15 @@ impl Layout {
     /// Whether two instances can never meet in one path.
     pub fn is_unique(&self) -> bool {
         self.tags().any(|tag| tag == SOP_INSTANCE_UID)
+    }
+
+    /// The folder that has the instances of a series and nothing else, where the layout gives it one: it begins with
+    /// `{StudyInstanceUID}/{SeriesInstanceUID}/`.
+    pub fn series_folder(&self, study: &Uid, series: &Uid) -> Option<PathBuf> {
+        let own = [[Piece::Value(STUDY_INSTANCE_UID)], [Piece::Value(SERIES_INSTANCE_UID)]];
+        let begins = self.components.iter().zip(&own).all(|(component, own)| component[..] == own[..]);
+        (self.components.len() == own.len() + 1 && begins && self.is_unique())
+            .then(|| Path::new(study.as_str()).join(series.as_str()))
     }
 
     fn tags(&self) -> impl Iterator<Item = Tag> + '_ {

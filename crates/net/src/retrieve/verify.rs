@@ -3,12 +3,16 @@
 //! Nothing is complete because a peer said so: an instance counts when it stands in the folder, and a study
 //! counts when all its instances do and the peer's own counts do not speak of more.
 
+mod by_study;
+
 use std::collections::{BTreeSet, HashMap};
 
 use dicomet_proto::Uid;
 
 use super::find::{Inventory, Study};
 use super::report::{Failure, Report};
+
+pub use by_study::StudyOutcome;
 
 /// What became of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
