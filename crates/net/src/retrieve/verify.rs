@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use dicomet_proto::Uid;
 
-use super::find::{Inventory, Study};
+use super::inventory::{Inventory, Study};
 use super::report::{Failure, Report};
 
 pub use by_study::StudyOutcome;
@@ -485,7 +485,7 @@ impl Ledger {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::find::{Instance, Series};
+    use super::super::inventory::{Instance, Series};
     use super::*;
 
     const STUDY: Uid = Uid::from_static("1.2");
