@@ -209,6 +209,25 @@ mod tests {
     }
 
     #[test]
+    fn a_series_has_a_folder_of_its_own_where_the_layout_begins_with_study_and_series() {
+        let folder = |template: &str| {
+            let layout: Layout = template.parse().unwrap();
+            layout.series_folder(&Uid::from_static("1.2"), &Uid::from_static("1.3"))
+        };
+        let by_uids = "{StudyInstanceUID}/{SeriesInstanceUID}/";
+        assert_eq!(folder(&format!("{by_uids}{{InstanceNumber}}-{{SOPInstanceUID}}")), Some("1.2/1.3".into()));
+        for template in [
+            "{SOPInstanceUID}",
+            "{StudyInstanceUID}/{SOPInstanceUID}",
+            "{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}",
+            "x{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}",
+            "{StudyInstanceUID}/{SeriesInstanceUID}/{InstanceNumber}",
+        ] {
+            assert_eq!(folder(template), None, "{template}");
+        }
+    }
+
+    #[test]
     fn nothing_a_peer_says_leaves_its_component() {
         for (value, name) in [
             ("../../etc/passwd", "_.._etc_passwd"),

@@ -85,6 +85,9 @@ impl Shared {
                 part = None;
                 refused = Some(out_of_resources(&error));
             }
+            if let Some(limit) = &self.rate_limit {
+                limit.took(piece.len()).await;
+            }
         }
         self.tell(Event::Bytes(bytes - told));
         match (part, refused) {

@@ -25,6 +25,14 @@ pub struct StudyOutcome {
     pub reasons: BTreeMap<String, Vec<Uid>>,
 }
 
+impl StudyOutcome {
+    /// Of a study that could not be looked into: it has one instance at least, which is not here.
+    pub fn unknown(reason: impl Into<String>) -> StudyOutcome {
+        let reasons = [(reason.into(), Vec::new())].into();
+        StudyOutcome { expected: 1, failed: 1, reasons, ..StudyOutcome::default() }
+    }
+}
+
 impl Ledger {
     /// What became of the study at a place of the inventory; `otherwise` is the reason for what was neither sent nor
     /// reported as failed.

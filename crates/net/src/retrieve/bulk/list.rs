@@ -118,6 +118,11 @@ impl List {
         Ok(list)
     }
 
+    /// What every line has: model, level, and keys that hold for all.
+    pub fn base(&self) -> &Query {
+        &self.base
+    }
+
     /// How many queries there are.
     pub fn len(&self) -> u64 {
         self.lines
