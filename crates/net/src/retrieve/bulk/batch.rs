@@ -29,8 +29,8 @@ pub(super) enum Ended {
     Done,
     /// It was halted; these are to be gone on with.
     Halted(Batch),
-    /// The peer was lost; these are left. Whether anything had come.
-    Lost(Batch, Error, bool),
+    /// The peer was lost; these are left.
+    Lost(Batch, Error),
     /// We can store nothing more.
     CannotStore(String),
 }
@@ -76,11 +76,18 @@ impl<'a> Getter<'a> {
             })
             .await;
         self.books().summary.associations += fetch.associations();
-        self.end(progress, end, halted)
+        let has_come = progress.has_come;
+        let ended = self.end(progress, end, halted);
+        match ended {
+            Ended::Lost(mut rest, error) => {
+                rest.barren = if has_come { 0 } else { batch.barren + 1 };
+                Ended::Lost(rest, error)
+            }
+            other => other,
+        }
     }
 
     fn end(&self, progress: Progress, end: Option<End>, halted: &watch::Receiver<Stop>) -> Ended {
-        let has_come = progress.has_come;
         match end {
             _ if *self.bulk.stop.borrow() != Stop::No => {
                 self.settle(progress.rest("cancelled before it came"));
@@ -88,8 +95,7 @@ impl<'a> Getter<'a> {
             }
             _ if *halted.borrow() != Stop::No => Ended::Halted(Batch::of(progress.rest("not yet"))),
             Some(End::Association(error)) => {
-                let rest = Batch::of(progress.rest(&error.to_string()));
-                Ended::Lost(rest, error, has_come)
+                Ended::Lost(Batch::of(progress.rest(&error.to_string())), error)
             }
             Some(End::CannotStore(reason)) => {
                 self.settle(progress.rest(&reason));

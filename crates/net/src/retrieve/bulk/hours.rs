@@ -4,6 +4,7 @@
 //! What time it is comes from a [`Clock`], so that a test has its own.
 
 use std::fmt;
+use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -113,6 +114,11 @@ impl Hours {
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The local date and time of day.
     fn now(&self) -> NaiveDateTime;
+
+    /// Waits so long by this clock, or less.
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
 }
 
 /// The clock of the system, in its time zone.
@@ -133,7 +139,7 @@ pub(super) async fn wait_until(hours: &Hours, clock: &dyn Clock, open: bool) {
             return;
         }
         let left = hours.next_change(now).and_then(|change| (change - now).to_std().ok());
-        tokio::time::sleep(left.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(1), LOOK_AGAIN)).await;
+        clock.sleep(left.unwrap_or(LOOK_AGAIN).clamp(Duration::from_millis(1), LOOK_AGAIN)).await;
     }
 }
 

@@ -140,7 +140,7 @@ impl List {
     pub fn lines(&self) -> io::Result<Lines> {
         let mut file = self.file.try_clone()?;
         file.seek(SeekFrom::Start(0))?;
-        Ok(Lines { rows: Rows::new(self.format.clone(), BufReader::new(file))?, base: self.base.clone() })
+        Ok(Lines { rows: Rows::new(self.format.clone(), BufReader::new(file)), base: self.base.clone() })
     }
 }
 

@@ -323,14 +323,14 @@ impl Work<'_, '_> {
         base: &Query,
         halted: &watch::Receiver<Stop>,
     ) -> Result<Option<String>, Trouble> {
-        let (mut rest, error, has_come) = match ended {
+        let (rest, error) = match ended {
             Ended::Done => return Ok(None),
             Ended::CannotStore(reason) => return Ok(Some(reason)),
             Ended::Halted(rest) => {
                 self.next.push_front(rest);
                 return Ok(None);
             }
-            Ended::Lost(rest, error, has_come) => (rest, error, has_come),
+            Ended::Lost(rest, error) => (rest, error),
         };
         if is_final(&error) {
             self.getter.settle(rest.items);
@@ -355,22 +355,13 @@ impl Work<'_, '_> {
             }
             // It is there, so something else is the matter: a study that it cannot send is found by asking for each
             // by itself.
-            Some(Ok(())) if !has_come && rest.items.len() > 1 => {
+            Some(Ok(())) if rest.barren > 0 && rest.items.len() > 1 => {
                 let singles = rest.items.into_iter().rev().map(|item| Batch::of(vec![item]));
                 singles.for_each(|single| self.next.push_front(single));
             }
-            Some(Ok(())) => {
-                rest.barren = if has_come { 0 } else { rest.barren + 1 };
-                match rest.barren < MAX_BARREN {
-                    true => self.next.push_front(rest),
-                    false => self.getter.settle(rest.items),
-                }
-            }
+            Some(Ok(())) if rest.barren < MAX_BARREN => self.next.push_front(rest),
+            Some(Ok(())) => self.getter.settle(rest.items),
         }
         Ok(None)
     }
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests;

@@ -3,8 +3,8 @@
 //! Which of them it is, its first line tells: `{` begins JSON lines, a header of keywords CSV. Of comma, semicolon and
 //! tab the one that the header has more of separates. What is neither is never guessed.
 
-use std::io::{self, BufRead, BufReader, Read};
 use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
@@ -50,8 +50,7 @@ impl Format {
             }
         };
         if let Some(key) = key {
-            let known = dictionary::tag_of(key).is_some();
-            return match (known, first.trim() == key) {
+                return match (is_keyword(key), first.trim() == key) {
                 (false, _) => Err(ListError::UnknownColumn { column: 1, name: key.to_owned() }),
                 (true, true) => Err(ListError::HeaderIsNoValue(key.to_owned())),
                 (true, false) => Ok(Format::Values { key: key.to_owned() }),
@@ -68,48 +67,59 @@ fn header(line: &str) -> Result<Format, ListError> {
     let times = |delimiter: &u8| line.bytes().filter(|byte| byte == delimiter).count();
     // Of several that are there equally often the last counts, so the comma does when there is none at all.
     let delimiter = [b'\t', b';', b','].into_iter().max_by_key(times).unwrap_or(b',');
-    let mut reader = csv_reader(delimiter, line.as_bytes());
-    let columns: Vec<String> = reader
-        .records()
-        .next()
-        .and_then(Result::ok)
-        .map(|record| record.iter().map(|field| field.trim().to_owned()).collect())
-        .unwrap_or_default();
-    // A path into sequences is known by its last step; the whole is checked with every line.
-    let is_known =
-        |name: &&String| dictionary::tag_of(name.rsplit('.').next().unwrap_or_default()).is_some();
-    if let Some(unknown) = columns.iter().find(|name| !is_known(name)) {
-        if columns.iter().any(|name| is_known(&name)) {
-            let column = columns.iter().position(|name| name == unknown).unwrap_or_default() + 1;
-            return Err(ListError::UnknownColumn { column, name: unknown.clone() });
+    let columns = fields(line, delimiter);
+    if let Some(place) = columns.iter().position(|name| !is_keyword(name)) {
+        let name = columns[place].clone();
+        if columns.iter().any(|name| is_keyword(name)) {
+            return Err(ListError::UnknownColumn { column: place + 1, name });
         }
-        let is_uid = unknown.contains('.') && Uid::new(unknown.as_str()).is_ok();
-        return Err(ListError::NoHeader { first: unknown.clone(), is_single: columns.len() == 1, is_uid });
+        let is_uid = name.contains('.') && Uid::new(name.as_str()).is_ok();
+        return Err(ListError::NoHeader { first: name, is_single: columns.len() == 1, is_uid });
     }
     Ok(Format::Csv { delimiter, columns })
 }
 
-fn csv_reader<R: Read>(delimiter: u8, source: R) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(source)
+/// Keywords alone: a tag of eight digits may be a date or an accession number. A path into sequences is known by its
+/// last step; the whole is checked with every line.
+fn is_keyword(name: &str) -> bool {
+    let is_tag = |step: &str| step.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.rsplit('.').next().is_some_and(|step| !is_tag(step) && dictionary::tag_of(step).is_some())
+}
+
+/// The fields of a line of CSV (RFC 4180, but that no field goes over several lines).
+fn fields(line: &str, delimiter: u8) -> Vec<String> {
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(line.as_bytes());
+    let record = reader.records().next().and_then(Result::ok).unwrap_or_default();
+    record.iter().map(|field| field.trim().to_owned()).collect()
 }
 
 /// Rows of a list from its beginning.
-pub(super) enum Rows {
-    Csv { columns: Vec<String>, records: Box<csv::ByteRecordsIntoIter<BufReader<File>>>, is_header: bool },
-    Lines { key: Option<String>, lines: TextLines<BufReader<File>> },
+pub(super) struct Rows {
+    format: Format,
+    lines: TextLines<BufReader<File>>,
+    /// The header is still to come.
+    is_before_header: bool,
 }
 
 impl Rows {
-    pub(super) fn new(format: Format, mut source: BufReader<File>) -> io::Result<Rows> {
-        Ok(match format {
+    pub(super) fn new(format: Format, source: BufReader<File>) -> Rows {
+        let is_before_header = matches!(format, Format::Csv { .. });
+        Rows { format, lines: TextLines::new(source), is_before_header }
+    }
+
+    fn keys(&self, line: &str) -> Result<Map<String, Value>, String> {
+        match &self.format {
+            Format::Values { key } => Ok(Map::from_iter([(key.clone(), line.trim().into())])),
+            Format::JsonLines => serde_json::from_str(line).map_err(|_| "it is no JSON object".to_owned()),
             Format::Csv { delimiter, columns } => {
-                skip_byte_order_mark(&mut source)?;
-                let records = Box::new(csv_reader(delimiter, source).into_byte_records());
-                Rows::Csv { columns, records, is_header: true }
+                let fields = fields(line, *delimiter);
+                if fields.len() != columns.len() {
+                    return Err(format!("it has {} fields, and the header has {}", fields.len(), columns.len()));
+                }
+                Ok(columns.iter().cloned().zip(fields.into_iter().map(Value::from)).collect())
             }
-            Format::JsonLines => Rows::Lines { key: None, lines: TextLines::new(source) },
-            Format::Values { key } => Rows::Lines { key: Some(key), lines: TextLines::new(source) },
-        })
+        }
     }
 }
 
@@ -117,46 +127,19 @@ impl Iterator for Rows {
     type Item = io::Result<Row>;
 
     fn next(&mut self) -> Option<io::Result<Row>> {
-        match self {
-            Rows::Csv { columns, records, is_header } => {
-                if std::mem::take(is_header) {
-                    records.next()?.ok()?;
-                }
-                let record = match records.next()? {
-                    Ok(record) => record,
-                    Err(error) => return Some(Err(error.into())),
-                };
-                let number = record.position().map_or(0, csv::Position::line);
-                Some(Ok(Row { number, keys: fields(columns, &record) }))
+        loop {
+            let (number, line) = match self.lines.next()? {
+                Ok(line) => line,
+                Err(error) => return Some(Err(error)),
+            };
+            let is_blank = line.as_ref().is_ok_and(|line| line.trim().is_empty());
+            // The header is the first line that is not blank.
+            if is_blank || std::mem::take(&mut self.is_before_header) {
+                continue;
             }
-            Rows::Lines { key, lines } => loop {
-                let (number, line) = match lines.next()? {
-                    Ok(line) => line,
-                    Err(error) => return Some(Err(error)),
-                };
-                if line.as_ref().is_ok_and(|line| line.trim().is_empty()) {
-                    continue;
-                }
-                let keys = line.and_then(|line| match key {
-                    Some(key) => Ok(Map::from_iter([(key.clone(), line.trim().into())])),
-                    None => serde_json::from_str(&line).map_err(|_| "it is no JSON object".to_owned()),
-                });
-                return Some(Ok(Row { number, keys }));
-            },
+            return Some(Ok(Row { number, keys: line.and_then(|line| self.keys(&line)) }));
         }
     }
-}
-
-fn fields(columns: &[String], record: &csv::ByteRecord) -> Result<Map<String, Value>, String> {
-    if record.len() != columns.len() {
-        return Err(format!("it has {} fields, and the header has {}", record.len(), columns.len()));
-    }
-    let text = |field| std::str::from_utf8(field).map_err(|_| "it is not UTF-8".to_owned());
-    columns
-        .iter()
-        .zip(record)
-        .map(|(column, field)| Ok((column.clone(), Value::from(text(field)?.trim()))))
-        .collect()
 }
 
 fn skip_byte_order_mark(source: &mut impl BufRead) -> io::Result<()> {
