@@ -82,6 +82,8 @@ struct State {
     refused: u64,
     bytes: u64,
     counters: Counters,
+    /// Side by side just now.
+    associations: usize,
 }
 
 impl Progress {
@@ -116,6 +118,15 @@ impl Progress {
             Event::Associated { accepted, proposed, window } => self.detail(|| {
                 format!("association: {accepted} of {proposed} storage contexts accepted, window {window}")
             }),
+            Event::SideBySide { associations, reason } => {
+                self.state.associations = *associations;
+                self.detail(|| {
+                    format!(
+                        "{}: {reason}",
+                        output::count(*associations as u64, "association", "associations")
+                    )
+                });
+            }
             Event::Bytes(bytes) => self.state.bytes += bytes,
             Event::Arrived(arrival) => {
                 self.state.arrived += 1;
@@ -250,6 +261,9 @@ impl State {
         if let Some(left) = self.left(elapsed) {
             text.push_str(&format!("  {} left", duration(left)));
         }
+        if self.associations > 1 {
+            text.push_str(&format!("  {} associations", self.associations));
+        }
         if let Some(peer) = counters(&self.counters) {
             text.push_str(&format!("  (peer: {peer})"));
         }
@@ -291,6 +305,7 @@ impl State {
             "refused": self.refused,
             "bytes": self.bytes,
             "bytes_per_second": self.bytes_per_second(elapsed),
+            "associations": self.associations,
             "seconds_left": self.left(elapsed).map(|left| left.as_secs()),
             "peer": {
                 "remaining": self.counters.remaining,

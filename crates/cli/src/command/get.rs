@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use dicomet_net::retrieve::{Layout, MAX_ASSOCIATIONS, Method, Options, Report, Retrieve, Stop};
+use dicomet_net::retrieve::{
+    Layout, MAX_ASSOCIATIONS, Method, Options, Report, Retrieve, RetrieveError, Stop, folder,
+};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::query::Level;
@@ -51,12 +53,13 @@ pub struct GetArgs {
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
-    /// Associations side by side, 32 at most; more than one pays over distance
+    /// Associations side by side, 32 at most; without it, as many as turn out to be worth it
     ///
-    /// What there is to get is dealt out fairly, one big study too. Where the peer rejects some of them, the others do
-    /// the work.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
-    associations: u16,
+    /// It begins with one, and tries more while the whole gets faster by them, which it does over distance where the
+    /// peer grants no window of operations. -v tells how many there are and why. What there is to get is dealt out
+    /// fairly, one big study too. Where the peer rejects some of them, the others do the work.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
+    associations: Option<u16>,
 
     /// How instances come
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
@@ -130,7 +133,7 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     let query = args.query.query(Level::Study)?;
     let options = Options {
         caller: args.node.caller(),
-        associations: args.associations.into(),
+        associations: args.associations.map(usize::from),
         window: args.window,
         layout: args.layout.clone(),
         method: match args.method {
@@ -155,7 +158,13 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     let outcome = retrieve.run(|event| progress.event(event)).await;
     progress.finish();
     interrupts.abort();
-    let report = outcome.map_err(|error| args.node.explain_retrieve(&error))?;
+    let report = outcome.map_err(|error| {
+        if matches!(error, RetrieveError::Association(_)) && folder::has_journal(&args.output) {
+            let output = args.output.display();
+            eprintln!("note: dicomet check --output {output} says without the peer what is missing there");
+        }
+        args.node.explain_retrieve(&error)
+    })?;
     tell(&args, &report)
 }
 

@@ -1,6 +1,7 @@
 //! The subcommands, one a file: each has its arguments, whose doc comment is the manual page, and `run`.
 
 mod check;
+mod check_output;
 mod delete;
 mod demo;
 mod echo;

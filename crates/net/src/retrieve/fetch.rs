@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::folder::Folder;
 use super::inventory::Inventory;
+use super::meter::Meter;
 use super::passes::{End, Engine};
 use super::report::{Event, Report};
 use super::shared::Shared;
@@ -29,12 +30,14 @@ impl Fetch {
         options: Options,
         folder: Arc<Folder>,
         stop: watch::Receiver<Stop>,
-        (model, inventory): (Model, Inventory),
+        (model, round_trip, inventory): (Model, Option<Duration>, Inventory),
         query: Query,
     ) -> Fetch {
         let mut ledger = Ledger::new(inventory);
-        for uid in folder.present(ledger.expected()) {
-            ledger.present(&uid);
+        for place in 0..ledger.inventory().studies.len() {
+            for uid in folder.expect(&ledger.inventory().studies[place]) {
+                ledger.present(&uid);
+            }
         }
         let (sender, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -47,6 +50,8 @@ impl Fetch {
             ledger: Mutex::new(ledger),
             events: sender,
             stop,
+            meter: Meter::new(round_trip),
+            silences: Mutex::default(),
         });
         Fetch { engine: Engine::new(Arc::clone(&shared), options, query), shared, events }
     }

@@ -215,7 +215,10 @@ mod tests {
             layout.series_folder(&Uid::from_static("1.2"), &Uid::from_static("1.3"))
         };
         let by_uids = "{StudyInstanceUID}/{SeriesInstanceUID}/";
-        assert_eq!(folder(&format!("{by_uids}{{InstanceNumber}}-{{SOPInstanceUID}}")), Some("1.2/1.3".into()));
+        assert_eq!(
+            folder(&format!("{by_uids}{{InstanceNumber}}-{{SOPInstanceUID}}")),
+            Some("1.2/1.3".into())
+        );
         for template in [
             "{SOPInstanceUID}",
             "{StudyInstanceUID}/{SOPInstanceUID}",

@@ -4,7 +4,8 @@
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `fetch`: what follows the finding, for an inventory;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
-//! - `get`, `take`, `shared`, [`rate`]: an association that works off requests and writes what comes;
+//! - [`associations`], `side_by_side`, `work`, `meter`: how many associations share the work, and what each gets of it;
+//! - `get`, `take`, `shared`, `silence`, [`rate`]: an association that works off requests and writes what comes;
 //! - `get_by_move`, `receive`: the same by C-MOVE, with a storage SCP to which the peer sends;
 //! - [`folder`], [`layout`], `head`, `journal`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
@@ -13,6 +14,7 @@
 //! - [`moving`]: the same find, and the peer sends to a third party.
 
 mod alone;
+pub mod associations;
 pub mod bulk;
 mod fetch;
 pub mod find;
@@ -24,6 +26,7 @@ pub mod inventory;
 mod journal;
 pub mod layout;
 mod likely;
+mod meter;
 pub mod moving;
 mod passes;
 pub mod plan;
@@ -32,13 +35,16 @@ mod receive;
 mod relational;
 pub mod report;
 mod shared;
+mod side_by_side;
+mod silence;
 mod take;
 pub mod verify;
+mod work;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dicomet_proto::message::Status;
 use dicomet_proto::query::{Level, Model, Query};
@@ -100,8 +106,9 @@ pub enum Stop {
 pub struct Options {
     /// Who calls.
     pub caller: Caller,
-    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones.
-    pub associations: usize,
+    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones. `None`
+    /// is as many as turn out to be worth it.
+    pub associations: Option<usize>,
     /// Operations that the peer may have under way on one association; 0 is no limit, 1 is not negotiated.
     pub window: u16,
     /// Where instances go below the folder.
@@ -122,7 +129,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             caller: Caller::default(),
-            associations: 1,
+            associations: None,
             window: 16,
             layout: Layout::default(),
             transfer_syntaxes: None,
@@ -196,10 +203,17 @@ impl Retrieve {
             found = self.inventory(&mut tell) => Some(found?),
             () = reached(&mut stop, Stop::Cancel) => None,
         };
-        let Some((model, inventory)) = found else {
+        let Some((model, round_trip, inventory)) = found else {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });
         };
-        let mut fetch = Fetch::new(self.node, self.options, Arc::new(folder), stop.clone(), (model, inventory), self.query);
+        let mut fetch = Fetch::new(
+            self.node,
+            self.options,
+            Arc::new(folder),
+            stop.clone(),
+            (model, round_trip, inventory),
+            self.query,
+        );
         let report = fetch.shared().ledger().report("");
         tell(&Event::Planned { studies: report.studies, expected: report.expected, present: report.present });
         let end = fetch.run(tell).await;
@@ -207,13 +221,16 @@ impl Retrieve {
     }
 
     /// Find: what there is to fetch.
-    async fn inventory(&self, tell: &mut impl FnMut(&Event)) -> Result<(Model, Inventory), RetrieveError> {
+    async fn inventory(
+        &self,
+        tell: &mut impl FnMut(&Event),
+    ) -> Result<(Model, Option<Duration>, Inventory), RetrieveError> {
         let mut finder = Finder::open(&self.node, &self.options.caller, &self.query).await?;
         match fill(&mut finder, tell).await {
             Ok(inventory) => {
-                let model = finder.model;
+                let (model, round_trip) = (finder.model, finder.round_trip);
                 finder.close().await;
-                Ok((model, inventory))
+                Ok((model, round_trip, inventory))
             }
             Err(error) => {
                 finder.abort().await;

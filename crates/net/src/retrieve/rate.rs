@@ -72,7 +72,10 @@ mod tests {
         }
         takers.join_all().await;
         let elapsed = begin.elapsed();
-        assert!(elapsed > Duration::from_millis(3_900) && elapsed < Duration::from_millis(4_100), "{elapsed:?}");
+        assert!(
+            elapsed > Duration::from_millis(3_900) && elapsed < Duration::from_millis(4_100),
+            "{elapsed:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

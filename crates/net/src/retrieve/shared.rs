@@ -10,9 +10,11 @@ use dicomet_proto::query::Model;
 use tokio::sync::{mpsc, watch};
 
 use super::folder::Folder;
+use super::meter::Meter;
 use super::plan::Request;
 use super::rate::RateLimit;
 use super::report::Event;
+use super::silence::Silences;
 use super::verify::Ledger;
 use super::{Caller, Stop};
 use crate::Node;
@@ -28,7 +30,10 @@ pub(super) struct Shared {
     pub(super) ledger: Mutex<Ledger>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) stop: watch::Receiver<Stop>,
+    pub(super) meter: Meter,
+    pub(super) silences: Mutex<Silences>,
 }
+
 impl Shared {
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -42,6 +47,7 @@ impl Shared {
     pub(super) fn stop(&self) -> Stop {
         *self.stop.borrow()
     }
+
     pub(super) fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
         let reason = format!("not taken: {refusal}");
         self.ledger().refused(&rq.affected_sop_instance_uid, reason.clone());

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dicomet_proto::Uid;
 use dicomet_proto::query::{Level, Model, Query};
@@ -57,13 +57,19 @@ impl<'a> Getter<'a> {
     }
 
     /// Gets a batch.
-    pub(super) async fn get(&self, mut batch: Batch, model: Model, halted: &watch::Receiver<Stop>) -> Ended {
+    pub(super) async fn get(
+        &self,
+        mut batch: Batch,
+        (model, round_trip): (Model, Option<Duration>),
+        halted: &watch::Receiver<Stop>,
+    ) -> Ended {
         let studies = batch.items.iter().map(|item| item.study.clone()).collect();
         let inventory = Inventory { studies, ..Inventory::default() };
         let options = self.bulk.options.retrieve.clone();
         let (node, folder) = (self.bulk.node.clone(), Arc::clone(self.folder));
         let any = Query::new(model, Level::Study);
-        let mut fetch = Fetch::new(node, options, folder, halted.clone(), (model, inventory), any);
+        let found = (model, round_trip, inventory);
+        let mut fetch = Fetch::new(node, options, folder, halted.clone(), found, any);
         let mut progress = Progress::new(fetch.shared(), std::mem::take(&mut batch.items));
         self.settle(progress.take_complete());
         self.books().tell(BulkEvent::Getting { studies: progress.studies(), instances: progress.lacking() });
@@ -94,9 +100,7 @@ impl<'a> Getter<'a> {
                 Ended::Done
             }
             _ if *halted.borrow() != Stop::No => Ended::Halted(Batch::of(progress.rest("not yet"))),
-            Some(End::Association(error)) => {
-                Ended::Lost(Batch::of(progress.rest(&error.to_string())), error)
-            }
+            Some(End::Association(error)) => Ended::Lost(Batch::of(progress.rest(&error.to_string())), error),
             Some(End::CannotStore(reason)) => {
                 self.settle(progress.rest(&reason));
                 Ended::CannotStore(reason)

@@ -94,7 +94,8 @@ impl Books {
         }
         let proofs = is_complete.then(Vec::new);
         let is_recorded = !is_complete;
-        let line = InWork { digest, keys: line.keys, studies_left: studies, proofs, is_complete, is_recorded };
+        let line =
+            InWork { digest, keys: line.keys, studies_left: studies, proofs, is_complete, is_recorded };
         self.in_work.insert(number, line);
         self.settle_when_done(number);
     }
@@ -118,7 +119,13 @@ impl Books {
             (Some(proofs), Some(proof)) => proofs.push(proof),
             (proofs, _) => *proofs = None,
         }
-        let record = Record::of_study(number, line.keys.clone(), study.uid.to_string(), outcome, (came.bytes, came.seconds));
+        let record = Record::of_study(
+            number,
+            line.keys.clone(),
+            study.uid.to_string(),
+            outcome,
+            (came.bytes, came.seconds),
+        );
         self.write(record);
         self.settle_when_done(number);
     }

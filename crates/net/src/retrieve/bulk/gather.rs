@@ -112,7 +112,8 @@ pub(super) struct Gatherer<'a> {
     /// A line that is being asked for.
     pending: Option<(Line, Digest)>,
     finder: Option<Finder>,
-    model: Option<Model>,
+    /// The model and the round trip of the last one.
+    seen: Option<(Model, Option<Duration>)>,
     found: VecDeque<Found>,
 }
 
@@ -133,7 +134,7 @@ impl<'a> Gatherer<'a> {
             is_through: false,
             pending: None,
             finder: None,
-            model: None,
+            seen: None,
             found: VecDeque::new(),
         }
     }
@@ -147,9 +148,10 @@ impl<'a> Gatherer<'a> {
         self.is_through && self.found.is_empty()
     }
 
-    /// The model that the peer accepted last.
-    pub(super) fn model(&self, asked: Model) -> Model {
-        self.model.unwrap_or(asked)
+    /// The model that the peer accepted last, and the shortest time in which it answered then.
+    pub(super) fn seen(&self, asked: Model) -> (Model, Option<Duration>) {
+        let now = self.finder.as_ref().map(|finder| (finder.model, finder.round_trip));
+        now.or(self.seen).unwrap_or((asked, None))
     }
 
     /// Gathers a batch; an empty one when there is nothing more, or when it is to stop. `idle` tells since when nothing
@@ -240,8 +242,9 @@ impl<'a> Gatherer<'a> {
             return Ok(true);
         }
         let nameless = inventory.nameless;
-        let reason = (nameless > 0)
-            .then(|| format!("{nameless} matching studies have no usable Study Instance UID: nobody can ask for them"));
+        let reason = (nameless > 0).then(|| {
+            format!("{nameless} matching studies have no usable Study Instance UID: nobody can ask for them")
+        });
         let number = line.number;
         self.books().open(line, digest, inventory.studies.len(), reason);
         let studies = inventory.studies.into_iter();
@@ -291,7 +294,7 @@ impl<'a> Gatherer<'a> {
         if !fits {
             self.close().await;
             let finder = self.open(query).await?;
-            self.model = Some(finder.model);
+            self.seen = Some((finder.model, finder.round_trip));
             return Ok(self.finder.insert(finder));
         }
         // It is there: it fits.

@@ -159,9 +159,7 @@ impl Iterator for Lines {
             Err(error) => return Some(Err(error)),
         };
         let Row { number, keys } = row;
-        Some(Ok(keys
-            .and_then(|keys| self.line(number, keys))
-            .map_err(|reason| BadLine { number, reason })))
+        Some(Ok(keys.and_then(|keys| self.line(number, keys)).map_err(|reason| BadLine { number, reason })))
     }
 }
 

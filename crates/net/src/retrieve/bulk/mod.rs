@@ -28,8 +28,7 @@ use dicomet_proto::query::{Level, Model, Query};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::folder::{Folder, FolderError};
-use super::journal::FOLDER;
+use super::folder::{Folder, FolderError, OURS};
 use super::{Options, RetrieveError, Stop, is_final, reached};
 use crate::{Error, Node};
 use batch::{Ended, Getter};
@@ -141,7 +140,7 @@ impl Bulk {
         let begin = Instant::now();
         let layout = &self.options.retrieve.layout;
         let folder = Arc::new(Folder::open(&self.output, layout.clone())?);
-        let own = self.output.join(FOLDER);
+        let own = self.output.join(OURS);
         let path = self.options.report.clone().unwrap_or_else(|| own.join("report.jsonl"));
         let unwritable = |path: &PathBuf| {
             let path = path.display().to_string();
@@ -270,7 +269,11 @@ struct Work<'r, 'a> {
 impl Work<'_, '_> {
     /// Gets batch after batch, and gathers the next meanwhile. What is not done when it is halted stays at hand.
     /// Answers why nothing more can be done, if so.
-    async fn period(&mut self, base: &Query, halted: &watch::Receiver<Stop>) -> Result<Option<String>, Trouble> {
+    async fn period(
+        &mut self,
+        base: &Query,
+        halted: &watch::Receiver<Stop>,
+    ) -> Result<Option<String>, Trouble> {
         loop {
             if *halted.borrow() != Stop::No || self.getter.has_trouble() {
                 return Ok(None);
@@ -299,17 +302,17 @@ impl Work<'_, '_> {
         model: Model,
         halted: &watch::Receiver<Stop>,
     ) -> (Ended, Result<Batch, Trouble>) {
-        let model = self.gatherer.model(model);
+        let seen = self.gatherer.seen(model);
         if self.is_alone || !self.next.is_empty() {
             if self.is_alone {
                 self.gatherer.close().await;
             }
-            return (self.getter.get(batch, model, halted).await, Ok(Batch::default()));
+            return (self.getter.get(batch, seen, halted).await, Ok(Batch::default()));
         }
         let in_work = batch.items.iter().map(|item| item.study.uid.clone()).collect();
         let (busy, idle) = watch::channel(None);
         let getting = async {
-            let ended = self.getter.get(batch, model, halted).await;
+            let ended = self.getter.get(batch, seen, halted).await;
             busy.send_replace(Some(Instant::now()));
             ended
         };

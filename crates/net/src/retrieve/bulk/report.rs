@@ -77,7 +77,12 @@ pub struct Reason {
 
 impl Record {
     /// Of a line as a whole.
-    pub(super) fn of_line(line: u64, keys: Map<String, Value>, outcome: Outcome, reason: Option<String>) -> Record {
+    pub(super) fn of_line(
+        line: u64,
+        keys: Map<String, Value>,
+        outcome: Outcome,
+        reason: Option<String>,
+    ) -> Record {
         let reasons = reason.map(|reason| Reason { reason, sop_instances: Vec::new() });
         Record {
             line,

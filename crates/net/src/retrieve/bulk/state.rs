@@ -18,8 +18,8 @@ use dicomet_proto::query::Query;
 use serde::{Deserialize, Serialize};
 
 use crate::Node;
+use crate::retrieve::folder::OURS;
 use crate::retrieve::inventory::Study;
-use crate::retrieve::journal::FOLDER;
 use crate::retrieve::layout::Layout;
 
 const NAME: &str = "lists.jsonl";
@@ -125,7 +125,7 @@ pub(super) struct State {
 impl State {
     /// Opens or begins it. What is no record, as a cut may leave it, is passed over.
     pub(super) fn open(root: &Path, layout: &Layout) -> io::Result<State> {
-        let folder = root.join(FOLDER);
+        let folder = root.join(OURS);
         fs::create_dir_all(&folder)?;
         let file = OpenOptions::new().read(true).append(true).create(true).open(folder.join(NAME))?;
         let mut state = State {
@@ -168,7 +168,8 @@ impl State {
     pub(super) fn is_complete(&self, digest: &Digest) -> bool {
         let Some(place) = self.complete.get(digest) else { return false };
         self.record(*place).is_ok_and(|record| {
-            !record.studies.is_empty() && record.studies.iter().all(|study| study.holds(&self.root, &self.layout))
+            !record.studies.is_empty()
+                && record.studies.iter().all(|study| study.holds(&self.root, &self.layout))
         })
     }
 
@@ -303,7 +304,7 @@ mod tests {
             let proof = vec![state.prove(&study).unwrap()];
             state.note(&one, Some(proof.clone())).unwrap();
             drop(state);
-            let path = root.path().join(FOLDER).join(NAME);
+            let path = root.path().join(OURS).join(NAME);
             OpenOptions::new().append(true).open(&path).unwrap().write_all(torn).unwrap();
             open(root.path()).note(&two, Some(proof)).unwrap();
             let state = open(root.path());
@@ -315,7 +316,8 @@ mod tests {
     fn what_was_narrowed_and_what_has_no_folder_of_its_own_is_not_provable() {
         let root = tempfile::tempdir().unwrap();
         let mut study = study(root.path(), "1.2", 1);
-        let state = State::open(root.path(), &"{StudyInstanceUID}/{SOPInstanceUID}".parse().unwrap()).unwrap();
+        let state =
+            State::open(root.path(), &"{StudyInstanceUID}/{SOPInstanceUID}".parse().unwrap()).unwrap();
         assert_eq!(state.prove(&study), None);
         study.series[0].is_whole = false;
         assert_eq!(open(root.path()).prove(&study), None);

@@ -80,7 +80,10 @@ async fn of_a_hundred_lines_three_fail_and_the_next_run_gets_the_three_and_asks_
     let partial: Vec<&Value> = records.iter().filter(|record| record["outcome"] != "complete").collect();
     assert_eq!((records.len(), partial.len()), (100, 3));
     for (record, study) in partial.iter().zip([7, 50, 99]) {
-        assert_eq!((record["line"].as_u64(), record["study"].as_str()), (Some(study), Some(&*format!("1.2.{study}"))));
+        assert_eq!(
+            (record["line"].as_u64(), record["study"].as_str()),
+            (Some(study), Some(&*format!("1.2.{study}")))
+        );
         assert_eq!(record["keys"]["StudyInstanceUID"], format!("1.2.{study}"));
         assert_eq!(record["reasons"][0]["sop_instances"][0], format!("1.2.{study}.1.2"));
         assert!(record["reasons"][0]["reason"].as_str().unwrap().contains("could not send it"), "{record}");
@@ -120,18 +123,18 @@ async fn a_second_run_over_what_is_complete_does_not_call_the_peer_unless_it_is_
     let folder = tempfile::tempdir().unwrap();
     let summary = run(&node, list(1..=STUDIES), folder.path()).await;
     assert!(summary.complete, "{summary:?}");
-    let associations = peer.associations.load(Ordering::SeqCst);
+    let associations = *peer.associations.borrow();
     assert!(associations < 20, "a hundred studies share {associations} associations");
 
     // Another order, and a line more.
     let summary = run(&node, list((1..=STUDIES).rev()), folder.path()).await;
     assert_eq!((summary.before, summary.studies, summary.complete), (100, 0, true));
-    assert_eq!(peer.associations.load(Ordering::SeqCst), associations);
+    assert_eq!(*peer.associations.borrow(), associations);
 
     let options = BulkOptions { again: true, ..BulkOptions::default() };
     let summary = bulk(&node, list(1..=STUDIES), folder.path()).options(options).run(|_| {}).await.unwrap();
     assert_eq!((summary.before, summary.present, summary.retrieved), (0, 200, 0));
-    assert!(peer.associations.load(Ordering::SeqCst) > associations);
+    assert!(*peer.associations.borrow() > associations);
 
     std::fs::remove_file(folder.path().join("1.2.5/1.2.5.1/1.2.5.1.2.dcm")).unwrap();
     let summary = run(&node, list(1..=STUDIES), folder.path()).await;
@@ -333,7 +336,11 @@ async fn outside_the_hours_nothing_is_asked_and_inside_it_goes_on_where_it_was()
     assert_eq!(waits.len(), 2);
     assert_eq!(waits[0], ("20:00:00".to_owned(), 0));
     assert!(waits[1].1 < 200, "it was halted in the middle: {waits:?}");
-    assert_eq!((summary.retrieved, summary.present), (200, 0), "what came before the halt is no less retrieved");
+    assert_eq!(
+        (summary.retrieved, summary.present),
+        (200, 0),
+        "what came before the halt is no less retrieved"
+    );
     assert_eq!(files(folder.path()), 200);
 }
 

@@ -69,6 +69,13 @@ pub(super) struct Habits {
     pub(super) waits_for_cancel_after: Option<usize>,
     /// Begins another instance after so many, and falls silent for good; cancelling does not help.
     pub(super) hangs_after: Option<usize>,
+    /// Begins this instance and falls silent, or does so before it has begun it.
+    pub(super) hangs_at: Option<Uid>,
+    pub(super) hangs_before_it_begins: bool,
+    /// Sends nothing before so many associations stand.
+    pub(super) waits_for_associations: usize,
+    /// Leaves associations beyond so many without an answer.
+    pub(super) answers_associations: Option<usize>,
     /// Cannot send this one.
     pub(super) cannot_send: Option<Uid>,
     /// Sends this one besides, whatever was asked for.
@@ -88,7 +95,7 @@ pub(super) struct Habits {
 pub(super) struct Peer {
     pub(super) held: Vec<Held>,
     pub(super) habits: Habits,
-    pub(super) associations: AtomicUsize,
+    pub(super) associations: watch::Sender<usize>,
     /// Associations now.
     pub(super) open: AtomicUsize,
     /// SOP Instance UIDs sent, in order.
@@ -123,7 +130,7 @@ impl Peer {
         Arc::new(Peer {
             held: all,
             habits,
-            associations: AtomicUsize::new(0),
+            associations: watch::Sender::new(0),
             open: AtomicUsize::new(0),
             sent: Mutex::default(),
         })
@@ -154,8 +161,11 @@ impl Peer {
             let (result, reason) = (RejectResult::Transient, RejectReason::LocalLimitExceeded);
             return requested.reject(AssociateRj { result, reason }).await;
         }
+        if self.habits.answers_associations.is_some_and(|most| open >= most) {
+            return std::future::pending().await;
+        }
         let Ok(association) = requested.accept(&Everything).await else { return };
-        self.associations.fetch_add(1, Ordering::Relaxed);
+        self.associations.send_modify(|associations| *associations += 1);
         self.serve_association(association).await;
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
@@ -216,9 +226,12 @@ impl Peer {
             matches.insert(key.clone(), header);
         }
         for found in matches.values() {
-            answer.pending(found, Status::PENDING).await.unwrap();
+            // Who has gone asks no more.
+            if answer.pending(found, Status::PENDING).await.is_err() {
+                return;
+            }
         }
-        answer.finish(Ok(())).await.unwrap();
+        let _ = answer.finish(Ok(())).await;
     }
 
     /// Answers whether the association is to go on.
@@ -239,6 +252,9 @@ impl Peer {
             return true;
         }
         wanted.extend(self.habits.sends_besides.clone());
+        // The first was for C-FIND.
+        let mut associations = self.associations.subscribe();
+        associations.wait_for(|stood| *stood > self.habits.waits_for_associations).await.unwrap();
         let mut failed = Vec::new();
         for (count, held) in wanted.iter().enumerate() {
             if self.habits.closes_after == Some(count)
@@ -248,6 +264,12 @@ impl Peer {
                 return false;
             }
             if self.habits.hangs_after == Some(count) {
+                self.hang(association, held).await;
+            }
+            if self.habits.hangs_at.as_ref() == Some(&held.instance) {
+                if self.habits.hangs_before_it_begins {
+                    std::future::pending::<()>().await;
+                }
                 self.hang(association, held).await;
             }
             if self.habits.waits_for_cancel_after == Some(count) {

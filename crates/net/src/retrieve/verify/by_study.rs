@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dicomet_proto::Uid;
 
-use super::{Entry, Ledger, State};
+use super::{Ledger, State};
 
 /// What became of a study. `expected = retrieved + present + failed + missing`, as in the report of a retrieve.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,14 +45,15 @@ impl Ledger {
             missing: gap - filled,
             ..StudyOutcome::default()
         };
-        for (uid, entry) in self.entries_of(place) {
+        for entry in self.entries.of_study(place) {
+            let uid = self.names(entry).2;
             outcome.expected += 1;
             match &entry.state {
                 State::Present => outcome.present += 1,
                 State::Retrieved => outcome.retrieved += 1,
                 State::Failed(reason) => {
                     outcome.failed += 1;
-                    outcome.reasons.entry(reason.clone()).or_default().push(uid.clone());
+                    outcome.reasons.entry(reason.to_string()).or_default().push(uid.clone());
                 }
                 State::Missing => {
                     outcome.missing += 1;
@@ -61,21 +62,11 @@ impl Ledger {
             }
         }
         if gap > filled {
-            let why = "the peer counts instances that it neither names nor sends, or does not name them at all";
+            let why =
+                "the peer counts instances that it neither names nor sends, or does not name them at all";
             outcome.reasons.entry(why.to_owned()).or_default();
         }
         outcome.complete = study.is_named && outcome.failed + outcome.missing == 0;
         outcome
-    }
-
-    /// The entries of a study. A UID that two studies name is an instance of the first.
-    fn entries_of(&self, place: usize) -> impl Iterator<Item = (&Uid, &Entry)> {
-        let instances = self.inventory.studies[place].series.iter().flat_map(|series| &series.instances);
-        // One that is named twice in a study is counted where it stands first.
-        let mut places = std::collections::HashSet::new();
-        instances.filter_map(move |instance| {
-            let (uid, entry) = self.entries.get_key_value(&instance.uid)?;
-            (entry.study == place && places.insert((entry.series, entry.instance))).then_some((uid, entry))
-        })
     }
 }

@@ -50,7 +50,7 @@ impl Format {
             }
         };
         if let Some(key) = key {
-                return match (is_keyword(key), first.trim() == key) {
+            return match (is_keyword(key), first.trim() == key) {
                 (false, _) => Err(ListError::UnknownColumn { column: 1, name: key.to_owned() }),
                 (true, true) => Err(ListError::HeaderIsNoValue(key.to_owned())),
                 (true, false) => Ok(Format::Values { key: key.to_owned() }),
@@ -88,8 +88,11 @@ fn is_keyword(name: &str) -> bool {
 
 /// The fields of a line of CSV (RFC 4180, but that no field goes over several lines).
 fn fields(line: &str, delimiter: u8) -> Vec<String> {
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(line.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(line.as_bytes());
     let record = reader.records().next().and_then(Result::ok).unwrap_or_default();
     record.iter().map(|field| field.trim().to_owned()).collect()
 }
@@ -115,7 +118,11 @@ impl Rows {
             Format::Csv { delimiter, columns } => {
                 let fields = fields(line, *delimiter);
                 if fields.len() != columns.len() {
-                    return Err(format!("it has {} fields, and the header has {}", fields.len(), columns.len()));
+                    return Err(format!(
+                        "it has {} fields, and the header has {}",
+                        fields.len(),
+                        columns.len()
+                    ));
                 }
                 Ok(columns.iter().cloned().zip(fields.into_iter().map(Value::from)).collect())
             }

@@ -44,7 +44,8 @@ fn csv_is_read_whatever_separates_it_and_with_a_byte_order_mark() {
 
 #[test]
 fn json_lines_are_objects_of_keyword_and_value() {
-    let text = "\n{\"StudyInstanceUID\": [\"1.2\", \"1.3\"], \"Modality\": null}\n{\"AccessionNumber\": 4711}\n";
+    let text =
+        "\n{\"StudyInstanceUID\": [\"1.2\", \"1.3\"], \"Modality\": null}\n{\"AccessionNumber\": 4711}\n";
     let lines = lines(&read(text).unwrap());
     assert_eq!(lines[0].query.keys.text(STUDY_INSTANCE_UID).as_deref(), Some("1.2\\1.3"));
     assert!(!lines[0].query.keys.contains(MODALITY));
@@ -71,7 +72,9 @@ fn all_bad_lines_are_told_with_their_numbers_and_what_is_wrong() {
     assert_eq!(bad[1].1, "it has 1 fields, and the header has 2");
     assert!(bad[2].1.contains("no key has a value"));
 
-    let bad = bad_lines("{\"PatientID\":\"1\"}\n{\"PatientID\":{}}\n[1]\n{\"Patient\":\"1\"}\n{\"PatientID\":true}\n");
+    let bad = bad_lines(
+        "{\"PatientID\":\"1\"}\n{\"PatientID\":{}}\n[1]\n{\"Patient\":\"1\"}\n{\"PatientID\":true}\n",
+    );
     assert_eq!(bad.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3, 4, 5]);
 
     let bad = bad_lines(b"PatientID\nA\nM\xfcller\n");
