@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dicomet_net::Node;
 use dicomet_net::retrieve::bulk::hours::Hours;
-use dicomet_net::retrieve::bulk::list::{List, ListError};
+use dicomet_net::retrieve::bulk::list::{BadLine, List, ListError};
 use dicomet_net::retrieve::bulk::{Bulk, BulkError, BulkOptions, Outcome, Record, Summary};
 use dicomet_net::retrieve::{Options, Stop};
 use dicomet_proto::query::Query;
@@ -166,10 +166,12 @@ fn explain(name: &str, error: &ListError) -> CommandError {
         ),
         ListError::HeaderIsNoValue(_) => usage.hint("leave --from-key out"),
         ListError::BadLines { bad, more } => {
-            let lines =
-                bad.iter().map(|line| format!("line {}: {}", line.number, output::visible(&line.reason)));
-            let more = (*more > 0).then(|| format!("and {more} more"));
-            usage.hint(lines.chain(more).collect::<Vec<_>>().join("\n      "))
+            let line =
+                |line: &BadLine| format!("\n  line {}: {}", line.number, output::visible(&line.reason));
+            let lines: String = bad.iter().map(line).collect();
+            let more = if *more > 0 { format!("\n  and {more} more") } else { String::new() };
+            CommandError::usage(format!("{name}: {error}{lines}{more}"))
+                .hint("nothing was asked for; mend these lines, or take them out")
         }
         ListError::Unreadable(_) | ListError::Empty => usage,
     }
