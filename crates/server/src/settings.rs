@@ -26,10 +26,35 @@ pub struct Settings {
     pub nodes: Nodes,
     /// How retrieves keep time.
     pub pace: Pace,
-    /// How long to wait for a move destination.
+    /// How long to wait for a move destination, and for who is to get a report.
     pub destination: Timeouts,
+    /// How storage commitment is reported.
+    pub reports: Reports,
     /// How long running operations may go on after a stop was asked for.
     pub grace: Duration,
+}
+
+/// How storage commitment is reported (PS3.4 J.3.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reports {
+    /// How long a requestor has, after its request was answered, to go on or to release: when it does neither, it
+    /// gets the report on the same association.
+    pub same_association: Duration,
+    /// The pause after the first try on an association of our own; it doubles, up to an hour.
+    pub pause: Duration,
+    /// So often a report is tried; then it is given up.
+    pub tries: u32,
+}
+
+impl Default for Reports {
+    fn default() -> Reports {
+        Reports {
+            same_association: Duration::from_millis(500),
+            pause: Duration::from_secs(10),
+            // The last after some 23 hours: a modality that was switched off for the night gets its reports.
+            tries: 32,
+        }
+    }
 }
 
 /// The called AE titles that are accepted.
@@ -63,6 +88,7 @@ impl Settings {
             nodes: Nodes::default(),
             pace: Pace::default(),
             destination: Timeouts::default(),
+            reports: Reports::default(),
             grace: Duration::from_secs(10),
         }
     }

@@ -115,6 +115,8 @@ pub enum Event {
 pub struct Sent {
     /// The file.
     pub path: PathBuf,
+    /// SOP Class UID.
+    pub sop_class: Uid,
     /// SOP Instance UID.
     pub sop_instance: Uid,
     /// The transfer syntax it was sent in.

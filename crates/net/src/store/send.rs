@@ -349,7 +349,7 @@ impl Shared {
             return;
         }
         flight.settled += 1;
-        let FileInstance { path, sop_instance, length, .. } = item.file;
+        let FileInstance { path, sop_class, sop_instance, length, .. } = item.file;
         let mut report = self.report();
         if was_there {
             report.already += 1;
@@ -362,7 +362,8 @@ impl Shared {
             report.notes.push(Remark { path: path.clone(), reason: format!("stored, with {said}") });
         }
         drop(report);
-        self.tell(Event::Sent(Box::new(Sent { path, sop_instance, transfer_syntax, status, comment })));
+        let sent = Sent { path, sop_class, sop_instance, transfer_syntax, status, comment };
+        self.tell(Event::Sent(Box::new(sent)));
     }
 
     fn settle_failed(&self, item: Item, reason: String, flight: &mut Flight) {
