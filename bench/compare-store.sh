@@ -9,13 +9,14 @@ stored with it side by side."
     store_set "MR of 132 KB" $((800 / scale)) 135168
     store_set "objects of 3 KB" $((2000 / scale)) 3072
 
-    heading "Storing with nothing tuned" "100 objects of 3 KB, peers and storescu as installed. storescu: 1 run; dicomet: 3."
+    local objects=$((100 / (scale > 4 ? 4 : 1)))
+    heading "Storing with nothing tuned" "$objects objects of 3 KB, peers and storescu as installed. storescu: 1 run; dicomet: 3."
     columns peer storescu "**dicomet store**" associations ratio
-    data_set "store, stock" $((100 / (scale > 4 ? 4 : 1))) 3072
+    data_set "store, stock" $objects 3072
     local peer
     for peer in storescp dcmqrscp orthanc serve; do
-        storescu_runs $peer stock 0 1
-        dicomet_store_runs $peer stock 0 3
+        storescu_runs $peer stock none 1
+        dicomet_store_runs $peer stock none 3
         local by
         by=$(ratio "$(median storescu-$peer)" "$(median $peer)")
         row "$(name_of $peer)" "$(figure storescu-$peer)" "$(figure $peer)" "$(most $peer)" "$by"
@@ -23,14 +24,17 @@ stored with it side by side."
             "$(figure storescu-$peer)" "$by" "" ""
     done
 
-    heading "Storing over distance" "$((100 / scale)) CT of 525 KB through a line of 1 Gbit/s, peers and storescu tuned. The line needs
-bytes / bandwidth and 6 round trips. storescu, all waiting: 1 run; dicomet: the better of 2 (least-most), at 150 ms 1.
+    heading "Storing over distance" "CT of 525 KB through a line of 1 Gbit/s, peers and storescu tuned. The line needs
+bytes / bandwidth and 6 round trips. storescu, all waiting: 1 run; dicomet: the better of 2 (least-most), at 150 ms 1,
+with fewer instances.
 storescp as installed serves one
 association after the other, Orthanc 4 at a time."
-    columns "round trip" peer storescu "**dicomet store**" associations ratio "the line needs" "times the line"
-    data_set "store over distance" $((100 / scale)) 537600
+    columns "round trip" instances peer storescu "**dicomet store**" associations ratio "the line needs" "times the line"
     local ms
-    for ms in 0 10 50 150; do store_rows $ms; done
+    data_set "store over distance" $((200 / scale)) 537600
+    for ms in 0 10 50; do store_rows $ms; done
+    data_set "store over distance, less" $((100 / scale)) 537600
+    store_rows 150
 }
 
 store_set() { # NAME INSTANCES BYTES
@@ -38,8 +42,8 @@ store_set() { # NAME INSTANCES BYTES
     local peer by run
     for peer in storescp dcmqrscp orthanc serve; do
         for run in 1 2 3; do
-            storescu_runs $peer tuned 0 1
-            dicomet_store_runs $peer tuned 0 1
+            storescu_runs $peer tuned none 1
+            dicomet_store_runs $peer tuned none 1
         done
         by=$(ratio "$(median storescu-$peer)" "$(median $peer)")
         row "$2 $1" "$(name_of $peer)" "$(figure storescu-$peer)" "$(figure $peer)" "$(most $peer)" "$by"
@@ -57,7 +61,7 @@ store_rows() { # MS
         storescu_runs $peer tuned "$1" 1
         dicomet_store_runs $peer tuned "$1" $(($1 < 150 ? 2 : 1))
         by=$(ratio "$(median storescu-$peer)" "$(median $peer)")
-        row "$1 ms" "$(name_of $peer)" "$(figure storescu-$peer)" "$(figure $peer)" "$(most $peer)" "$by" "$needs" \
+        row "$1 ms" "$instances" "$(name_of $peer)" "$(figure storescu-$peer)" "$(figure $peer)" "$(most $peer)" "$by" "$needs" \
             "$(ratio "$(median $peer)" "$needs")"
         if [ "$1" = 50 ]; then
             in_short "store $instances CT to $(name_of $peer) at $1 ms" "$(figure $peer)" "$(figure storescu-$peer)" \
@@ -76,8 +80,8 @@ name_of() { # PEER
     esac
 }
 
-# storescu_runs PEER SETTING MS RUNS, dicomet_store_runs PEER SETTING MS RUNS: each run into an empty peer; a line with a
-# length lies before it when MS is not 0.
+# storescu_runs PEER SETTING MS RUNS, dicomet_store_runs PEER SETTING MS RUNS: each run into an empty peer; a line
+# with that round trip lies before it, unless MS is none.
 storescu_runs() {
     local run
     for run in $(seq "$4"); do
@@ -107,7 +111,7 @@ start_empty() {
         orthanc-16) ae=ORTHANC; start_orthanc_in "$2" "$work/store" 16 ;;
         serve) ae=DICOMET; start_dicomet_in "$work/store" ;;
     esac
-    if [ "$3" != 0 ]; then start_line "$3" "$port"; fi
+    if [ "$3" != none ]; then start_line "$3" "$port"; fi
 }
 
 # end_empty PEER: what was answered with success must be there. Orthanc and `dicomet serve` are asked.
