@@ -155,13 +155,14 @@ async fn carry_both(
     if carried.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionAborted)
         && let Some(cut) = cut
     {
+        // Before the ends see it.
+        cut_happened.send_modify(|cuts| *cuts += 1);
         // Dropped by itself, a half that writes would send its end first.
         let ends = [requestor_reads.reunite(requestor_writes), acceptor_reads.reunite(acceptor_writes)];
         for end in ends.into_iter().flatten().filter(|_| cut.end == End::Rst) {
             // Closing with this set is a reset.
             end.set_zero_linger()?;
         }
-        cut_happened.send_modify(|cuts| *cuts += 1);
     }
     carried.map(|_| ())
 }

@@ -67,11 +67,11 @@ impl Finder {
         let association = open_with(node, caller, &[query.model, other], located_at.is_some()).await?;
         // One for TCP, one for the association.
         let round_trip = Some(begin.elapsed() / 2);
-        let accepts = |model: Model| {
+        let [is_accepted, is_other_accepted] = [query.model, other].map(|model| {
             let class = Query::new(model, Level::Study).find_sop_class();
             association.negotiated().contexts.iter().any(|context| context.abstract_syntax == class)
-        };
-        let model = match (accepts(query.model), accepts(other)) {
+        });
+        let model = match (is_accepted, is_other_accepted) {
             (true, _) => query.model,
             (false, true) => other,
             (false, false) => {
