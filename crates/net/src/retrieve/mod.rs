@@ -2,17 +2,21 @@
 //!
 //! - [`mod@find`], `relational`: the studies that match, and the [`inventory`] of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
+//! - `fetch`: what follows the finding, for an inventory;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
 //! - [`associations`], `side_by_side`, `work`, `meter`: how many associations share the work, and what each gets of it;
-//! - `get`, `take`, `shared`, `silence`: an association that works off requests and writes what comes;
+//! - `get`, `take`, `shared`, `silence`, [`rate`]: an association that works off requests and writes what comes;
 //! - `get_by_move`, `receive`: the same by C-MOVE, with a storage SCP to which the peer sends;
 //! - [`folder`], [`layout`], `head`, `journal`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
 //! - [`report`]: what is told, while it runs and at the end;
+//! - [`bulk`]: all of it for a list of queries, with a state that a second run continues;
 //! - [`moving`]: the same find, and the peer sends to a third party.
 
 mod alone;
 pub mod associations;
+pub mod bulk;
+mod fetch;
 pub mod find;
 pub mod folder;
 mod get;
@@ -26,6 +30,7 @@ mod meter;
 pub mod moving;
 mod passes;
 pub mod plan;
+pub mod rate;
 mod receive;
 mod relational;
 pub mod report;
@@ -38,28 +43,26 @@ mod work;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dicomet_proto::message::Status;
 use dicomet_proto::query::{Level, Model, Query};
 use dicomet_proto::{AeTitle, Uid};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::association::Timeouts;
 use crate::{Error, Node};
+use fetch::Fetch;
 use find::Finder;
 use folder::{Folder, FolderError};
 use inventory::Inventory;
-use meter::Meter;
-use passes::Engine;
-use shared::Shared;
-use verify::Ledger;
 
 pub use find::find;
 pub use layout::Layout;
 pub use moving::{MoveEvent, MoveReport, Moving};
 pub(crate) use passes::is_final;
+pub use rate::RateLimit;
 pub use report::{Arrival, Event, Failure, Method, Report};
 pub(crate) use shared::reached;
 
@@ -118,6 +121,8 @@ pub struct Options {
     /// Where to listen for what the peer sends by C-MOVE; it must know us there, by our AE title. Without, there is
     /// no C-MOVE.
     pub receive: Option<SocketAddr>,
+    /// The most bytes a second, over all associations together.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Default for Options {
@@ -130,6 +135,7 @@ impl Default for Options {
             transfer_syntaxes: None,
             method: None,
             receive: None,
+            rate_limit: None,
         }
     }
 }
@@ -200,42 +206,18 @@ impl Retrieve {
         let Some((model, round_trip, inventory)) = found else {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });
         };
-        let mut ledger = Ledger::new(inventory);
-        for place in 0..ledger.inventory().studies.len() {
-            for uid in folder.expect(&ledger.inventory().studies[place]) {
-                ledger.present(&uid);
-            }
-        }
-        let report = ledger.report("");
+        let mut fetch = Fetch::new(
+            self.node,
+            self.options,
+            Arc::new(folder),
+            stop.clone(),
+            (model, round_trip, inventory),
+            self.query,
+        );
+        let report = fetch.shared().ledger().report("");
         tell(&Event::Planned { studies: report.studies, expected: report.expected, present: report.present });
-        let (events, mut receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            node: self.node,
-            caller: self.options.caller.clone(),
-            model,
-            window: self.options.window,
-            folder,
-            ledger: Mutex::new(ledger),
-            events,
-            stop: stop.clone(),
-            meter: Meter::new(round_trip),
-            silences: Mutex::default(),
-        });
-        let mut engine = Engine::new(shared, self.options, self.query);
-        let outcome = {
-            let mut passes = std::pin::pin!(engine.all_passes());
-            loop {
-                tokio::select! {
-                    biased;
-                    Some(event) = receiver.recv() => tell(&event),
-                    outcome = &mut passes => break outcome,
-                }
-            }
-        };
-        while let Ok(event) = receiver.try_recv() {
-            tell(&event);
-        }
-        engine.report(outcome, begin.elapsed(), *stop.borrow() != Stop::No)
+        let end = fetch.run(tell).await;
+        fetch.report(end, begin.elapsed(), *stop.borrow() != Stop::No)
     }
 
     /// Find: what there is to fetch.

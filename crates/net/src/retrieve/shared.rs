@@ -1,7 +1,7 @@
 //! What the workers of a retrieve share. What a worker learns goes into the ledger, under a lock that is held for a
 //! look-up; what it sees goes out as events.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::folder::Folder;
 use super::meter::Meter;
 use super::plan::Request;
+use super::rate::RateLimit;
 use super::report::Event;
 use super::silence::Silences;
 use super::verify::Ledger;
@@ -24,7 +25,8 @@ pub(super) struct Shared {
     pub(super) caller: Caller,
     pub(super) model: Model,
     pub(super) window: u16,
-    pub(super) folder: Folder,
+    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) folder: Arc<Folder>,
     pub(super) ledger: Mutex<Ledger>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) stop: watch::Receiver<Stop>,

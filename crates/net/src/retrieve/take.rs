@@ -86,6 +86,9 @@ impl Shared {
                 part = None;
                 refused = Some(out_of_resources(&error));
             }
+            if let Some(limit) = &self.rate_limit {
+                limit.took(piece.len()).await;
+            }
         }
         self.note_bytes(bytes - told);
         self.tell(Event::Bytes(bytes - told));

@@ -44,6 +44,8 @@ pub(in crate::retrieve) struct Finder {
     pub(in crate::retrieve) keys: Keys,
     /// See [`relational::level`].
     located_at: Option<Level>,
+    /// Whether relational queries were asked for.
+    is_relational: bool,
     /// The shortest time in which the peer answered anything here.
     pub(in crate::retrieve) round_trip: Option<Duration>,
     /// Whether to ask for the SOP class of each instance even where SOP Classes in Study say enough. Orthanc 1.10
@@ -80,14 +82,20 @@ impl Finder {
                 return Err(Error::NoPresentationContext { what }.into());
             }
         };
-        Ok(Finder {
-            association,
-            model,
-            keys: Keys::sort(&query.keys),
-            located_at,
-            round_trip,
-            asks_classes: false,
-        })
+        let keys = Keys::sort(&query.keys);
+        let is_relational = located_at.is_some();
+        Ok(Finder { association, model, keys, located_at, is_relational, round_trip, asks_classes: false })
+    }
+
+    /// Goes on with another query of the same model, on the same association. Answers whether that can be: one that
+    /// needs relational queries wants an association that was opened for them.
+    pub(in crate::retrieve) fn turn_to(&mut self, query: &Query) -> bool {
+        let located_at = relational::level(&query.keys);
+        let fits = located_at.is_none() || self.is_relational;
+        if fits {
+            (self.keys, self.located_at) = (Keys::sort(&query.keys), located_at);
+        }
+        fits
     }
 
     /// STUDY level: the studies that match, their series not yet looked at.

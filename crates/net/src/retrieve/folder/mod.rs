@@ -34,7 +34,7 @@ pub use check::{CheckError, Lack, Stock, check, has_journal};
 pub use part::Part;
 
 /// The folder of what is ours and no instance.
-const OURS: &str = ".dicomet";
+pub(super) const OURS: &str = ".dicomet";
 
 /// Why an output folder cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -57,6 +57,8 @@ pub struct Dealer {
     granularity: Granularity,
     waiting: VecDeque<Pile>,
     begun: Vec<Pile>,
+    /// Requests that were dealt and not begun.
+    returned: Vec<Request>,
     left: usize,
     total: usize,
 }
@@ -76,7 +78,14 @@ struct Pile {
 impl Dealer {
     /// With nothing to deal yet.
     pub fn new(granularity: Granularity) -> Dealer {
-        Dealer { granularity, waiting: VecDeque::new(), begun: Vec::new(), left: 0, total: 0 }
+        Dealer {
+            granularity,
+            waiting: VecDeque::new(),
+            begun: Vec::new(),
+            returned: Vec::new(),
+            left: 0,
+            total: 0,
+        }
     }
 
     /// With all that a round has to bring.
@@ -115,7 +124,7 @@ impl Dealer {
 
     /// Whether all has been dealt.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.begun.iter().all(Pile::is_empty)
+        self.returned.is_empty() && self.waiting.is_empty() && self.begun.iter().all(Pile::is_empty)
     }
 
     /// How many requests there can be at least: for studies whose instances are not named, one each.
@@ -126,7 +135,8 @@ impl Dealer {
     /// The studies of which not all has been dealt.
     pub fn undealt(&self) -> Vec<usize> {
         let begun = self.begun.iter().filter(|pile| !pile.is_empty());
-        begun.chain(&self.waiting).map(|pile| pile.study).collect()
+        let returned = self.returned.iter().map(|request| request.study);
+        begun.chain(&self.waiting).map(|pile| pile.study).chain(returned).collect()
     }
 
     /// How many instances one request is for at the most, where so many workers take from beginning to end. Each gets
@@ -144,6 +154,10 @@ impl Dealer {
 
     /// The next request, for no more than so many instances; `None` when there is none. [`Dealer::done`] is to follow.
     pub fn deal(&mut self, share: usize) -> Option<Request> {
+        if let Some(request) = self.returned.pop() {
+            self.left = self.left.saturating_sub(request.instances.len());
+            return Some(request);
+        }
         let share = if self.granularity == Granularity::Single { 1 } else { share.max(1) };
         let place = self.next_pile()?;
         let pile = &mut self.begun[place];
@@ -160,6 +174,13 @@ impl Dealer {
             pile.workers = pile.workers.saturating_sub(1);
         }
         self.begun.retain(|pile| pile.workers > 0 || !pile.is_empty());
+    }
+
+    /// Takes back a request that was not begun; [`Dealer::done`] does not follow any more.
+    pub fn put_back(&mut self, request: Request) {
+        self.done(&request);
+        self.left += request.instances.len();
+        self.returned.push(request);
     }
 
     fn next_pile(&mut self) -> Option<usize> {

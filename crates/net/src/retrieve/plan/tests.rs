@@ -226,6 +226,17 @@ fn each_study_gets_its_turn_and_the_last_one_is_shared() {
 }
 
 #[test]
+fn a_request_that_was_not_begun_is_dealt_again() {
+    let ledger = ledger(vec![study("1.2", &[(CT, 20)])]);
+    let mut dealer = Dealer::of_round(&ledger, &plan(&ledger)[0], Granularity::Coarse);
+    let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(10)).collect();
+    dealer.put_back(requests[0].clone());
+    assert_eq!((dealer.is_empty(), dealer.left()), (false, 10));
+    assert_eq!(dealer.deal(5).as_ref(), Some(&requests[0]));
+    assert_eq!((dealer.deal(5), dealer.left()), (None, 0));
+}
+
+#[test]
 fn a_study_that_comes_later_is_dealt_after_those_that_were_there() {
     let ledger = ledger(vec![study("1.2", &[(CT, 3)]), study("1.3", &[(CT, 3)])]);
     let mut dealer = Dealer::new(Granularity::Coarse);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bulk;
 mod failing;
 mod folder;
 mod narrowed;

@@ -1,7 +1,8 @@
 //! A peer on a socket of this machine, which holds a few instances and has the habits that a test gives it.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::dictionary::uids;
@@ -83,6 +84,12 @@ pub(super) struct Habits {
     pub(super) most_associations: Option<usize>,
     /// Fails whole requests of more than one instance with Cxxx, as some do when one of them is bad.
     pub(super) all_or_nothing: Option<Uid>,
+    /// Cannot send these instances for now.
+    pub(super) cannot_send_now: Mutex<BTreeSet<Uid>>,
+    /// Aborts when it is asked for this study alone or among others.
+    pub(super) dies_of: Option<Uid>,
+    /// Lets nobody in, and ends the associations there are with their next request.
+    pub(super) is_away: AtomicBool,
 }
 
 pub(super) struct Peer {
@@ -144,6 +151,9 @@ impl Peer {
     }
 
     pub(super) async fn associate(self: Arc<Peer>, incoming: crate::accept::Incoming) {
+        if self.habits.is_away.load(Ordering::SeqCst) {
+            return;
+        }
         let Ok(requested) = incoming.request().await else { return };
         let open = self.open.fetch_add(1, Ordering::SeqCst);
         if self.habits.most_associations.is_some_and(|most| open >= most) {
@@ -162,6 +172,9 @@ impl Peer {
 
     pub(super) async fn serve_association(&self, mut association: Association) {
         while let Ok(Some(request)) = service::next_request(&mut association).await {
+            if self.habits.is_away.load(Ordering::SeqCst) {
+                return association.abort().await;
+            }
             match request {
                 Request::Find(context, rq, identifier) => {
                     self.find(&mut association, &context, &rq, &identifier.unwrap()).await;
@@ -213,9 +226,12 @@ impl Peer {
             matches.insert(key.clone(), header);
         }
         for found in matches.values() {
-            answer.pending(found, Status::PENDING).await.unwrap();
+            // Who has gone asks no more.
+            if answer.pending(found, Status::PENDING).await.is_err() {
+                return;
+            }
         }
-        answer.finish(Ok(())).await.unwrap();
+        let _ = answer.finish(Ok(())).await;
     }
 
     /// Answers whether the association is to go on.
@@ -227,6 +243,9 @@ impl Peer {
         keys: &DataSet,
     ) -> bool {
         let mut wanted: Vec<Held> = self.held.iter().filter(|held| fits(held, keys)).cloned().collect();
+        if wanted.iter().any(|held| self.habits.dies_of.as_ref() == Some(&held.study)) {
+            return false;
+        }
         let spoiled = |bad: &Uid| wanted.len() > 1 && wanted.iter().any(|held| held.instance == *bad);
         if self.habits.all_or_nothing.as_ref().is_some_and(spoiled) {
             self.end(association, context, rq, Status::UNABLE_TO_PROCESS, &[]).await;
@@ -297,6 +316,9 @@ impl Peer {
         else {
             return false;
         };
+        if self.habits.cannot_send_now.lock().unwrap().contains(&held.instance) {
+            return false;
+        }
         if held.only_in.as_ref().is_some_and(|only| *only != context.transfer_syntax) {
             return false;
         }

@@ -6,9 +6,10 @@
 //! - this file: what is noted as it happens;
 //! - `entry`, `entries`: an instance, and all of them in the order of the inventory;
 //! - `missing`: what is lacking still, for the plan;
-//! - `account`: the counts, the reasons and the notes of the report.
+//! - `account`, `by_study`: the counts, the reasons and the notes of the report, and the counts of one study.
 
 mod account;
+mod by_study;
 mod entries;
 mod entry;
 mod missing;
@@ -23,6 +24,7 @@ use super::inventory::{Inventory, Study};
 use entries::{Entries, told};
 use entry::{Entry, State};
 
+pub use by_study::StudyOutcome;
 pub use missing::{MissingInstances, MissingSeries, MissingStudy};
 
 /// Where an expected instance belongs.
