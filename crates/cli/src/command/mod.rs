@@ -7,6 +7,7 @@ mod demo;
 mod echo;
 mod find;
 mod get;
+pub mod get_from;
 mod import;
 mod move_;
 mod node;

@@ -77,7 +77,7 @@ pub enum ListError {
     #[error("the first line of the list is '{0}': that is a header, not a value")]
     HeaderIsNoValue(String),
     /// Lines that are no queries.
-    #[error("{} of the list {} no queries", count(.bad.len() as u64 + .more), if .bad.len() as u64 + .more == 1 { "is" } else { "are" })]
+    #[error("{} of the list cannot be used", count(.bad.len() as u64 + .more))]
     BadLines {
         /// The first of them, at most [`MAX_BAD_LINES`].
         bad: Vec<BadLine>,
