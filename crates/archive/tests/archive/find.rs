@@ -127,6 +127,12 @@ fn every_kind_of_matching_finds_its_studies() {
         (tags::MODALITIES_IN_STUDY, "MR\\US", &[one]),
         (tags::MODALITIES_IN_STUDY, "C*", &[one, two, three]),
         (tags::SOP_CLASSES_IN_STUDY, MR, &[one]),
+        (tags::STUDY_RELATED_INSTANCES, "4", &[one]),
+        (tags::STUDY_RELATED_INSTANCES, "04\\1", &[one, two, three]),
+        (tags::STUDY_RELATED_SERIES, "3", &[]),
+        (tags::PATIENT_RELATED_STUDIES, "2", &[one, two]),
+        (tags::INSTANCE_AVAILABILITY, "ONLINE", &[one, two, three]),
+        (tags::INSTANCE_AVAILABILITY, "OFFLINE\\NEARLINE", &[]),
         (tags::STUDY_DESCRIPTION, "*EST 2", &[two]),
         (tags::PATIENT_AGE, "042Y", &[one, two, three]),
         (tags::PATIENT_AGE, "043Y", &[]),
@@ -226,6 +232,42 @@ fn sequences_are_matched_by_one_item_and_returned_as_asked() {
     let items = answers(&archive, &asked)[0].items(REQUEST_ATTRIBUTES).unwrap();
     assert_eq!(items.iter().map(|item| item.text(STEP_ID).unwrap()).collect::<Vec<_>>(), ["S1", "S2"]);
     assert!(items.iter().all(|item| !item.contains(PROCEDURE_ID)));
+}
+
+#[test]
+fn the_anatomic_regions_of_a_study_are_those_of_its_instances() {
+    const REGION: Tag = Tag(0x0008, 0x2218);
+    const REGIONS_IN_STUDY: Tag = Tag(0x0008, 0x0063);
+    const CODE_VALUE: Tag = Tag(0x0008, 0x0100);
+    let code = |value: &str| {
+        let mut code = DataSet::new();
+        code.set_text(CODE_VALUE, value);
+        vec![code]
+    };
+    let (_folder, archive) = archive();
+    for (number, region) in ["chest", "chest", "arm"].into_iter().enumerate() {
+        let instance = slice(&format!("2.999.1.1.{number}"));
+        let mut data_set = DataSet::parse(&instance.data_set(), &explicit()).unwrap();
+        data_set.set_items(REGION, code(region));
+        let bytes = data_set.encode(&explicit()).unwrap();
+        store_bytes(&archive, provenance(&instance, EXPLICIT), &bytes).unwrap();
+    }
+    store(&archive, &slice("2.999.2.1.1").in_series("2.999.2", "2.999.2.1")).unwrap();
+
+    let asked = |level, key: &str| {
+        let mut asked = query(level, &[(tags::STUDY_INSTANCE_UID, "")]);
+        asked.keys.set_items(REGIONS_IN_STUDY, code(key));
+        asked
+    };
+    for (key, studies) in [("arm", &["2.999.1"][..]), ("leg", &[]), ("", &["2.999.1", "2.999.2"])] {
+        assert_eq!(found(&archive, &asked(Level::Study, key), tags::STUDY_INSTANCE_UID), studies, "{key}");
+    }
+    for level in [Level::Study, Level::Series] {
+        let answer = &answers(&archive, &asked(level, "chest"))[0];
+        let regions = answer.items(REGIONS_IN_STUDY).unwrap();
+        let values: Vec<_> = regions.iter().map(|region| region.text(CODE_VALUE).unwrap()).collect();
+        assert_eq!(values, ["chest", "arm"]);
+    }
 }
 
 #[test]

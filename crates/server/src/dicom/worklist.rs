@@ -21,7 +21,8 @@ pub(super) async fn answer(
     identifier: Result<DataSet, DataSetError>,
 ) -> Result<(), Error> {
     let began = Instant::now();
-    let answer = Answer::new(association, context, request);
+    let character_sets = identifier.as_ref().map(DataSet::character_sets).unwrap_or_default();
+    let answer = Answer::new(association, context, request).in_character_sets(character_sets);
     let query = match identifier::worklist_query(identifier) {
         Ok(query) => query,
         Err(refusal) => {
