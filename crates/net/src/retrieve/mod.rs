@@ -1,9 +1,9 @@
 //! The retrieve engine: find, plan, get, verify. This file and `passes` are the only ones that know the order.
 //!
-//! - [`mod@find`], `relational`: the studies that match, and the inventory of every instance in them;
+//! - [`mod@find`], `relational`: the studies that match, and the [`inventory`] of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
-//! - `get`: an association that works off requests and writes what comes;
+//! - `get`, `take`, `shared`: an association that works off requests and writes what comes;
 //! - `get_by_move`, `receive`: the same by C-MOVE, with a storage SCP to which the peer sends;
 //! - [`folder`], [`layout`], `head`, `journal`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
@@ -16,6 +16,7 @@ pub mod folder;
 mod get;
 mod get_by_move;
 mod head;
+pub mod inventory;
 mod journal;
 pub mod layout;
 mod likely;
@@ -25,6 +26,8 @@ pub mod plan;
 mod receive;
 mod relational;
 pub mod report;
+mod shared;
+mod take;
 pub mod verify;
 
 use std::net::SocketAddr;
@@ -39,18 +42,19 @@ use tokio::sync::{mpsc, watch};
 
 use crate::association::Timeouts;
 use crate::{Error, Node};
-use find::{Finder, Inventory};
+use find::Finder;
 use folder::{Folder, FolderError};
-use get::Shared;
+use inventory::Inventory;
 use passes::Engine;
+use shared::Shared;
 use verify::Ledger;
 
 pub use find::find;
-pub(crate) use get::reached;
 pub use layout::Layout;
 pub use moving::{MoveEvent, MoveReport, Moving};
 pub(crate) use passes::is_final;
 pub use report::{Arrival, Event, Failure, Method, Report};
+pub(crate) use shared::reached;
 
 /// The most associations side by side. More bring nothing on any line that was measured, and many peers have no more
 /// for all their users together.
@@ -183,7 +187,7 @@ impl Retrieve {
         let mut stop = self.stop.clone().unwrap_or_else(|| watch::channel(Stop::No).1);
         let found = tokio::select! {
             found = self.inventory(&mut tell) => Some(found?),
-            () = get::reached(&mut stop, Stop::Cancel) => None,
+            () = reached(&mut stop, Stop::Cancel) => None,
         };
         let Some((model, inventory)) = found else {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });

@@ -7,7 +7,6 @@
 //!       -> by series, then one by one, and each time the same again
 //! ```
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,10 +16,10 @@ use tokio::task::JoinSet;
 
 use super::alone::Alone;
 use super::find::Finder;
-use super::get::{self, Roles, Shared, Work};
-use super::plan::{self, Granularity, Offered, Part, Round};
-use super::receive::Receiver;
+use super::get::{Roles, Work};
+use super::plan::{self, Granularity, Offered, Round};
 use super::report::{Event, Method, Report};
+use super::shared::{Shared, reached};
 use super::verify::MissingStudy;
 use super::{MAX_ASSOCIATIONS, Options, RetrieveError, Stop};
 use crate::Error;
@@ -33,26 +32,26 @@ const MAX_BARREN: u32 = 3;
 const MAX_REJECTED: u32 = 6;
 
 /// Passes over what is missing: a bound for peers that always promise more.
-const MAX_PASSES: u32 = 40;
+pub(super) const MAX_PASSES: u32 = 40;
 
 /// Plan, get and verify, until nothing is missing or nothing more comes.
 pub(super) struct Engine {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     options: Options,
     query: Query,
-    associations: u64,
+    pub(super) associations: u64,
     /// Associations to open side by side.
     workers: usize,
     roles: Roles,
-    granularity: Granularity,
+    pub(super) granularity: Granularity,
     offered: Offered,
     alone: Alone,
     /// How instances come now.
-    method: Method,
+    pub(super) method: Method,
     /// How many instances the peer had failed when syntaxes were last tried from the first.
     failed_ever: usize,
     /// Passes in a row that ended early without anything having come.
-    barren: u32,
+    pub(super) barren: u32,
 }
 
 /// How a pass over all that is missing went.
@@ -65,7 +64,7 @@ struct Pass {
 }
 
 /// What follows from a pass.
-enum Verdict {
+pub(super) enum Verdict {
     /// All was asked for.
     Through,
     /// It ended early: the same once more.
@@ -114,41 +113,6 @@ impl Engine {
             Some(address) if may_move && !is_done => self.move_passes(address).await,
             _ => end,
         }
-    }
-
-    /// As [`Engine::passes`], by C-MOVE: the peer proposes the contexts, so only what to ask for is left to plan.
-    async fn move_passes(&mut self, address: SocketAddr) -> Option<End> {
-        self.method = Method::Move;
-        let receiver = match Receiver::open(address, Arc::clone(&self.shared)).await {
-            Ok(receiver) => receiver,
-            Err(error) => return Some(End::CannotStore(format!("cannot listen on {address}: {error}"))),
-        };
-        self.granularity = Granularity::Coarse;
-        self.barren = 0;
-        for _ in 0..MAX_PASSES {
-            let missing = self.shared.ledger().missing();
-            if missing.is_empty() || self.is_stopped() {
-                return None;
-            }
-            let before = self.shared.ledger().arrived();
-            let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
-            let round = Round { contexts: Vec::new(), parts };
-            let requests = plan::requests(&self.shared.ledger(), &round, self.granularity, 1);
-            let outcome = self.shared.work_by_move(&requests, &receiver).await;
-            self.associations += u64::from(outcome.was_open);
-            if let Some(reason) = outcome.fatal {
-                return Some(End::CannotStore(reason));
-            }
-            let Some(error) = outcome.error else {
-                self.granularity = self.granularity.finer()?;
-                continue;
-            };
-            let came = self.shared.ledger().arrived() > before;
-            if let Verdict::Over(end) = self.after(error, came).await {
-                return end;
-            }
-        }
-        None
     }
 
     /// Answers why it ended before all was tried, if it did.
@@ -246,7 +210,7 @@ impl Engine {
 
     /// What follows from an association that was lost or is not to be had: once more after a moment, if that makes
     /// sense.
-    async fn after(&mut self, error: Error, came: bool) -> Verdict {
+    pub(super) async fn after(&mut self, error: Error, came: bool) -> Verdict {
         self.barren = if came { 0 } else { self.barren + 1 };
         let most = if matches!(error, Error::Rejected(_)) { MAX_REJECTED } else { MAX_BARREN };
         if is_final(&error) || self.barren >= most {
@@ -257,7 +221,7 @@ impl Engine {
         let mut stop = self.shared.stop.clone();
         tokio::select! {
             () = tokio::time::sleep(moment) => {}
-            () = get::reached(&mut stop, Stop::Cancel) => {}
+            () = reached(&mut stop, Stop::Cancel) => {}
         }
         Verdict::Again
     }
@@ -321,7 +285,7 @@ impl Engine {
         pass
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         *self.shared.stop.borrow() != Stop::No
     }
 

@@ -19,8 +19,9 @@ use dicomet_proto::query::Model;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::get::{Carrier, Shared};
 use super::report::Event;
+use super::shared::Shared;
+use super::take::Carrier;
 use crate::accept::Incoming;
 use crate::listen::Listener;
 use crate::service::{Request, c_echo, c_store, next_request};
