@@ -325,6 +325,16 @@ fn study_key() -> impl Strategy<Value = (Tag, String)> {
     ]
 }
 
+/// What might be a value, and what was never meant to be one.
+fn hostile_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        r#"[A-Za-z0-9*?^=.:'"%\[\]\\ \-]{0,12}"#,
+        ".{0,20}",
+        "(\\*.|\\?a){200,600}",
+        r"(1\.2\\){0,40}",
+    ]
+}
+
 /// Nothing is negotiated, or some of it.
 fn extended_matching() -> impl Strategy<Value = ExtendedMatching> {
     prop_oneof![
@@ -337,6 +347,33 @@ fn extended_matching() -> impl Strategy<Value = ExtendedMatching> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// A statement that SQLite does not take would be a fault of ours: keys are found, or refused as what they are.
+    #[test]
+    fn no_key_makes_the_index_fail(
+        queries in prop::collection::vec((0_usize..4, prop::collection::vec((0_usize..12, hostile_value()), 0..5)), 30),
+        extended in extended_matching(),
+    ) {
+        let (_folder, archive) = filled();
+        let asked = [
+            tags::PATIENT_NAME, tags::PATIENT_ID, tags::STUDY_DATE, tags::STUDY_TIME, tags::STUDY_RELATED_INSTANCES,
+            tags::MODALITIES_IN_STUDY, tags::SOP_CLASSES_IN_STUDY, tags::REFERRING_PHYSICIAN_NAME, tags::SERIES_NUMBER,
+            tags::INSTANCE_AVAILABILITY, tags::MANUFACTURER, tags::SOP_INSTANCE_UID,
+        ];
+        for (level, keys) in queries {
+            let level = [Level::Patient, Level::Study, Level::Series, Level::Image][level];
+            let keys: Vec<_> = keys.iter().map(|(tag, value)| (asked[*tag], value.as_str())).collect();
+            let query = query_in(Model::PatientRoot, level, &keys).matched(extended);
+            match archive.find(&query) {
+                Ok(matches) => {
+                    for answer in matches {
+                        prop_assert!(answer.is_ok(), "{:?}: {:?}", keys, answer);
+                    }
+                }
+                Err(error) => prop_assert!(matches!(error, dicomet_archive::Error::Refused(_)), "{keys:?}: {error}"),
+            }
+        }
+    }
 
     /// Each archive is asked many queries: storing is what takes the time.
     #[test]
