@@ -16,8 +16,9 @@ use super::identifier;
 use super::support::{extended_matching, is_relational};
 use crate::Server;
 
-/// Matches between the index and the association: enough that neither waits for the other's next turn.
-const MATCHES_AHEAD: usize = 64;
+/// Matches between the index and the association: enough that neither waits for the other's next turn, and that they
+/// change hands many at a time; waking a thread costs more than a match.
+const MATCHES_AHEAD: usize = 128;
 
 /// How often a search that has nothing to send looks for a cancel.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -100,8 +101,10 @@ pub(super) async fn send_matches(
         search(&mut |identifier, status| found.blocking_send((identifier, status)).is_ok())
     });
     let mut sent = 0;
+    let mut batch = Vec::with_capacity(MATCHES_AHEAD);
     loop {
-        let Ok(found) = tokio::time::timeout(LOOK_INTERVAL, next.recv()).await else {
+        let received = next.recv_many(&mut batch, MATCHES_AHEAD);
+        let Ok(received) = tokio::time::timeout(LOOK_INTERVAL, received).await else {
             // A long search: what was found goes out, and a cancel is seen.
             answer.flush().await?;
             if answer.is_cancelled()? {
@@ -110,14 +113,16 @@ pub(super) async fn send_matches(
             }
             continue;
         };
-        let Some((identifier, status)) = found else {
+        if received == 0 {
             break;
-        };
-        if !answer.pending(&identifier, status).await? {
-            answer.finish(Ok(())).await?;
-            return Ok((sent, "cancelled"));
         }
-        sent += 1;
+        for (identifier, status) in batch.drain(..) {
+            if !answer.pending(&identifier, status).await? {
+                answer.finish(Ok(())).await?;
+                return Ok((sent, "cancelled"));
+            }
+            sent += 1;
+        }
     }
     let outcome = match finding.await {
         Ok(Ok(())) => Ok(()),
