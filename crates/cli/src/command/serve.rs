@@ -65,7 +65,7 @@ pub struct ServeArgs {
     #[arg(long, env = "DICOMET_MAX_ASSOCIATIONS", value_name = "N")]
     max_associations: Option<NonZeroU32>,
 
-    /// The largest asynchronous operations window that is granted [default: 64]
+    /// The largest asynchronous operations window that is granted [default: 1024]
     #[arg(long, env = "DICOMET_MAX_WINDOW", value_name = "N")]
     max_window: Option<NonZeroU16>,
 
@@ -76,6 +76,14 @@ pub struct ServeArgs {
     /// Seconds that running operations have to end after SIGTERM [default: 10]
     #[arg(long, env = "DICOMET_GRACE", value_name = "SECONDS")]
     grace: Option<u32>,
+
+    /// Seconds to the second try of a storage commitment report; the pause doubles, up to an hour [default: 10]
+    #[arg(long, env = "DICOMET_REPORT_PAUSE", value_name = "SECONDS")]
+    report_pause: Option<NonZeroU32>,
+
+    /// Tries after which a storage commitment report is given up [default: 32]
+    #[arg(long, env = "DICOMET_REPORT_TRIES", value_name = "N")]
+    report_tries: Option<NonZeroU32>,
 
     #[command(flatten)]
     archive: ArchiveArgs,
@@ -122,6 +130,8 @@ impl ServeArgs {
         };
         self.sop_classes = self.sop_classes.or(entry.sop_classes.map(of_entry));
         self.grace = self.grace.or(entry.grace);
+        self.report_pause = self.report_pause.or(entry.report_pause);
+        self.report_tries = self.report_tries.or(entry.report_tries);
         self.archive.fill(entry);
     }
 
@@ -140,6 +150,8 @@ impl ServeArgs {
                 SopClassesArg::Any => Stored::Any,
                 SopClassesArg::Standard => Stored::Standard,
             }),
+            report_pause: self.report_pause,
+            report_tries: self.report_tries,
             ..ServeEntry::default()
         };
         entry.apply(&mut settings);
