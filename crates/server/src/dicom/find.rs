@@ -101,22 +101,23 @@ pub(super) async fn send_matches(
         search(&mut |identifier, status| found.blocking_send((identifier, status)).is_ok())
     });
     let mut sent = 0;
-    let mut batch = Vec::with_capacity(MATCHES_AHEAD);
+    let mut matches = Vec::with_capacity(MATCHES_AHEAD);
     loop {
-        let received = next.recv_many(&mut batch, MATCHES_AHEAD);
-        let Ok(received) = tokio::time::timeout(LOOK_INTERVAL, received).await else {
-            // A long search: what was found goes out, and a cancel is seen.
-            answer.flush().await?;
-            if answer.is_cancelled()? {
-                answer.finish(Ok(())).await?;
-                return Ok((sent, "cancelled"));
+        // All that are there at a time: one by one, each would cost a change of threads.
+        let look = tokio::time::timeout(LOOK_INTERVAL, next.recv_many(&mut matches, MATCHES_AHEAD));
+        match look.await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(_) => {
+                // A long search: what was found goes out, and a cancel is seen.
+                answer.flush().await?;
+                if answer.is_cancelled()? {
+                    answer.finish(Ok(())).await?;
+                    return Ok((sent, "cancelled"));
+                }
             }
-            continue;
-        };
-        if received == 0 {
-            break;
         }
-        for (identifier, status) in batch.drain(..) {
+        for (identifier, status) in matches.drain(..) {
             if !answer.pending(&identifier, status).await? {
                 answer.finish(Ok(())).await?;
                 return Ok((sent, "cancelled"));
