@@ -7,7 +7,7 @@
 //! - [`connect`], [`listen`], [`accept`]: how an association begins, from either end;
 //! - [`service`]: the DIMSE services, each with its SCU and SCP;
 //! - [`transcode`]: a stored data set in another transfer syntax;
-//! - [`retrieve`]: find, plan, get, verify;
+//! - [`retrieve`]: find, plan, get, verify; [`retrieve::bulk`]: that for a list of queries;
 //! - [`store`]: files and folders to a peer: look, plan, send;
 //! - [`commit`]: ask a peer to answer for instances;
 //! - [`error`]: what can go wrong, and whose fault it is.

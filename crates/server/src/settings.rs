@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dicomet_net::association::Timeouts;
+use dicomet_net::service::c_store;
 use dicomet_net::service::sub_operations::Pace;
 use dicomet_proto::AeTitle;
 
@@ -82,8 +83,7 @@ impl Settings {
             called: CalledAeTitles::Any,
             // A viewer opens five to ten; one association has some 600 KiB of buffers.
             max_associations: 200,
-            // At 150 ms and 64 outstanding, objects of 500 KB fill a line of 1.7 Gbit/s.
-            max_window: 64,
+            max_window: c_store::WINDOW,
             sop_classes: SopClasses::Any,
             nodes: Nodes::default(),
             pace: Pace::default(),

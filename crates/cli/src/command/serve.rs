@@ -64,7 +64,7 @@ pub struct ServeArgs {
     #[arg(long, env = "DICOMET_MAX_ASSOCIATIONS", value_name = "N")]
     max_associations: Option<NonZeroU32>,
 
-    /// The largest asynchronous operations window that is granted [default: 64]
+    /// The largest asynchronous operations window that is granted [default: 1024]
     #[arg(long, env = "DICOMET_MAX_WINDOW", value_name = "N")]
     max_window: Option<NonZeroU16>,
 

@@ -5,7 +5,8 @@ mod commit;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dicomet_net::retrieve::Stop;
+use dicomet_net::retrieve::{MAX_ASSOCIATIONS, Stop};
+use dicomet_net::service::c_store::WINDOW;
 use dicomet_net::store::{Options, Report, Store};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -53,12 +54,12 @@ pub struct StoreArgs {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Associations side by side; more than one pays over distance
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    associations: u16,
+    /// Associations side by side [default: as many as are worth it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
+    associations: Option<u16>,
 
     /// Instances under way at a time on one association, where the peer allows it; 0 is no limit, 1 is not negotiated
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = WINDOW)]
     window: u16,
 
     /// How the report is written: text, or one line of JSON
@@ -78,8 +79,11 @@ pub struct StoreArgs {
 }
 
 pub async fn run(args: StoreArgs) -> Result<ExitCode, CommandError> {
-    let options =
-        Options { caller: args.node.caller(), associations: args.associations.into(), window: args.window };
+    let options = Options {
+        caller: args.node.caller(),
+        associations: args.associations.map(usize::from),
+        window: args.window,
+    };
     let (stop, stopped) = watch::channel(Stop::No);
     let interrupts = tokio::spawn(interrupts(
         stop,

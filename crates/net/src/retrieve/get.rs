@@ -2,35 +2,37 @@
 //!
 //! Several workers may share a queue of requests, each with an association of its own and the same contexts.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Context, Negotiated, Proposal};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::pdu::{AsyncOperationsWindow, RoleSelection};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::plan::{self, Request};
 use super::report::Event;
 use super::shared::{Shared, reached};
 use super::take::Refused;
+use super::work::{Roles, Work};
 use super::{Stop, find};
 use crate::service::c_get::scu::{Get, GetEvent, Response};
 use crate::{Association, Error, connect};
 
-/// The roles to propose for storage classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Roles {
-    /// SCP alone, as a C-GET needs.
-    Scp,
-    /// Both: some peers grant the one only with the other.
-    ScuAndScp,
+/// What a worker has of the one who started it.
+pub(super) struct Post {
+    pub(super) number: usize,
+    pub(super) opened: mpsc::UnboundedSender<Opened>,
+    /// Workers below this number are not to wait for an association any more.
+    pub(super) give_up: watch::Receiver<usize>,
 }
-/// What the workers of a round share.
-pub(super) struct Work {
-    pub(super) contexts: Vec<(Uid, Uid)>,
-    pub(super) roles: Roles,
-    pub(super) queue: Mutex<VecDeque<Request>>,
+
+/// A worker's association stands.
+pub(super) struct Opened {
+    pub(super) number: usize,
+    /// Operations that the peer may have under way; 0 is no limit.
+    pub(super) window: u16,
 }
 
 /// How a worker's association went.
@@ -40,18 +42,24 @@ pub(super) struct Outcome {
     pub(super) was_open: bool,
     /// Why it ended, when not by our release.
     pub(super) error: Option<Error>,
+    /// Whether it ended because the peer fell silent, and it is known at what.
+    pub(super) is_passed_over: bool,
     /// Whether the peer gave us the SCP role for nothing that it accepted.
     pub(super) no_roles: bool,
     /// Our side cannot store any more.
     pub(super) fatal: Option<String>,
     /// SOP class and transfer syntax of the storage contexts that the peer accepted.
     pub(super) accepted: Vec<(Uid, Uid)>,
+    /// The instance that is coming.
+    pub(super) coming: Option<Uid>,
 }
+
 impl Shared {
     /// Opens an association and works off the queue.
-    pub(super) async fn work(self: Arc<Self>, work: Arc<Work>) -> Outcome {
+    pub(super) async fn work(self: Arc<Self>, work: Arc<Work>, mut post: Post) -> Outcome {
         let mut outcome = Outcome::default();
         let mut stop = self.stop.clone();
+        let begin = Instant::now();
         let connecting = connect::connect(&self.node, self.proposal(&work), &self.caller.timeouts);
         let mut association = tokio::select! {
             association = connecting => match association {
@@ -59,8 +67,14 @@ impl Shared {
                 Err(error) => return Outcome { error: Some(error), ..outcome },
             },
             () = reached(&mut stop, Stop::Cancel) => return outcome,
+            _ = post.give_up.wait_for(|below| post.number < *below) => return outcome,
         };
         outcome.was_open = true;
+        // One for TCP, one for the association.
+        self.note_round_trip(begin.elapsed() / 2);
+        let window = association.negotiated().async_operations_window.performed;
+        // Nobody listens when the round is being ended.
+        let _ = post.opened.send(Opened { number: post.number, window });
         outcome.no_roles = !self.announce(association.negotiated(), &work);
         outcome.accepted = self
             .storage_contexts(association.negotiated())
@@ -138,10 +152,20 @@ impl Shared {
         work: &Work,
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
+        let window = association.negotiated().async_operations_window.performed;
+        let mut stop = self.stop.clone();
         while self.stop() == Stop::No && outcome.fatal.is_none() {
-            let next = work.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop_front();
+            let next = tokio::select! {
+                next = work.next(self.round_trip(), window) => next,
+                () = reached(&mut stop, Stop::Cancel) => None,
+            };
             let Some(request) = next else { break };
-            self.get(association, &request, outcome).await?;
+            let got = self.get(association, &request, outcome).await;
+            work.dealer().done(&request);
+            if let Err(error) = got {
+                outcome.is_passed_over = self.note_silence(&request, outcome.coming.take(), &error);
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -178,7 +202,9 @@ impl Shared {
                     last = Some(response);
                 }
                 Some(GetEvent::Store(context, rq)) => {
+                    outcome.coming = Some(rq.affected_sop_instance_uid.clone());
                     let refusal = self.take(&mut get, &context, &rq).await?;
+                    outcome.coming = None;
                     if let Some(Refused { refusal, fatal }) = &refusal {
                         self.note_refusal(&rq, refusal);
                         if outcome.fatal.is_none() && *fatal {

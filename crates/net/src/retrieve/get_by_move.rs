@@ -8,7 +8,7 @@ use dicomet_proto::message::{CMoveRsp, Status};
 
 use super::get::Outcome;
 use super::passes::{End, Engine, MAX_PASSES, Verdict};
-use super::plan::{self, Granularity, Part, Request, Round};
+use super::plan::{Granularity, Part, Request, Round};
 use super::receive::Receiver;
 use super::report::{Event, Method};
 use super::shared::{Shared, reached};
@@ -119,7 +119,8 @@ impl Engine {
             let before = self.shared.ledger().arrived();
             let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
             let round = Round { contexts: Vec::new(), parts };
-            let requests = plan::requests(&self.shared.ledger(), &round, self.granularity, 1);
+            let mut dealer = self.dealer(&round);
+            let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(usize::MAX)).collect();
             let outcome = self.shared.work_by_move(&requests, &receiver).await;
             self.associations += u64::from(outcome.was_open);
             if let Some(reason) = outcome.fatal {

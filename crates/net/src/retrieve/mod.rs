@@ -2,15 +2,21 @@
 //!
 //! - [`mod@find`], `relational`: the studies that match, and the [`inventory`] of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
+//! - `fetch`: what follows the finding, for an inventory;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
-//! - `get`, `take`, `shared`: an association that works off requests and writes what comes;
+//! - [`associations`], `side_by_side`, `work`, `meter`: how many associations share the work, and what each gets of it;
+//! - `get`, `take`, `shared`, `silence`, [`rate`]: an association that works off requests and writes what comes;
 //! - `get_by_move`, `receive`: the same by C-MOVE, with a storage SCP to which the peer sends;
 //! - [`folder`], [`layout`], `head`, `journal`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
 //! - [`report`]: what is told, while it runs and at the end;
+//! - [`bulk`]: all of it for a list of queries, with a state that a second run continues;
 //! - [`moving`]: the same find, and the peer sends to a third party.
 
 mod alone;
+pub mod associations;
+pub mod bulk;
+mod fetch;
 pub mod find;
 pub mod folder;
 mod get;
@@ -20,39 +26,44 @@ pub mod inventory;
 mod journal;
 pub mod layout;
 mod likely;
+mod meter;
 pub mod moving;
 mod passes;
 pub mod plan;
+pub mod rate;
 mod receive;
 mod relational;
 pub mod report;
 mod shared;
+mod side_by_side;
+mod silence;
 mod take;
 pub mod verify;
+mod work;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dicomet_proto::message::Status;
 use dicomet_proto::query::{Level, Model, Query};
 use dicomet_proto::{AeTitle, Uid};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::association::Timeouts;
+use crate::service::c_store;
 use crate::{Error, Node};
+use fetch::Fetch;
 use find::Finder;
 use folder::{Folder, FolderError};
 use inventory::Inventory;
-use passes::Engine;
-use shared::Shared;
-use verify::Ledger;
 
 pub use find::find;
 pub use layout::Layout;
 pub use moving::{MoveEvent, MoveReport, Moving};
 pub(crate) use passes::is_final;
+pub use rate::RateLimit;
 pub use report::{Arrival, Event, Failure, Method, Report};
 pub(crate) use shared::reached;
 
@@ -96,8 +107,9 @@ pub enum Stop {
 pub struct Options {
     /// Who calls.
     pub caller: Caller,
-    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones.
-    pub associations: usize,
+    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones. `None`
+    /// is as many as turn out to be worth it.
+    pub associations: Option<usize>,
     /// Operations that the peer may have under way on one association; 0 is no limit, 1 is not negotiated.
     pub window: u16,
     /// Where instances go below the folder.
@@ -110,18 +122,21 @@ pub struct Options {
     /// Where to listen for what the peer sends by C-MOVE; it must know us there, by our AE title. Without, there is
     /// no C-MOVE.
     pub receive: Option<SocketAddr>,
+    /// The most bytes a second, over all associations together.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Default for Options {
     fn default() -> Options {
         Options {
             caller: Caller::default(),
-            associations: 1,
-            window: 16,
+            associations: None,
+            window: c_store::WINDOW,
             layout: Layout::default(),
             transfer_syntaxes: None,
             method: None,
             receive: None,
+            rate_limit: None,
         }
     }
 }
@@ -189,51 +204,34 @@ impl Retrieve {
             found = self.inventory(&mut tell) => Some(found?),
             () = reached(&mut stop, Stop::Cancel) => None,
         };
-        let Some((model, inventory)) = found else {
+        let Some((model, round_trip, inventory)) = found else {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });
         };
-        let mut ledger = Ledger::new(inventory);
-        for uid in folder.present(ledger.expected()) {
-            ledger.present(&uid);
-        }
-        let report = ledger.report("");
+        let mut fetch = Fetch::new(
+            self.node,
+            self.options,
+            Arc::new(folder),
+            stop.clone(),
+            (model, round_trip, inventory),
+            self.query,
+        );
+        let report = fetch.shared().ledger().report("");
         tell(&Event::Planned { studies: report.studies, expected: report.expected, present: report.present });
-        let (events, mut receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            node: self.node,
-            caller: self.options.caller.clone(),
-            model,
-            window: self.options.window,
-            folder,
-            ledger: Mutex::new(ledger),
-            events,
-            stop: stop.clone(),
-        });
-        let mut engine = Engine::new(shared, self.options, self.query);
-        let outcome = {
-            let mut passes = std::pin::pin!(engine.all_passes());
-            loop {
-                tokio::select! {
-                    biased;
-                    Some(event) = receiver.recv() => tell(&event),
-                    outcome = &mut passes => break outcome,
-                }
-            }
-        };
-        while let Ok(event) = receiver.try_recv() {
-            tell(&event);
-        }
-        engine.report(outcome, begin.elapsed(), *stop.borrow() != Stop::No)
+        let end = fetch.run(tell).await;
+        fetch.report(end, begin.elapsed(), *stop.borrow() != Stop::No)
     }
 
     /// Find: what there is to fetch.
-    async fn inventory(&self, tell: &mut impl FnMut(&Event)) -> Result<(Model, Inventory), RetrieveError> {
+    async fn inventory(
+        &self,
+        tell: &mut impl FnMut(&Event),
+    ) -> Result<(Model, Option<Duration>, Inventory), RetrieveError> {
         let mut finder = Finder::open(&self.node, &self.options.caller, &self.query).await?;
         match fill(&mut finder, tell).await {
             Ok(inventory) => {
-                let model = finder.model;
+                let (model, round_trip) = (finder.model, finder.round_trip);
                 finder.close().await;
-                Ok((model, inventory))
+                Ok((model, round_trip, inventory))
             }
             Err(error) => {
                 finder.abort().await;

@@ -7,20 +7,22 @@
 //!       -> by series, then one by one, and each time the same again
 //! ```
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dicomet_proto::Uid;
 use dicomet_proto::query::Query;
-use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::alone::Alone;
+use super::associations::Controller;
 use super::find::Finder;
-use super::get::{Roles, Work};
-use super::plan::{self, Granularity, Offered, Round};
+use super::plan::{self, Dealer, Granularity, Offered, Round};
 use super::report::{Event, Method, Report};
 use super::shared::{Shared, reached};
+use super::side_by_side::{self, Pass};
 use super::verify::MissingStudy;
+use super::work::{Roles, Work};
 use super::{MAX_ASSOCIATIONS, Options, RetrieveError, Stop};
 use crate::Error;
 
@@ -40,9 +42,9 @@ pub(super) struct Engine {
     options: Options,
     query: Query,
     pub(super) associations: u64,
-    /// Associations to open side by side.
-    workers: usize,
-    roles: Roles,
+    pub(super) begin: Instant,
+    pub(super) controller: Controller,
+    pub(super) roles: Roles,
     pub(super) granularity: Granularity,
     offered: Offered,
     alone: Alone,
@@ -52,15 +54,6 @@ pub(super) struct Engine {
     failed_ever: usize,
     /// Passes in a row that ended early without anything having come.
     pub(super) barren: u32,
-}
-
-/// How a pass over all that is missing went.
-#[derive(Default)]
-struct Pass {
-    error: Option<Error>,
-    no_roles: bool,
-    fatal: Option<String>,
-    accepted: Vec<(Uid, Uid)>,
 }
 
 /// What follows from a pass.
@@ -86,7 +79,8 @@ impl Engine {
     pub(super) fn new(shared: Arc<Shared>, options: Options, query: Query) -> Engine {
         Engine {
             shared,
-            workers: options.associations.clamp(1, MAX_ASSOCIATIONS),
+            begin: Instant::now(),
+            controller: Controller::new(options.associations.map(|number| number.clamp(1, MAX_ASSOCIATIONS))),
             options,
             query,
             associations: 0,
@@ -172,7 +166,7 @@ impl Engine {
     }
 
     fn tell_missing(&self) {
-        let missing = self.shared.ledger().lacking();
+        let missing = self.shared.ledger().lacking().saturating_sub(self.shared.silences().count() as u64);
         if missing > 0 && !self.is_stopped() {
             let _ = self.shared.events.send(Event::AskingAgain { missing });
         }
@@ -198,6 +192,10 @@ impl Engine {
             return Verdict::Over(None);
         }
         if let Some(error) = pass.error {
+            if pass.is_passed_over {
+                self.barren = 0;
+                return Verdict::Again;
+            }
             return self.after(error, came).await;
         }
         self.barren = 0;
@@ -243,46 +241,35 @@ impl Engine {
         finder.close().await;
     }
 
-    /// Works off the rounds one after the other, each with as many workers as are useful. Stops at an error.
+    /// Works off the rounds one after the other, each on as many associations as are worth it. Stops at an error.
     async fn pass(&mut self, rounds: &[Round]) -> Pass {
-        let mut pass = Pass { no_roles: true, ..Pass::default() };
+        let mut all = Pass { no_roles: true, ..Pass::default() };
         for round in rounds {
-            let requests = plan::requests(&self.shared.ledger(), round, self.granularity, self.workers);
-            let workers = self.workers.min(requests.len());
-            let work = Arc::new(Work {
-                contexts: round.contexts.clone(),
-                roles: self.roles,
-                queue: Mutex::new(requests.into()),
-            });
-            let mut running = JoinSet::new();
-            for _ in 0..workers {
-                running.spawn(Arc::clone(&self.shared).work(Arc::clone(&work)));
+            let dealer = self.dealer(round);
+            if dealer.is_empty() {
+                continue;
             }
-            let (mut stood, mut lost, mut refused) = (0, None, None);
-            while let Some(joined) = running.join_next().await {
-                let outcome = joined.unwrap_or_default();
-                match outcome.was_open {
-                    true => lost = lost.or(outcome.error),
-                    false => refused = refused.or(outcome.error),
-                }
-                stood += usize::from(outcome.was_open);
-                pass.no_roles &= outcome.no_roles;
-                pass.accepted.extend(outcome.accepted);
-                pass.fatal = pass.fatal.or(outcome.fatal);
-            }
-            self.associations += stood as u64;
-            let is_done = work.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_empty();
-            if refused.is_some() {
-                // The peer has no more associations for us: those it gave do the work, and we do not ask again.
-                self.workers = stood.max(1);
-            }
-            // What was not opened is no failure when others did the work.
-            pass.error = lost.or(refused.filter(|_| stood == 0 || !is_done));
-            if pass.error.is_some() || pass.fatal.is_some() || self.is_stopped() {
+            let work = Work::new(round.contexts.clone(), self.roles, self.options.associations, dealer);
+            work.close();
+            let pass =
+                side_by_side::work_off(&self.shared, Arc::new(work), &mut self.controller, self.begin).await;
+            self.associations += pass.stood;
+            all.add(pass);
+            if all.error.is_some() || all.fatal.is_some() || self.is_stopped() {
                 break;
             }
         }
-        pass
+        all
+    }
+
+    /// What a round has to bring, less what the peer hangs at.
+    pub(super) fn dealer(&self, round: &Round) -> Dealer {
+        let mut dealer = Dealer::of_round(&self.shared.ledger(), round, self.granularity);
+        let silences = self.shared.silences();
+        if !silences.is_empty() {
+            dealer.set_apart(|uid| silences.is_passed_over(uid), |uid| silences.is_suspect(uid));
+        }
+        dealer
     }
 
     pub(super) fn is_stopped(&self) -> bool {

@@ -19,7 +19,7 @@ use dicomet_proto::dataset::dictionary::{self, uids};
 use super::likely::{self, syntaxes_of};
 use super::verify::MissingStudy;
 
-pub use requests::{Granularity, Request, requests};
+pub use requests::{Dealer, Granularity, Request};
 
 /// Presentation contexts for storage classes in one association: 128 but the one of C-GET itself.
 pub const STORAGE_CONTEXTS: usize = 127;

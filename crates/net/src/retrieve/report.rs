@@ -7,6 +7,8 @@ use dicomet_proto::Uid;
 use dicomet_proto::message::{Counters, Status};
 use serde::{Serialize, Serializer};
 
+use super::associations::Reason;
+
 /// The end of a retrieve, in numbers. Serialises to the one line of `get --format json`.
 ///
 /// Every expected instance is counted once: `expected = retrieved + present + failed + missing`.
@@ -108,6 +110,13 @@ pub enum Event {
         proposed: usize,
         /// Operations the peer may have under way at a time; 0 is no limit.
         window: u16,
+    },
+    /// There are to be so many associations side by side.
+    SideBySide {
+        /// How many.
+        associations: usize,
+        /// Why so many.
+        reason: Reason,
     },
     /// Bytes of a data set came.
     Bytes(u64),

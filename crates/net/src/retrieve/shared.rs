@@ -1,7 +1,7 @@
 //! What the workers of a retrieve share. What a worker learns goes into the ledger, under a lock that is held for a
 //! look-up; what it sees goes out as events.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
@@ -10,8 +10,11 @@ use dicomet_proto::query::Model;
 use tokio::sync::{mpsc, watch};
 
 use super::folder::Folder;
+use super::meter::Meter;
 use super::plan::Request;
+use super::rate::RateLimit;
 use super::report::Event;
+use super::silence::Silences;
 use super::verify::Ledger;
 use super::{Caller, Stop};
 use crate::Node;
@@ -22,11 +25,15 @@ pub(super) struct Shared {
     pub(super) caller: Caller,
     pub(super) model: Model,
     pub(super) window: u16,
-    pub(super) folder: Folder,
+    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) folder: Arc<Folder>,
     pub(super) ledger: Mutex<Ledger>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) stop: watch::Receiver<Stop>,
+    pub(super) meter: Meter,
+    pub(super) silences: Mutex<Silences>,
 }
+
 impl Shared {
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -40,6 +47,7 @@ impl Shared {
     pub(super) fn stop(&self) -> Stop {
         *self.stop.borrow()
     }
+
     pub(super) fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
         let reason = format!("not taken: {refusal}");
         self.ledger().refused(&rq.affected_sop_instance_uid, reason.clone());

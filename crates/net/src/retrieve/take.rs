@@ -74,6 +74,7 @@ impl Shared {
             let Some(piece) = piece else { break };
             bytes += piece.len() as u64;
             if bytes - told >= BYTES_PER_EVENT {
+                self.note_bytes(bytes - told);
                 self.tell(Event::Bytes(bytes - told));
                 told = bytes;
             }
@@ -85,7 +86,11 @@ impl Shared {
                 part = None;
                 refused = Some(out_of_resources(&error));
             }
+            if let Some(limit) = &self.rate_limit {
+                limit.took(piece.len()).await;
+            }
         }
+        self.note_bytes(bytes - told);
         self.tell(Event::Bytes(bytes - told));
         match (part, refused) {
             (Some(part), None) => {
@@ -134,6 +139,7 @@ impl Shared {
             Err(error) => return Some(out_of_resources(&error)),
         };
         self.ledger().retrieved(&study, instance, bytes);
+        self.note_instance();
         self.tell(Event::Arrived(Box::new(Arrival {
             study,
             sop_instance: instance.clone(),

@@ -336,7 +336,7 @@ mod tests {
         let window = |invoked, performed| {
             support().async_operations_window(AsyncOperationsWindow { invoked, performed })
         };
-        assert_eq!(window(0, 65_535), AsyncOperationsWindow { invoked: 64, performed: 64 });
+        assert_eq!(window(0, 65_535), AsyncOperationsWindow { invoked: 1024, performed: 1024 });
         assert_eq!(window(1, 16), AsyncOperationsWindow { invoked: 1, performed: 16 });
     }
 

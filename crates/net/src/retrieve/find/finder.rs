@@ -3,6 +3,7 @@
 //! leaves the inventory with less, and the inventory says so.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
@@ -43,6 +44,10 @@ pub(in crate::retrieve) struct Finder {
     pub(in crate::retrieve) keys: Keys,
     /// See [`relational::level`].
     located_at: Option<Level>,
+    /// Whether relational queries were asked for.
+    is_relational: bool,
+    /// The shortest time in which the peer answered anything here.
+    pub(in crate::retrieve) round_trip: Option<Duration>,
     /// Whether to ask for the SOP class of each instance even where SOP Classes in Study say enough. Orthanc 1.10
     /// reads every file for it, some 5 ms each.
     pub(in crate::retrieve) asks_classes: bool,
@@ -60,12 +65,15 @@ impl Finder {
             _ => Model::PatientRoot,
         };
         let located_at = relational::level(&query.keys);
+        let begin = Instant::now();
         let association = open_with(node, caller, &[query.model, other], located_at.is_some()).await?;
-        let accepts = |model: Model| {
+        // One for TCP, one for the association.
+        let round_trip = Some(begin.elapsed() / 2);
+        let [is_accepted, is_other_accepted] = [query.model, other].map(|model| {
             let class = Query::new(model, Level::Study).find_sop_class();
             association.negotiated().contexts.iter().any(|context| context.abstract_syntax == class)
-        };
-        let model = match (accepts(query.model), accepts(other)) {
+        });
+        let model = match (is_accepted, is_other_accepted) {
             (true, _) => query.model,
             (false, true) => other,
             (false, false) => {
@@ -74,7 +82,20 @@ impl Finder {
                 return Err(Error::NoPresentationContext { what }.into());
             }
         };
-        Ok(Finder { association, model, keys: Keys::sort(&query.keys), located_at, asks_classes: false })
+        let keys = Keys::sort(&query.keys);
+        let is_relational = located_at.is_some();
+        Ok(Finder { association, model, keys, located_at, is_relational, round_trip, asks_classes: false })
+    }
+
+    /// Goes on with another query of the same model, on the same association. Answers whether that can be: one that
+    /// needs relational queries wants an association that was opened for them.
+    pub(in crate::retrieve) fn turn_to(&mut self, query: &Query) -> bool {
+        let located_at = relational::level(&query.keys);
+        let fits = located_at.is_none() || self.is_relational;
+        if fits {
+            (self.keys, self.located_at) = (Keys::sort(&query.keys), located_at);
+        }
+        fits
     }
 
     /// STUDY level: the studies that match, their series not yet looked at.
@@ -209,7 +230,10 @@ impl Finder {
         }
         ask(&mut query, &[SERIES_INSTANCE_UID]);
         ask(&mut query, asked);
-        matches(&mut self.association, &query, usize::MAX).await
+        let begin = Instant::now();
+        let answers = matches(&mut self.association, &query, usize::MAX).await;
+        self.round_trip = self.round_trip.min(Some(begin.elapsed()));
+        answers
     }
 
     /// Releases the association.

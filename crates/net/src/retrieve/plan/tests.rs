@@ -42,6 +42,18 @@ fn plan(ledger: &Ledger) -> Vec<Round> {
     rounds(&ledger.missing(), &Offered::default(), None)
 }
 
+/// The requests of a round for so many workers, in the order in which they are dealt.
+fn requests(ledger: &Ledger, round: &Round, granularity: Granularity, workers: usize) -> Vec<Request> {
+    let mut dealer = Dealer::of_round(ledger, round, granularity);
+    let share = dealer.fair_share(workers);
+    let requests = std::iter::from_fn(|| {
+        let request = dealer.deal(share)?;
+        dealer.done(&request);
+        Some(request)
+    });
+    requests.collect()
+}
+
 fn private_classes(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("1.2.3.{number}")).collect()
 }
@@ -196,4 +208,42 @@ fn a_narrowed_proposal_has_these_syntaxes_and_no_others() {
     let narrowed = [uids::IMPLICIT_VR_LITTLE_ENDIAN];
     let rounds = rounds(&ledger.missing(), &Offered::default(), Some(&narrowed));
     assert_eq!(rounds[0].contexts, [(Uid::from_static(CT), uids::IMPLICIT_VR_LITTLE_ENDIAN)]);
+}
+
+#[test]
+fn each_study_gets_its_turn_and_the_last_one_is_shared() {
+    let studies = vec![study("1.2", &[(CT, 100)]), study("1.3", &[(CT, 4)]), study("1.4", &[(CT, 4)])];
+    let ledger = ledger(studies);
+    let mut dealer = Dealer::of_round(&ledger, &plan(&ledger)[0], Granularity::Coarse);
+    let (big, small) = (dealer.deal(10).unwrap(), dealer.deal(10).unwrap());
+    assert_eq!((big.study, small.study), (0, 1), "the second association does not wait for the big study");
+    dealer.done(&small);
+    assert_eq!(dealer.deal(10).unwrap().study, 2);
+    assert_eq!((dealer.left(), dealer.undealt()), (90, vec![0]));
+    let shared: Vec<usize> = std::iter::from_fn(|| dealer.deal(10)).map(|request| request.study).collect();
+    assert_eq!(shared, [0; 9], "then all work on the big one");
+    assert!(dealer.is_empty());
+}
+
+#[test]
+fn a_study_that_comes_later_is_dealt_after_those_that_were_there() {
+    let ledger = ledger(vec![study("1.2", &[(CT, 3)]), study("1.3", &[(CT, 3)])]);
+    let mut dealer = Dealer::new(Granularity::Coarse);
+    assert!(dealer.is_empty() && dealer.deal(10).is_none());
+    for place in [1, 0] {
+        dealer.add(place, ledger.missing_in(place, None));
+    }
+    assert_eq!([dealer.deal(10).unwrap().study, dealer.deal(10).unwrap().study], [1, 0]);
+}
+
+#[test]
+fn what_is_set_apart_comes_last_and_alone_or_not_at_all() {
+    let ledger = ledger(vec![study("1.2", &[(CT, 4), (CT, 1)])]);
+    let mut dealer = Dealer::of_round(&ledger, &plan(&ledger)[0], Granularity::Coarse);
+    dealer.set_apart(|uid| uid.as_str() == "1.2.0.1", |uid| uid.as_str() == "1.2.0.2");
+    let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(usize::MAX)).collect();
+    let asked: Vec<Vec<&str>> =
+        requests.iter().map(|request| request.instances.iter().map(Uid::as_str).collect()).collect();
+    assert_eq!(asked, [vec!["1.2.0.3", "1.2.0.4"], vec![], vec!["1.2.0.2"]]);
+    assert_eq!((requests[1].level, dealer.left()), (Level::Series, 0));
 }

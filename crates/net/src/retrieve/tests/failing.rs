@@ -128,3 +128,43 @@ async fn what_comes_in_no_syntax_is_given_up_after_each_accepted_one() {
     // Together, each syntax alone, by series, one by one.
     assert_eq!(report.associations, 1 + 2 + 1 + 1);
 }
+
+/// A second without a sign of life is silence.
+fn impatient() -> Options {
+    let timeouts = Timeouts { progress: Duration::from_secs(1), ..Timeouts::default() };
+    Options { caller: Caller { timeouts, ..Caller::default() }, ..Options::default() }
+}
+
+#[tokio::test]
+async fn an_instance_at_which_the_peer_falls_silent_fails_alone() {
+    let bad = Uid::from_static("1.2.1.1.2");
+    for hangs_before_it_begins in [false, true] {
+        let habits = Habits {
+            hangs_at: Some(bad.clone()),
+            hangs_before_it_begins,
+            tells_classes: true,
+            ..Habits::default()
+        };
+        let peer = Peer::new(habits);
+        let node = peer.serve().await;
+        let folder = tempfile::tempdir().unwrap();
+        let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(impatient());
+        let report = retrieve.run(|_| {}).await.unwrap();
+        assert_eq!((report.retrieved, report.failed, report.missing), (5, 1, 0), "{report:?}");
+        assert_eq!(report.failures[0].sop_instance, bad);
+        assert!(report.failures[0].reason.starts_with("passed over: the peer did not"), "{report:?}");
+        // Until it is known which one it is, and once more for those behind it.
+        assert!(report.associations <= 3, "{}", report.associations);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_silent_whatever_it_is_asked_for_is_given_up() {
+    let peer = Peer::new(Habits { hangs_after: Some(0), tells_classes: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let retrieve =
+        Retrieve::new(node, query(&["StudyInstanceUID=1.2.1"]), folder.path()).options(impatient());
+    let error = retrieve.run(|_| {}).await.unwrap_err();
+    assert!(matches!(error, RetrieveError::Association(Error::TimedOut { .. })), "{error}");
+}

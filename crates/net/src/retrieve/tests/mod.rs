@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bulk;
 mod failing;
+mod folder;
 mod narrowed;
 mod peer;
 
@@ -26,9 +28,10 @@ fn file(folder: &std::path::Path, held: &Held) -> PathBuf {
 
 fn files(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let visible = entries.filter(|path| !path.ends_with(journal::FOLDER));
+    let visible = entries.filter(|path| !path.ends_with(".dicomet"));
     visible.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }
+
 #[tokio::test]
 async fn every_instance_arrives_byte_for_byte_and_a_second_run_asks_for_nothing() {
     let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
@@ -52,10 +55,11 @@ async fn every_instance_arrives_byte_for_byte_and_a_second_run_asks_for_nothing(
 }
 #[tokio::test]
 async fn several_associations_share_the_work() {
-    let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
+    let habits = Habits { tells_classes: true, waits_for_associations: 3, ..Habits::default() };
+    let peer = Peer::new(habits);
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { associations: 3, ..Options::default() };
+    let options = Options { associations: Some(3), ..Options::default() };
     let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
     let report = retrieve.run(|_| {}).await.unwrap();
     assert_eq!((report.retrieved, report.complete, report.associations), (6, true, 3));
@@ -68,11 +72,41 @@ async fn a_peer_that_rejects_further_associations_gives_all_on_the_first() {
     let peer = Peer::new(habits);
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { associations: 4, ..Options::default() };
+    let options = Options { associations: Some(4), ..Options::default() };
     let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
     let report = retrieve.run(|_| {}).await.unwrap();
     assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
     assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
+}
+
+#[tokio::test]
+async fn associations_that_are_never_answered_hold_nothing_up() {
+    // One of the two may be that for C-FIND, if the peer has not quite ended it.
+    let habits = Habits { answers_associations: Some(2), tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { associations: Some(4), ..Options::default() };
+    let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
+    let report = retrieve.run(|_| {}).await.unwrap();
+    assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
+    assert!(report.associations <= 2, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_is_told_says_how_many_associations_there_are_and_why() {
+    let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut told = Vec::new();
+    let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path());
+    let tell = |event: &Event| {
+        if let Event::SideBySide { associations, reason } = event {
+            told.push((*associations, reason.clone()));
+        }
+    };
+    assert!(retrieve.run(tell).await.unwrap().complete);
+    assert_eq!(told[0], (1, associations::Reason::First));
 }
 
 #[tokio::test]
@@ -143,12 +177,4 @@ async fn a_folder_that_cannot_be_written_is_told_before_the_peer_is_called() {
     let node: Node = "PEER@127.0.0.1:1".parse().unwrap();
     let error = Retrieve::new(node, query(&["PatientID=*"]), file.join("out")).run(|_| {}).await.unwrap_err();
     assert!(matches!(error, RetrieveError::Folder(FolderError::Unwritable { .. })), "{error}");
-}
-
-#[tokio::test]
-async fn two_retrieves_do_not_share_a_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let _first = Folder::open(folder.path(), Layout::default()).unwrap();
-    let error = Folder::open(folder.path(), Layout::default()).unwrap_err();
-    assert!(matches!(error, FolderError::InUse { .. }));
 }

@@ -1,7 +1,8 @@
 //! A peer on a socket of this machine, which holds a few instances and has the habits that a test gives it.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::dictionary::uids;
@@ -68,6 +69,13 @@ pub(super) struct Habits {
     pub(super) waits_for_cancel_after: Option<usize>,
     /// Begins another instance after so many, and falls silent for good; cancelling does not help.
     pub(super) hangs_after: Option<usize>,
+    /// Begins this instance and falls silent, or does so before it has begun it.
+    pub(super) hangs_at: Option<Uid>,
+    pub(super) hangs_before_it_begins: bool,
+    /// Sends nothing before so many associations stand.
+    pub(super) waits_for_associations: usize,
+    /// Leaves associations beyond so many without an answer.
+    pub(super) answers_associations: Option<usize>,
     /// Cannot send this one.
     pub(super) cannot_send: Option<Uid>,
     /// Sends this one besides, whatever was asked for.
@@ -76,12 +84,18 @@ pub(super) struct Habits {
     pub(super) most_associations: Option<usize>,
     /// Fails whole requests of more than one instance with Cxxx, as some do when one of them is bad.
     pub(super) all_or_nothing: Option<Uid>,
+    /// Cannot send these instances for now.
+    pub(super) cannot_send_now: Mutex<BTreeSet<Uid>>,
+    /// Aborts when it is asked for this study alone or among others.
+    pub(super) dies_of: Option<Uid>,
+    /// Lets nobody in, and ends the associations there are with their next request.
+    pub(super) is_away: AtomicBool,
 }
 
 pub(super) struct Peer {
     pub(super) held: Vec<Held>,
     pub(super) habits: Habits,
-    pub(super) associations: AtomicUsize,
+    pub(super) associations: watch::Sender<usize>,
     /// Associations now.
     pub(super) open: AtomicUsize,
     /// SOP Instance UIDs sent, in order.
@@ -116,7 +130,7 @@ impl Peer {
         Arc::new(Peer {
             held: all,
             habits,
-            associations: AtomicUsize::new(0),
+            associations: watch::Sender::new(0),
             open: AtomicUsize::new(0),
             sent: Mutex::default(),
         })
@@ -137,6 +151,9 @@ impl Peer {
     }
 
     pub(super) async fn associate(self: Arc<Peer>, incoming: crate::accept::Incoming) {
+        if self.habits.is_away.load(Ordering::SeqCst) {
+            return;
+        }
         let Ok(requested) = incoming.request().await else { return };
         let open = self.open.fetch_add(1, Ordering::SeqCst);
         if self.habits.most_associations.is_some_and(|most| open >= most) {
@@ -144,14 +161,20 @@ impl Peer {
             let (result, reason) = (RejectResult::Transient, RejectReason::LocalLimitExceeded);
             return requested.reject(AssociateRj { result, reason }).await;
         }
+        if self.habits.answers_associations.is_some_and(|most| open >= most) {
+            return std::future::pending().await;
+        }
         let Ok(association) = requested.accept(&Everything).await else { return };
-        self.associations.fetch_add(1, Ordering::Relaxed);
+        self.associations.send_modify(|associations| *associations += 1);
         self.serve_association(association).await;
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(super) async fn serve_association(&self, mut association: Association) {
         while let Ok(Some(request)) = service::next_request(&mut association).await {
+            if self.habits.is_away.load(Ordering::SeqCst) {
+                return association.abort().await;
+            }
             match request {
                 Request::Find(context, rq, identifier) => {
                     self.find(&mut association, &context, &rq, &identifier.unwrap()).await;
@@ -203,9 +226,12 @@ impl Peer {
             matches.insert(key.clone(), header);
         }
         for found in matches.values() {
-            answer.pending(found, Status::PENDING).await.unwrap();
+            // Who has gone asks no more.
+            if answer.pending(found, Status::PENDING).await.is_err() {
+                return;
+            }
         }
-        answer.finish(Ok(())).await.unwrap();
+        let _ = answer.finish(Ok(())).await;
     }
 
     /// Answers whether the association is to go on.
@@ -217,12 +243,18 @@ impl Peer {
         keys: &DataSet,
     ) -> bool {
         let mut wanted: Vec<Held> = self.held.iter().filter(|held| fits(held, keys)).cloned().collect();
+        if wanted.iter().any(|held| self.habits.dies_of.as_ref() == Some(&held.study)) {
+            return false;
+        }
         let spoiled = |bad: &Uid| wanted.len() > 1 && wanted.iter().any(|held| held.instance == *bad);
         if self.habits.all_or_nothing.as_ref().is_some_and(spoiled) {
             self.end(association, context, rq, Status::UNABLE_TO_PROCESS, &[]).await;
             return true;
         }
         wanted.extend(self.habits.sends_besides.clone());
+        // The first was for C-FIND.
+        let mut associations = self.associations.subscribe();
+        associations.wait_for(|stood| *stood > self.habits.waits_for_associations).await.unwrap();
         let mut failed = Vec::new();
         for (count, held) in wanted.iter().enumerate() {
             if self.habits.closes_after == Some(count)
@@ -232,6 +264,12 @@ impl Peer {
                 return false;
             }
             if self.habits.hangs_after == Some(count) {
+                self.hang(association, held).await;
+            }
+            if self.habits.hangs_at.as_ref() == Some(&held.instance) {
+                if self.habits.hangs_before_it_begins {
+                    std::future::pending::<()>().await;
+                }
                 self.hang(association, held).await;
             }
             if self.habits.waits_for_cancel_after == Some(count) {
@@ -278,6 +316,9 @@ impl Peer {
         else {
             return false;
         };
+        if self.habits.cannot_send_now.lock().unwrap().contains(&held.instance) {
+            return false;
+        }
         if held.only_in.as_ref().is_some_and(|only| *only != context.transfer_syntax) {
             return false;
         }

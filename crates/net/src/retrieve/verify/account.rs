@@ -1,8 +1,6 @@
 //! The report of a ledger: every expected instance counted once, the reasons for those that are not here, and what the
 //! counts do not say.
 
-use dicomet_proto::Uid;
-
 use super::super::report::{Failure, Report};
 use super::Ledger;
 use super::entry::{Entry, State};
@@ -20,13 +18,13 @@ impl Ledger {
         let missing = self.count(|state| *state == State::Missing) + gap - filled;
         let proved = self.inventory.studies.iter().all(|study| study.is_named);
         let mut failures: Vec<Failure> =
-            self.entries.iter().filter_map(|(uid, entry)| self.failure(uid, entry, otherwise)).collect();
+            self.entries.all().iter().filter_map(|entry| self.failure(entry, otherwise)).collect();
         failures.sort_by(|a, b| {
             (&a.study, &a.series, &a.sop_instance).cmp(&(&b.study, &b.series, &b.sop_instance))
         });
         Report {
             studies: self.inventory.studies.len() as u64 + nameless,
-            expected: self.entries.len() as u64 + gap + nameless,
+            expected: self.entries.all().len() as u64 + gap + nameless,
             retrieved: self.count(|state| *state == State::Retrieved) + filled,
             present: self.count(|state| *state == State::Present),
             failed,
@@ -40,19 +38,14 @@ impl Ledger {
         }
     }
 
-    fn failure(&self, uid: &Uid, entry: &Entry, otherwise: &str) -> Option<Failure> {
+    fn failure(&self, entry: &Entry, otherwise: &str) -> Option<Failure> {
         let reason = match &entry.state {
-            State::Failed(reason) => reason.clone(),
+            State::Failed(reason) => reason.to_string(),
             State::Missing => otherwise.to_owned(),
             State::Present | State::Retrieved => return None,
         };
-        let study = &self.inventory.studies[entry.study];
-        Some(Failure {
-            study: study.uid.clone(),
-            series: study.series[entry.series].uid.clone(),
-            sop_instance: uid.clone(),
-            reason,
-        })
+        let (study, series, instance) = self.names(entry);
+        Some(Failure { study: study.clone(), series: series.clone(), sop_instance: instance.clone(), reason })
     }
 
     fn notes(&self) -> Vec<String> {

@@ -1,4 +1,7 @@
-//! One instance in the ledger: where it belongs, and what became of it.
+//! One instance in the ledger: where it belongs, and what became of it. Small, since there may be some millions: the
+//! UIDs are the inventory's, and instances that fail for the same reason share it.
+
+use std::sync::Arc;
 
 /// What became of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -6,7 +9,7 @@ pub(super) enum State {
     /// Not here; nobody said why.
     Missing,
     /// Not here; the reason.
-    Failed(String),
+    Failed(Arc<str>),
     /// Here from an earlier run.
     Present,
     /// Here by this run.
@@ -15,10 +18,12 @@ pub(super) enum State {
 
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    pub(super) study: usize,
-    pub(super) series: usize,
+    /// Place in the inventory.
+    pub(super) study: u32,
+    /// Place in the study.
+    pub(super) series: u32,
     /// Place in the series.
-    pub(super) instance: usize,
+    pub(super) instance: u32,
     pub(super) state: State,
     /// Whether the peer failed this very instance, at least once.
     pub(super) failed_at_peer: bool,
@@ -29,5 +34,9 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn is_missing(&self) -> bool {
         matches!(self.state, State::Missing | State::Failed(_))
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        !self.is_missing()
     }
 }

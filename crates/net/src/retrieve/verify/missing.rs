@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use dicomet_proto::Uid;
 
 use super::Ledger;
+use super::entries::told;
 
 /// What a study still lacks, for the planning of contexts.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,15 +64,12 @@ pub struct MissingSeries {
     /// The missing instances.
     pub instances: Vec<Uid>,
 }
+
 impl Ledger {
     /// How many instances are to come still.
     pub fn lacking(&self) -> u64 {
-        let named = self.entries.values().filter(|entry| entry.is_missing()).count() as u64;
+        let named = self.entries.all().iter().filter(|entry| entry.is_missing()).count() as u64;
         named + (0..self.inventory.studies.len()).map(|place| self.shortfall(place)).sum::<u64>()
-    }
-
-    fn is_missing(&self, instance: &Uid, study: usize) -> bool {
-        self.entries.get(instance).is_some_and(|entry| entry.study == study && entry.is_missing())
     }
 
     /// How many instances of a study the peer counts beyond those it named. A study whose instances were neither
@@ -106,12 +104,10 @@ impl Ledger {
                 modalities: study.modalities.clone(),
                 ..MissingStudy::default()
             };
-            for instance in study.series.iter().flat_map(|series| &series.instances) {
-                if self.is_missing(&instance.uid, place) {
-                    match &instance.sop_class {
-                        Some(class) => *missing.classes.entry(class.clone()).or_default() += 1,
-                        None => missing.unknown += 1,
-                    }
+            for entry in self.entries.of_study(place).iter().filter(|entry| entry.is_missing()) {
+                match &told(&self.inventory, entry).sop_class {
+                    Some(class) => *missing.classes.entry(class.clone()).or_default() += 1,
+                    None => missing.unknown += 1,
                 }
             }
             if missing.is_open || missing.unknown > 0 || !missing.classes.is_empty() {
@@ -134,14 +130,16 @@ impl Ledger {
             is_open: self.shortfall(place) > 0 && classes.is_none(),
             series: Vec::new(),
         };
-        for series in &study.series {
-            let instances: Vec<Uid> = series
-                .instances
+        for of_series in self.entries.of_study(place).chunk_by(|one, next| one.series == next.series) {
+            let series = &study.series[of_series[0].series as usize];
+            let instances: Vec<Uid> = of_series
                 .iter()
-                .filter(|instance| wanted(&instance.sop_class) && self.is_missing(&instance.uid, place))
+                .filter(|entry| entry.is_missing())
+                .map(|entry| told(&self.inventory, entry))
+                .filter(|instance| wanted(&instance.sop_class))
                 .map(|instance| instance.uid.clone())
                 .collect();
-            let is_whole = series.is_whole && instances.len() == series.instances.len();
+            let is_whole = series.is_whole && instances.len() == of_series.len();
             missing.is_whole &= is_whole;
             if !instances.is_empty() {
                 missing.series.push(MissingSeries { uid: series.uid.clone(), is_whole, instances });

@@ -4,20 +4,27 @@
 //! counts when all its instances do and the peer's own counts do not speak of more.
 //!
 //! - this file: what is noted as it happens;
+//! - `entry`, `entries`: an instance, and all of them in the order of the inventory;
 //! - `missing`: what is lacking still, for the plan;
-//! - `account`: the counts, the reasons and the notes of the report.
+//! - `account`, `by_study`: the counts, the reasons and the notes of the report, and the counts of one study.
 
 mod account;
+mod by_study;
+mod entries;
 mod entry;
 mod missing;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use dicomet_proto::Uid;
+use dicomet_proto::dataset::dictionary;
 
 use super::inventory::{Inventory, Study};
+use entries::{Entries, told};
 use entry::{Entry, State};
 
+pub use by_study::StudyOutcome;
 pub use missing::{MissingInstances, MissingSeries, MissingStudy};
 
 /// Where an expected instance belongs.
@@ -35,7 +42,9 @@ pub struct Place {
 #[derive(Debug, Default)]
 pub struct Ledger {
     inventory: Inventory,
-    entries: HashMap<Uid, Entry>,
+    entries: Entries,
+    /// Places of the studies.
+    studies: HashMap<Uid, usize>,
     /// Per study: instances that C-FIND did not name but that came and belong to it.
     unnamed: Vec<BTreeSet<Uid>>,
     bytes: u64,
@@ -44,24 +53,24 @@ pub struct Ledger {
 impl Ledger {
     /// Begins with all missing.
     pub fn new(inventory: Inventory) -> Ledger {
-        let mut entries = HashMap::new();
-        for (study_place, study) in inventory.studies.iter().enumerate() {
-            for (series_place, series) in study.series.iter().enumerate() {
-                for (instance_place, instance) in series.instances.iter().enumerate() {
-                    // A UID that a peer names twice is one instance.
-                    entries.entry(instance.uid.clone()).or_insert(Entry {
-                        study: study_place,
-                        series: series_place,
-                        instance: instance_place,
-                        state: State::Missing,
-                        failed_at_peer: false,
-                        is_refused: false,
-                    });
-                }
-            }
+        let Inventory { studies, nameless, walked } = inventory;
+        let inventory = Inventory { studies: Vec::new(), nameless, walked };
+        let mut ledger = Ledger { inventory, ..Ledger::default() };
+        for study in studies {
+            ledger.add(study);
         }
-        let unnamed = vec![BTreeSet::new(); inventory.studies.len()];
-        Ledger { inventory, entries, unnamed, bytes: 0 }
+        ledger
+    }
+
+    /// Adds a study, all of it missing, and answers its place.
+    pub fn add(&mut self, mut study: Study) -> usize {
+        let place = self.inventory.studies.len();
+        share_classes(&mut study);
+        self.studies.entry(study.uid.clone()).or_insert(place);
+        self.inventory.studies.push(study);
+        self.entries.enter_last(&self.inventory);
+        self.unnamed.push(BTreeSet::new());
+        place
     }
 
     /// What C-FIND told.
@@ -69,31 +78,23 @@ impl Ledger {
         &self.inventory
     }
 
-    /// The instances C-FIND named, with their places.
+    /// The instances C-FIND named, in its order: study, series and instance of each.
     pub fn expected(&self) -> impl Iterator<Item = (&Uid, &Uid, &Uid)> {
-        self.entries.iter().map(|(uid, entry)| {
-            let study = &self.inventory.studies[entry.study];
-            (&study.uid, &study.series[entry.series].uid, uid)
-        })
+        self.entries.all().iter().map(|entry| self.names(entry))
     }
 
     /// Where an instance belongs; `None` when C-FIND did not name it.
     pub fn place(&self, instance: &Uid) -> Option<Place> {
-        let entry = self.entries.get(instance)?;
-        let study = &self.inventory.studies[entry.study];
-        Some(Place {
-            study: study.uid.clone(),
-            series: study.series[entry.series].uid.clone(),
-            is_here: entry.state == State::Present || entry.state == State::Retrieved,
-        })
+        let entry = self.entry(instance)?;
+        let (study, series, _) = self.names(entry);
+        Some(Place { study: study.clone(), series: series.clone(), is_here: entry.is_here() })
     }
 
     /// Whether an instance that C-FIND did not name belongs to what was asked for: to a study that is wanted
     /// whole, or to a series that is.
     pub fn belongs(&self, study: &Uid, series: &Uid) -> bool {
-        let Some(study) = self.inventory.studies.iter().find(|wanted| wanted.uid == *study) else {
-            return false;
-        };
+        let Some(place) = self.studies.get(study) else { return false };
+        let study = &self.inventory.studies[*place];
         let of_series = study.series.iter().find(|wanted| wanted.uid == *series);
         match of_series {
             Some(series) => series.is_whole,
@@ -119,7 +120,7 @@ impl Ledger {
 
     /// Notes an instance that was in the folder before.
     pub fn present(&mut self, instance: &Uid) {
-        if let Some(entry) = self.entries.get_mut(instance) {
+        if let Some(entry) = self.entry_mut(instance) {
             entry.state = State::Present;
         }
     }
@@ -127,16 +128,16 @@ impl Ledger {
     /// Notes an instance that has arrived and stands under its name.
     pub fn retrieved(&mut self, study: &Uid, instance: &Uid, bytes: u64) {
         self.bytes += bytes;
-        if let Some(entry) = self.entries.get_mut(instance) {
+        if let Some(entry) = self.entry_mut(instance) {
             entry.state = State::Retrieved;
-        } else if let Some(place) = self.inventory.studies.iter().position(|known| known.uid == *study) {
-            self.unnamed[place].insert(instance.clone());
+        } else if let Some(place) = self.studies.get(study) {
+            self.unnamed[*place].insert(instance.clone());
         }
     }
 
     /// Notes why an instance is not here; the last reason counts.
-    pub fn failed(&mut self, instance: &Uid, reason: impl Into<String>) {
-        if let Some(entry) = self.entries.get_mut(instance)
+    pub fn failed(&mut self, instance: &Uid, reason: impl Into<Arc<str>>) {
+        if let Some(entry) = self.entry_mut(instance)
             && entry.is_missing()
         {
             entry.state = State::Failed(reason.into());
@@ -144,17 +145,17 @@ impl Ledger {
     }
 
     /// Notes that we did not take an instance that the peer sent, and why.
-    pub fn refused(&mut self, instance: &Uid, reason: impl Into<String>) {
+    pub fn refused(&mut self, instance: &Uid, reason: impl Into<Arc<str>>) {
         self.failed(instance, reason);
-        if let Some(entry) = self.entries.get_mut(instance) {
+        if let Some(entry) = self.entry_mut(instance) {
             entry.is_refused = true;
         }
     }
 
     /// Notes that the peer could not send this very instance, and why. Where it is our own refusal that it reports,
     /// our reason stays.
-    pub fn failed_at_peer(&mut self, instance: &Uid, reason: impl Into<String>) {
-        let Some(entry) = self.entries.get_mut(instance) else { return };
+    pub fn failed_at_peer(&mut self, instance: &Uid, reason: impl Into<Arc<str>>) {
+        let Some(entry) = self.entry_mut(instance) else { return };
         if std::mem::take(&mut entry.is_refused) {
             return;
         }
@@ -165,9 +166,10 @@ impl Ledger {
     /// What is missing and the peer could not send: the studies, by place, with the SOP classes as far as known; and
     /// how many instances it could ever not send.
     pub fn failures_at_peer(&self) -> (BTreeSet<(usize, Option<Uid>)>, usize) {
-        let failed = || self.entries.values().filter(|entry| entry.failed_at_peer);
+        let failed = || self.entries.all().iter().filter(|entry| entry.failed_at_peer);
         let missing = failed().filter(|entry| entry.is_missing());
-        (missing.map(|entry| (entry.study, self.class_of(entry).cloned())).collect(), failed().count())
+        let place = |entry: &Entry| (entry.study as usize, told(&self.inventory, entry).sop_class.clone());
+        (missing.map(place).collect(), failed().count())
     }
 
     /// Notes a reason for those of a request that are not here and have none yet.
@@ -178,34 +180,41 @@ impl Ledger {
         instances: &[Uid],
         reason: &str,
     ) {
-        let studies = &self.inventory.studies;
-        let mut note = |entry: &mut Entry| {
-            let in_series =
-                series.is_none_or(|series| studies[entry.study].series[entry.series].uid == *series);
-            if entry.study == study && in_series && entry.state == State::Missing {
-                entry.state = State::Failed(reason.to_owned());
+        let Ledger { inventory, entries, .. } = self;
+        let reason: Arc<str> = reason.into();
+        let all_series = &inventory.studies[study].series;
+        let note = |entry: &mut Entry| {
+            let in_series = series.is_none_or(|series| all_series[entry.series as usize].uid == *series);
+            if entry.study as usize == study && in_series && entry.state == State::Missing {
+                entry.state = State::Failed(Arc::clone(&reason));
             }
         };
         if instances.is_empty() {
-            self.entries.values_mut().for_each(&mut note);
+            entries.of_study_mut(study).iter_mut().for_each(note);
         } else {
-            for instance in instances {
-                if let Some(entry) = self.entries.get_mut(instance) {
-                    note(entry);
-                }
-            }
+            instances.iter().for_each(|instance| {
+                entries.get_mut(inventory, instance).into_iter().for_each(note);
+            });
         }
     }
 
     /// The SOP class of an instance, where C-FIND told it.
     pub fn sop_class(&self, instance: &Uid) -> Option<&Uid> {
-        let entry = self.entries.get(instance)?;
-        self.class_of(entry)
+        told(&self.inventory, self.entry(instance)?).sop_class.as_ref()
     }
 
-    fn class_of(&self, entry: &Entry) -> Option<&Uid> {
-        let series = &self.inventory.studies[entry.study].series[entry.series];
-        series.instances[entry.instance].sop_class.as_ref()
+    fn entry(&self, instance: &Uid) -> Option<&Entry> {
+        self.entries.get(&self.inventory, instance)
+    }
+
+    fn entry_mut(&mut self, instance: &Uid) -> Option<&mut Entry> {
+        self.entries.get_mut(&self.inventory, instance)
+    }
+
+    /// Study, series and instance of an entry.
+    fn names(&self, entry: &Entry) -> (&Uid, &Uid, &Uid) {
+        let study = &self.inventory.studies[entry.study as usize];
+        (&study.uid, &study.series[entry.series as usize].uid, &told(&self.inventory, entry).uid)
     }
 
     /// How many instances have arrived, expected or not.
@@ -214,11 +223,23 @@ impl Ledger {
     }
 
     fn count(&self, of: impl Fn(&State) -> bool) -> u64 {
-        self.entries.values().filter(|entry| of(&entry.state)).count() as u64
+        self.entries.all().iter().filter(|entry| of(&entry.state)).count() as u64
     }
 
     fn unnamed_count(&self) -> u64 {
         self.unnamed.iter().map(|uids| uids.len() as u64).sum()
+    }
+}
+
+/// Has the instances of a standard SOP class share its UID: it came with each of them.
+fn share_classes(study: &mut Study) {
+    let standard = dictionary::storage_sop_classes();
+    for instance in study.series.iter_mut().flat_map(|series| &mut series.instances) {
+        if let Some(class) = &mut instance.sop_class
+            && let Some(known) = standard.iter().find(|known| *known == class)
+        {
+            *class = known.clone();
+        }
     }
 }
 

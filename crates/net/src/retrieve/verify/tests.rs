@@ -11,19 +11,32 @@ fn uid(number: u64) -> Uid {
 }
 
 fn ledger(named: u64, counted: Option<u64>, is_named: bool) -> Ledger {
-    let instances = (1..=named).map(|number| Instance { uid: uid(number), sop_class: None }).collect();
-    let series = Series { uid: Uid::from_static("1.2.3"), is_whole: true, instances };
-    let study = Study {
-        uid: STUDY,
+    let study = study(STUDY, &[(1..=named).map(uid).collect()]);
+    let study = Study { counted, is_named, ..study };
+    Ledger::new(Inventory { studies: vec![study], ..Inventory::default() })
+}
+
+/// A study with these instances in each series.
+fn study(study: Uid, series: &[Vec<Uid>]) -> Study {
+    let instances = |uids: &Vec<Uid>| {
+        uids.iter().map(|uid| Instance { uid: uid.clone(), sop_class: None }).collect::<Vec<_>>()
+    };
+    let series = series.iter().enumerate().map(|(place, uids)| Series {
+        uid: Uid::new(format!("{study}.{place}")).unwrap(),
+        is_whole: true,
+        instances: instances(uids),
+    });
+    let series = series.collect();
+    Study {
+        uid: study,
         patient_id: None,
         sop_classes: Vec::new(),
         modalities: Vec::new(),
-        counted,
+        counted: None,
         is_whole: true,
-        is_named,
-        series: vec![series],
-    };
-    Ledger::new(Inventory { studies: vec![study], ..Inventory::default() })
+        is_named: true,
+        series,
+    }
 }
 
 /// Expected, retrieved, present, failed, missing.
@@ -123,4 +136,43 @@ fn our_own_reason_stays_when_the_peer_reports_what_we_refused() {
 #[test]
 fn nothing_found_is_not_complete() {
     assert!(!Ledger::new(Inventory::default()).report("").complete);
+}
+
+#[test]
+fn a_reason_for_a_request_is_for_what_it_asked_for_and_for_no_other() {
+    let mut ledger = Ledger::default();
+    for (place, name) in ["1.3", "1.4"].into_iter().enumerate() {
+        let at = 10 * (place as u64 + 1);
+        let series = [vec![uid(at), uid(at + 1)], vec![uid(at + 2)]];
+        assert_eq!(ledger.add(study(Uid::from_static(name), &series)), place);
+    }
+    ledger.failed_unless_known(1, Some(&Uid::from_static("1.4.0")), &[], "by series");
+    ledger.failed_unless_known(1, None, &[], "by study");
+    ledger.failed_unless_known(0, None, &[uid(12), uid(20)], "by instance");
+    let reasons: Vec<(u64, String)> = ledger
+        .report("")
+        .failures
+        .into_iter()
+        .map(|failure| {
+            (failure.sop_instance.as_str().rsplit('.').next().unwrap().parse().unwrap(), failure.reason)
+        })
+        .collect();
+    let expected = [(10, ""), (11, ""), (12, "by instance")].into_iter().chain([
+        (20, "by series"),
+        (21, "by series"),
+        (22, "by study"),
+    ]);
+    assert_eq!(reasons, expected.map(|(number, reason)| (number, reason.to_owned())).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_instance_that_is_named_twice_is_one() {
+    let mut ledger = Ledger::default();
+    ledger.add(study(STUDY, &[vec![uid(1), uid(2), uid(1)], vec![uid(2)]]));
+    ledger.add(study(Uid::from_static("1.3"), &[vec![uid(1)]]));
+    assert_eq!(counts(&ledger.report("")), [2, 0, 0, 0, 2]);
+    assert_eq!(ledger.missing_in(0, None).count(), 2);
+    assert!(ledger.missing_in(0, None).is_whole, "all of it is missing, named twice or not");
+    assert_eq!(ledger.missing_in(1, None).count(), 0);
+    assert_eq!(ledger.place(&uid(1)).unwrap().study, STUDY, "where it was named first");
 }

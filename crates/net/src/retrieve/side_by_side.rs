@@ -1,0 +1,226 @@
+//! A round on several associations side by side: opens and ends them as the [`Controller`] advises, and goes on with
+//! those that stand when others are rejected, left without an answer, or lost.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dicomet_proto::Uid;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::associations::{Advice, Controller, Sight};
+use super::get::{Opened, Outcome, Post};
+use super::report::Event;
+use super::shared::Shared;
+use super::work::Work;
+use crate::Error;
+
+/// Between two looks at how it goes.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How a round went.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    /// Associations that stood.
+    pub(super) stood: u64,
+    /// Why not all was asked for.
+    pub(super) error: Option<Error>,
+    /// Whether an association ended at an instance that hangs, which is known now.
+    pub(super) is_passed_over: bool,
+    /// Whether the peer gave us the SCP role on none.
+    pub(super) no_roles: bool,
+    /// Our side cannot store any more.
+    pub(super) fatal: Option<String>,
+    /// SOP class and transfer syntax of the contexts that the peer accepted.
+    pub(super) accepted: Vec<(Uid, Uid)>,
+}
+
+impl Pass {
+    /// Adds how another round went.
+    pub(super) fn add(&mut self, other: Pass) {
+        self.stood += other.stood;
+        self.error = self.error.take().or(other.error);
+        self.is_passed_over |= other.is_passed_over;
+        self.no_roles &= other.no_roles;
+        self.fatal = self.fatal.take().or(other.fatal);
+        self.accepted.extend(other.accepted);
+    }
+}
+
+/// The associations of a round.
+struct SideBySide<'e> {
+    shared: &'e Arc<Shared>,
+    work: Arc<Work>,
+    controller: &'e mut Controller,
+    running: JoinSet<(usize, Outcome)>,
+    /// Those that are being opened, by number.
+    opening: HashSet<usize>,
+    serving: usize,
+    /// Those that are to end by themselves, as there is no use for them.
+    retiring: usize,
+    numbers: usize,
+    /// Who still waits for an association with a number below this one is to give up.
+    give_up: watch::Sender<usize>,
+    opened: mpsc::UnboundedSender<Opened>,
+    window: u16,
+    pass: Pass,
+    /// Why an association could not be opened.
+    refused: Option<Error>,
+}
+
+/// Works off a round. `begin` is when the retrieve began.
+pub(super) async fn work_off(
+    shared: &Arc<Shared>,
+    work: Arc<Work>,
+    controller: &mut Controller,
+    begin: Instant,
+) -> Pass {
+    let (opened, mut news) = mpsc::unbounded_channel();
+    let mut round = SideBySide {
+        shared,
+        work,
+        controller,
+        running: JoinSet::new(),
+        opening: HashSet::new(),
+        serving: 0,
+        retiring: 0,
+        numbers: 0,
+        give_up: watch::Sender::new(0),
+        opened,
+        window: 1,
+        pass: Pass { no_roles: true, ..Pass::default() },
+        refused: None,
+    };
+    let least = round.work.dealer().least();
+    let first = round.controller.begin(least.max(1));
+    round.follow(first);
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            Some(news) = news.recv() => round.opened(&news),
+            joined = round.running.join_next() => match joined {
+                Some(Ok((number, outcome))) => round.ended(number, outcome, begin),
+                Some(Err(_)) => {}
+                None => break,
+            },
+            _ = looks.tick() => round.look(begin),
+        }
+    }
+    round.finish()
+}
+
+impl SideBySide<'_> {
+    /// Opens as many as are advised, or lets as many end as are too many.
+    fn follow(&mut self, advice: Advice) {
+        let Advice { associations, reason } = advice;
+        let now = self.serving + self.opening.len() - self.retiring;
+        for _ in now..associations {
+            self.open();
+        }
+        let mut surplus = now.saturating_sub(associations);
+        if surplus > 0 && !self.opening.is_empty() {
+            surplus = surplus.saturating_sub(self.opening.len());
+            self.give_up_opening();
+        }
+        if surplus > 0 {
+            self.retiring += surplus;
+            self.work.retire(surplus);
+        }
+        self.shared.tell(Event::SideBySide { associations, reason });
+    }
+
+    fn open(&mut self) {
+        let number = self.numbers;
+        self.numbers += 1;
+        self.opening.insert(number);
+        let post = Post { number, opened: self.opened.clone(), give_up: self.give_up.subscribe() };
+        let (shared, work) = (Arc::clone(self.shared), Arc::clone(&self.work));
+        self.running.spawn(async move { (number, shared.work(work, post).await) });
+    }
+
+    fn give_up_opening(&mut self) {
+        self.give_up.send_replace(self.numbers);
+        self.opening.clear();
+    }
+
+    fn opened(&mut self, opened: &Opened) {
+        self.opening.remove(&opened.number);
+        self.serving += 1;
+        self.pass.stood += 1;
+        self.window = opened.window;
+        self.work.serving.store(self.serving, Ordering::Relaxed);
+    }
+
+    fn ended(&mut self, number: usize, outcome: Outcome, begin: Instant) {
+        if outcome.was_open {
+            self.serving = self.serving.saturating_sub(1);
+            self.work.serving.store(self.serving, Ordering::Relaxed);
+            self.pass.no_roles &= outcome.no_roles;
+            self.pass.accepted.extend(outcome.accepted);
+            self.pass.is_passed_over |= outcome.is_passed_over;
+            match outcome.error {
+                Some(error) => {
+                    self.controller.lost(self.serving);
+                    self.pass.error.get_or_insert(error);
+                }
+                None => self.retiring = self.retiring.saturating_sub(1),
+            }
+            if let Some(fatal) = outcome.fatal {
+                self.pass.fatal.get_or_insert(fatal);
+            }
+        } else if self.opening.remove(&number)
+            && let Some(error) = outcome.error
+        {
+            // Those that stand do the work, and no more are asked for; where the user names a number, each is tried.
+            if self.serving > 0 && self.work.fixed.is_none() {
+                let advice = self.controller.rejected(begin.elapsed(), self.serving);
+                self.give_up_opening();
+                self.follow(advice);
+            }
+            self.refused.get_or_insert(error);
+        }
+        if self.work.is_over() {
+            // What has no association yet would find nothing to do.
+            self.give_up_opening();
+        }
+    }
+
+    fn look(&mut self, begin: Instant) {
+        let progress = self.shared.progress();
+        let sight = Sight {
+            now: begin.elapsed(),
+            instances: progress.instances,
+            bytes: progress.bytes,
+            left: self.work.dealer().left() as u64,
+            serving: self.serving,
+            opening: self.opening.len(),
+            round_trip: self.shared.round_trip(),
+            window: self.window,
+        };
+        if let Some(advice) = self.controller.look(&sight) {
+            self.work.keep_all();
+            self.retiring = 0;
+            self.follow(advice);
+        }
+    }
+
+    fn finish(mut self) -> Pass {
+        if self.pass.stood > 0 && self.refused.is_some() {
+            let stood = usize::try_from(self.pass.stood).unwrap_or(usize::MAX);
+            if self.work.fixed.is_some() {
+                self.controller.rejected(Duration::ZERO, stood);
+            }
+            if self.work.dealer().is_empty() {
+                // What was not opened is no failure when others did the work.
+                self.refused = None;
+            }
+        }
+        self.pass.error = self.pass.error.or(self.refused);
+        self.pass
+    }
+}
