@@ -154,7 +154,7 @@ fn the_number_of_elements_has_a_limit_and_a_smaller_one_where_they_are_held() {
     assert!(explicit(&[&many]).is_ok());
     assert!(matches!(
         DataSet::parse(&many, &EXPLICIT_VR_LITTLE_ENDIAN),
-        Err(crate::dataset::DataSetError::Malformed(_))
+        Err(crate::dataset::DataSetError::Limit(_))
     ));
 }
 
