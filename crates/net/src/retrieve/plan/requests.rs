@@ -13,6 +13,10 @@ use crate::retrieve::verify::{Ledger, MissingInstances, MissingSeries};
 /// holds in Explicit VR, and a peer's SQL gets no endless list.
 const MAX_UIDS: usize = 256;
 
+/// The most sub-operations that the counters of one request can tell, being of 16 bits (PS3.7 9.3.3.2). Beyond it some
+/// peers refuse, some count from 0 again.
+const MAX_SUB_OPERATIONS: usize = 65_535;
+
 /// How finely to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Granularity {
@@ -158,7 +162,10 @@ impl Dealer {
             self.left = self.left.saturating_sub(request.instances.len());
             return Some(request);
         }
-        let share = if self.granularity == Granularity::Single { 1 } else { share.max(1) };
+        let share = match self.granularity {
+            Granularity::Single => 1,
+            _ => share.clamp(1, MAX_SUB_OPERATIONS),
+        };
         let place = self.next_pile()?;
         let pile = &mut self.begun[place];
         let before = pile.count();
