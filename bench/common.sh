@@ -11,6 +11,8 @@ if [ -z "${BENCH_BIN:-}" ]; then
     BENCH_BIN=$PWD/target/$built
 fi
 PATH=$BENCH_BIN:$BENCH_BIN/examples:$PATH
+# Each run finds out anew how many associations are worth it.
+export DICOMET_KNOWN=none
 
 # On tmpfs (BENCH_DIR=/dev/shm) the disk stays out of the figures.
 work=$(mktemp -d "${BENCH_DIR:-/tmp}/dicomet-bench.XXXXXX")

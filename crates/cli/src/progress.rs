@@ -109,6 +109,9 @@ impl Progress {
     /// Takes an event.
     pub fn event(&mut self, event: &Event) {
         match event {
+            Event::Known(habits) => {
+                self.detail(|| format!("learnt of this node before: {}", habits.join("; ")));
+            }
             Event::Found { .. } if self.state.is_planned => {}
             Event::Found { studies, instances } => {
                 self.state.studies = *studies;

@@ -2,6 +2,7 @@
 //! known and not yet taken is bounded.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use dicomet_proto::query::Query;
 use tokio::sync::mpsc;
@@ -65,6 +66,9 @@ impl Looking {
             self.one(&mut study).await;
             if let Some(round_trip) = self.finder.round_trip {
                 self.shared.note_round_trip(round_trip);
+            }
+            if self.finder.has_no_image_level() {
+                self.shared.meter.has_no_image_level.store(true, Ordering::Relaxed);
             }
             known += 1;
             instances += study.series.iter().map(|series| series.instances.len() as u64).sum::<u64>();

@@ -4,6 +4,7 @@
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `fetch`: what follows the finding, for an inventory;
 //! - `look_into`, `while_found`: getting what is known while the rest is being found;
+//! - [`known`], `habits`: what was learnt of the node in earlier runs;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
 //! - [`associations`], `side_by_side`, `work`, `meter`: how many associations share the work, and what each gets of it;
 //! - `get`, `take`, `shared`, `silence`, [`rate`]: an association that works off requests and writes what comes;
@@ -22,9 +23,11 @@ pub mod find;
 pub mod folder;
 mod get;
 mod get_by_move;
+mod habits;
 mod head;
 pub mod inventory;
 mod journal;
+pub mod known;
 pub mod layout;
 mod likely;
 mod look_into;
@@ -47,7 +50,7 @@ mod work;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use dicomet_proto::message::Status;
 use dicomet_proto::query::{Level, Query};
@@ -63,6 +66,7 @@ use folder::{Folder, FolderError};
 use inventory::Inventory;
 
 pub use find::find;
+pub use known::Known;
 pub use layout::Layout;
 pub use moving::{MoveEvent, MoveReport, Moving};
 pub(crate) use passes::is_final;
@@ -120,6 +124,8 @@ pub struct Options {
     /// The only transfer syntaxes to propose; `None` proposes all there are. A C-MOVE takes them all: there the peer
     /// proposes.
     pub transfer_syntaxes: Option<Vec<Uid>>,
+    /// Where what is learnt of nodes is kept; `None` keeps and uses nothing.
+    pub known: Option<Known>,
     /// How instances come; `None` is C-GET, and C-MOVE for what does not come so.
     pub method: Option<Method>,
     /// Where to listen for what the peer sends by C-MOVE; it must know us there, by our AE title. Without, there is
@@ -137,6 +143,7 @@ impl Default for Options {
             window: c_store::WINDOW,
             layout: Layout::default(),
             transfer_syntaxes: None,
+            known: None,
             method: None,
             receive: None,
             rate_limit: None,
@@ -223,6 +230,9 @@ impl Retrieve {
     /// The studies that match, not yet looked into.
     async fn studies(&self) -> Result<(Finder, Inventory), RetrieveError> {
         let mut finder = Finder::open(&self.node, &self.options.caller, &self.query).await?;
+        finder.knows_no_image_level = self.options.known.as_ref().is_some_and(|known| {
+            known.habits(&self.node, SystemTime::now()).no_image_level.is_some_and(|learnt| learnt.value)
+        });
         match finder.studies().await {
             Ok(inventory) => Ok((finder, inventory)),
             Err(error) => {

@@ -23,6 +23,7 @@ use super::report::{Event, Method, Report};
 use super::shared::{Shared, reached};
 use super::side_by_side::{self, Pass};
 use super::verify::MissingStudy;
+use super::while_found::Intake;
 use super::work::{Roles, Work};
 use super::{MAX_ASSOCIATIONS, Options, RetrieveError, Stop};
 use crate::Error;
@@ -104,27 +105,41 @@ impl Engine {
     /// By C-GET, by C-MOVE, or by C-MOVE what C-GET did not bring. Answers why it ended before all was tried, if it
     /// did.
     pub(super) async fn all_passes(&mut self) -> Option<End> {
-        let mut end = None;
-        let is_asked = match self.found.take() {
-            Some(found) if self.options.method == Some(Method::Move) => {
-                self.enter_all(found).await;
-                false
-            }
-            Some(found) => match self.while_found(found).await {
-                Verdict::Over(over) => return over,
-                verdict => matches!(verdict, Verdict::Through),
-            },
-            None => false,
+        let habits = self.recall();
+        let is_by_move = self.options.method == Some(Method::Move)
+            || (self.options.method.is_none() && self.options.receive.is_some() && habits.has_no_get());
+        let first = match self.found.take() {
+            Some(found) => self.first_pass(Intake::new(found), is_by_move || habits.serves_one()).await,
+            None => Verdict::Again,
         };
-        if self.options.method != Some(Method::Move) {
-            end = self.passes(is_asked).await;
-        }
+        let end = match first {
+            _ if is_by_move => None,
+            Verdict::Over(end) => end,
+            Verdict::Through => self.passes(true).await,
+            Verdict::Again => self.passes(false).await,
+        };
         let may_move = self.options.method != Some(Method::Get) && !self.is_stopped();
         let is_done = matches!(end, Some(End::CannotStore(_))) || self.shared.ledger().lacking() == 0;
-        match self.options.receive {
+        let by_get = self.shared.progress().instances;
+        let end = match self.options.receive {
             Some(address) if may_move && !is_done => self.move_passes(address).await,
             _ => end,
+        };
+        self.learn(by_get);
+        end
+    }
+
+    /// What is found is got at once, or, where that is of no use, when all is found.
+    async fn first_pass(&mut self, mut intake: Intake, is_later: bool) -> Verdict {
+        let mut verdict = Verdict::Again;
+        if !is_later {
+            verdict = self.while_found(&mut intake).await;
         }
+        if matches!(verdict, Verdict::Over(Some(End::Association(_))) | Verdict::Again) {
+            self.enter_all(&mut intake).await;
+        }
+        self.is_all_found = intake.is_all();
+        verdict
     }
 
     /// Answers why it ended before all was tried, if it did. All may have been asked for once already.

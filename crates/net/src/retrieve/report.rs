@@ -86,6 +86,8 @@ pub struct Failure {
 /// What happens while a retrieve runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// What earlier runs have learnt of the node, and is used now.
+    Known(Vec<String>),
     /// C-FIND named another study; so many instances are known so far.
     Found {
         /// Studies whose instances are known.

@@ -7,25 +7,35 @@ use std::sync::Arc;
 
 use dicomet_proto::Uid;
 
+use super::Stop;
 use super::inventory::Study;
 use super::look_into::Found;
 use super::passes::{End, Engine, Verdict};
 use super::plan::{self, Offered, Round};
 use super::report::Event;
-use super::shared::Shared;
+use super::shared::{Shared, reached};
 use super::side_by_side::{self, Pass};
 use super::work::{Roles, Work};
 
 /// The studies as they come, on their way into the ledger.
-struct Intake<'f> {
-    found: &'f mut Found,
+pub(super) struct Intake {
+    found: Found,
     came: usize,
     expected: u64,
     present: u64,
     studies: u64,
 }
 
-impl Intake<'_> {
+impl Intake {
+    pub(super) fn new(found: Found) -> Intake {
+        Intake { found, came: 0, expected: 0, present: 0, studies: 0 }
+    }
+
+    /// Whether all studies are in the ledger.
+    pub(super) fn is_all(&self) -> bool {
+        self.came == self.found.most
+    }
+
     /// The places of the next studies of which something is missing; `None` when there are no more. Cancel safe.
     async fn next(&mut self, shared: &Shared) -> Option<Vec<usize>> {
         let mut batch = Vec::new();
@@ -35,7 +45,7 @@ impl Intake<'_> {
         }
         self.came += batch.len();
         let places = batch.into_iter().filter_map(|study| self.enter(shared, study)).collect();
-        if self.came == self.found.most {
+        if self.is_all() {
             let report = shared.ledger().report("");
             (self.studies, self.expected, self.present) = (report.studies, report.expected, report.present);
         }
@@ -43,7 +53,7 @@ impl Intake<'_> {
             studies: self.studies,
             expected: self.expected,
             present: self.present,
-            is_all: self.came == self.found.most,
+            is_all: self.is_all(),
         });
         Some(places)
     }
@@ -69,19 +79,22 @@ impl Intake<'_> {
 impl Engine {
     /// Gets what is found while the rest is being found. Whether all of it was asked for, once: `Verdict::Again` is
     /// when it was not.
-    pub(super) async fn while_found(&mut self, mut found: Found) -> Verdict {
+    pub(super) async fn while_found(&mut self, intake: &mut Intake) -> Verdict {
         let shared = Arc::clone(&self.shared);
-        let mut intake = Intake { found: &mut found, came: 0, expected: 0, present: 0, studies: 0 };
         let mut pending: Vec<usize> = Vec::new();
         let mut seen: Vec<Uid> = Vec::new();
         let mut verdict = Verdict::Through;
-        self.is_all_found = false;
         loop {
             if self.is_stopped() {
                 return Verdict::Over(None);
             }
             if pending.is_empty() {
-                match intake.next(&shared).await {
+                let mut stop = shared.stop.clone();
+                let next = tokio::select! {
+                    next = intake.next(&shared) => next,
+                    () = reached(&mut stop, Stop::Cancel) => continue,
+                };
+                match next {
                     Some(places) => pending = places,
                     None => break,
                 }
@@ -89,24 +102,31 @@ impl Engine {
             }
             let (round, rest) = self.next_round(&pending, &mut seen);
             let before = shared.ledger().arrived();
-            let (pass, left) = self.fed(&round, &mut intake).await;
+            let (pass, left) = self.fed(&round, intake).await;
             let came = shared.ledger().arrived() > before;
             pending = rest.into_iter().chain(left).collect();
+            if pass.error.is_some() && pass.stood == 0 && !intake.is_all() {
+                // The peer may have no association to spare beside that for C-FIND.
+                self.enter_all(intake).await;
+                return Verdict::Again;
+            }
             match self.conclude(&round, pass, came).await {
                 Verdict::Through => {}
                 Verdict::Again => verdict = Verdict::Again,
                 over => return over,
             }
         }
-        self.is_all_found = intake.came == intake.found.most;
         verdict
     }
 
     /// Waits until all is found.
-    pub(super) async fn enter_all(&mut self, mut found: Found) {
-        let mut intake = Intake { found: &mut found, came: 0, expected: 0, present: 0, studies: 0 };
-        while !self.is_stopped() && intake.next(&self.shared).await.is_some() {}
-        self.is_all_found = intake.came == intake.found.most;
+    pub(super) async fn enter_all(&mut self, intake: &mut Intake) {
+        let mut stop = self.shared.stop.clone();
+        let all = async { while intake.next(&self.shared).await.is_some() {} };
+        tokio::select! {
+            () = all => {}
+            () = reached(&mut stop, Stop::Cancel) => {}
+        }
     }
 
     /// The contexts for as many of the studies as fit together, and for what was seen before besides; and the studies
@@ -130,7 +150,7 @@ impl Engine {
 
     /// Works off a round, to which suitable studies are added while it lasts. Answers how it went, and the studies
     /// that were not asked for.
-    async fn fed(&mut self, round: &Round, intake: &mut Intake<'_>) -> (Pass, Vec<usize>) {
+    async fn fed(&mut self, round: &Round, intake: &mut Intake) -> (Pass, Vec<usize>) {
         let dealer = self.dealer(round);
         let work = Arc::new(Work::new(round.contexts.clone(), self.roles, self.options.associations, dealer));
         let proposed: BTreeSet<&Uid> = round.contexts.iter().map(|(class, _)| class).collect();
