@@ -21,7 +21,7 @@ use crate::index::read::Readers;
 use crate::index::record::{FileFacts, Identity, Record};
 use crate::index::schema::open_for_writing;
 use crate::index::writer::{Stored, Writer};
-use crate::{Error, Settings, Worklist};
+use crate::{Commitments, Error, Settings, Worklist};
 
 /// An archive: stores, finds and gives back instances. A clone is another handle of the same archive.
 #[derive(Debug, Clone)]
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
     pub(crate) worklist: Worklist,
+    pub(crate) commitments: Commitments,
     pub(crate) folder: Folder,
     next_incoming: AtomicU64,
 }
@@ -69,9 +70,12 @@ impl Archive {
         let index = open_for_writing(path, &settings)?;
         let readers = Readers::new(path.clone(), &settings);
         let worklist = Worklist::of_folder(&folder, &settings)?;
+        let commitments = Commitments::open(&folder.layout.commitments, &settings)?;
         let writer = Writer::start(index, blobs.clone(), highest, &settings)?;
         let next_incoming = AtomicU64::new(0);
-        Ok(Archive { shared: Arc::new(Shared { writer, readers, worklist, folder, next_incoming }) })
+        Ok(Archive {
+            shared: Arc::new(Shared { writer, readers, worklist, commitments, folder, next_incoming }),
+        })
     }
 
     /// The worklist that lies in the same folder.

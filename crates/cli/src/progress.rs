@@ -199,7 +199,8 @@ impl Progress {
         }
     }
 
-    fn say(&self, line: &str) {
+    /// Says something beside the progress.
+    pub fn say(&self, line: &str) {
         match &self.style {
             Style::Bar(bar) => bar.println(line),
             Style::Json => eprintln!("{}", json!({ "event": "message", "message": line })),

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use dicomet_net::retrieve::{
     Layout, MAX_ASSOCIATIONS, Method, Options, RateLimit, Report, Retrieve, RetrieveError, Stop, folder,
 };
+use dicomet_net::service::c_store::WINDOW;
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::query::Level;
@@ -92,7 +93,7 @@ pub struct GetArgs {
     transfer_syntaxes: Vec<Uid>,
 
     /// Operations the peer may have under way at a time on one association; 0 is no limit, 1 is not negotiated
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = WINDOW)]
     window: u16,
 
     /// The most bytes a second, over all associations together: 50M, 2.5MB, 800KiB

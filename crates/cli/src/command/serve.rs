@@ -64,13 +64,21 @@ pub struct ServeArgs {
     #[arg(long, env = "DICOMET_MAX_ASSOCIATIONS", value_name = "N")]
     max_associations: Option<NonZeroU32>,
 
-    /// The largest asynchronous operations window that is granted [default: 64]
+    /// The largest asynchronous operations window that is granted [default: 1024]
     #[arg(long, env = "DICOMET_MAX_WINDOW", value_name = "N")]
     max_window: Option<NonZeroU16>,
 
     /// Seconds that running operations have to end after SIGTERM [default: 10]
     #[arg(long, env = "DICOMET_GRACE", value_name = "SECONDS")]
     grace: Option<u32>,
+
+    /// Seconds to the second try of a storage commitment report; the pause doubles, up to an hour [default: 10]
+    #[arg(long, env = "DICOMET_REPORT_PAUSE", value_name = "SECONDS")]
+    report_pause: Option<NonZeroU32>,
+
+    /// Tries after which a storage commitment report is given up [default: 32]
+    #[arg(long, env = "DICOMET_REPORT_TRIES", value_name = "N")]
+    report_tries: Option<NonZeroU32>,
 
     #[command(flatten)]
     archive: ArchiveArgs,
@@ -104,6 +112,8 @@ impl ServeArgs {
         self.max_associations = self.max_associations.or(entry.max_associations);
         self.max_window = self.max_window.or(entry.max_window);
         self.grace = self.grace.or(entry.grace);
+        self.report_pause = self.report_pause.or(entry.report_pause);
+        self.report_tries = self.report_tries.or(entry.report_tries);
         self.archive.fill(entry);
     }
 
@@ -118,6 +128,8 @@ impl ServeArgs {
             max_associations: self.max_associations,
             max_window: self.max_window,
             grace: self.grace,
+            report_pause: self.report_pause,
+            report_tries: self.report_tries,
             sop_classes: self.loaded.as_ref().and_then(|loaded| loaded.config.serve.sop_classes),
             ..ServeEntry::default()
         };

@@ -52,6 +52,7 @@ use dicomet_proto::{AeTitle, Uid};
 use tokio::sync::watch;
 
 use crate::association::Timeouts;
+use crate::service::c_store;
 use crate::{Error, Node};
 use fetch::Fetch;
 use find::Finder;
@@ -130,7 +131,7 @@ impl Default for Options {
         Options {
             caller: Caller::default(),
             associations: None,
-            window: 16,
+            window: c_store::WINDOW,
             layout: Layout::default(),
             transfer_syntaxes: None,
             method: None,

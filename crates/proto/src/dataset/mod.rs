@@ -37,9 +37,12 @@ pub struct DataSet(InMemDicomObject);
 /// Why a data set cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DataSetError {
-    /// It breaks a rule of PS3.5, or a limit.
+    /// It breaks a rule of PS3.5.
     #[error("malformed data set: {0}")]
     Malformed(String),
+    /// It is larger than may be held in memory, or nested deeper.
+    #[error("the data set has {0}")]
+    Limit(&'static str),
     /// The transfer syntax is not one whose data sets can be read.
     #[error("data sets cannot be read in transfer syntax {0}")]
     TransferSyntax(Uid),
@@ -49,6 +52,7 @@ impl From<ScanError> for DataSetError {
     fn from(error: ScanError) -> DataSetError {
         match error {
             ScanError::TransferSyntax(uid) => DataSetError::TransferSyntax(uid),
+            ScanError::Limit(limit) => DataSetError::Limit(limit),
             error => DataSetError::Malformed(error.to_string()),
         }
     }

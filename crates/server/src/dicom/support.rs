@@ -62,6 +62,7 @@ enum Service {
     /// By C-GET or by C-MOVE.
     Composite(Allowed),
     Worklist,
+    Commitment,
     Storage,
 }
 
@@ -97,6 +98,7 @@ impl ArchiveSupport {
             Service::Move => allow.contains(Allowed::Move),
             Service::Composite(operation) => allow.contains(operation),
             Service::Worklist => allow.contains(Allowed::Worklist),
+            Service::Commitment => allow.contains(Allowed::Store),
             // Instances of a C-GET come back on these contexts.
             Service::Storage => allow.contains(Allowed::Store) || allow.contains(Allowed::Get),
         }
@@ -105,6 +107,9 @@ impl ArchiveSupport {
     fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
         if *abstract_syntax == uids::VERIFICATION {
             return Some(Service::Verification);
+        }
+        if *abstract_syntax == uids::STORAGE_COMMITMENT_PUSH_MODEL {
+            return Some(Service::Commitment);
         }
         if let Some(operation) = composite::operation(abstract_syntax) {
             return Some(Service::Composite(operation));
@@ -133,7 +138,12 @@ impl Support for ArchiveSupport {
             }
             Some(Service::Storage | Service::Verification) => proposed.first(),
             Some(
-                Service::Find | Service::Get | Service::Move | Service::Composite(_) | Service::Worklist,
+                Service::Find
+                | Service::Get
+                | Service::Move
+                | Service::Composite(_)
+                | Service::Worklist
+                | Service::Commitment,
             ) => IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax)),
         };
         chosen.cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)
@@ -271,8 +281,8 @@ mod tests {
     fn services_that_are_not_offered_are_refused_and_private_classes_by_setting() {
         let proposed = [uids::EXPLICIT_VR_LITTLE_ENDIAN];
         let refused = Err(ContextResultReason::AbstractSyntaxNotSupported);
-        // Storage Commitment, MPPS, Print.
-        for class in ["1.2.840.10008.1.20.1", "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.5.1.1.9"] {
+        // Storage Commitment Pull Model (retired), MPPS, Print.
+        for class in ["1.2.840.10008.1.20.2", "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.5.1.1.9"] {
             assert_eq!(support().transfer_syntax(&uid(class), &proposed), refused, "{class}");
         }
         let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
@@ -297,6 +307,8 @@ mod tests {
         assert!(roles(uids::CT_IMAGE_STORAGE).scp);
         assert!(roles(uids::CT_IMAGE_STORAGE).scu);
         assert!(!roles(uids::STUDY_ROOT_GET).scp);
+        let commitment = roles(uids::STORAGE_COMMITMENT_PUSH_MODEL);
+        assert!(commitment.scu && !commitment.scp);
     }
 
     #[test]
@@ -311,7 +323,10 @@ mod tests {
         let both = RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: true, scp: true };
         let granted = reads.roles(&both);
         assert_eq!((granted.scu, granted.scp), (false, true));
+        let commitment = uids::STORAGE_COMMITMENT_PUSH_MODEL;
+        assert_eq!(reads.transfer_syntax(&commitment, &implicit), refused);
         let writes = support_for([Allowed::Store].into_iter().collect());
+        assert!(writes.transfer_syntax(&commitment, &implicit).is_ok());
         let granted = writes.roles(&both);
         assert_eq!((granted.scu, granted.scp), (true, false));
     }
@@ -321,7 +336,7 @@ mod tests {
         let window = |invoked, performed| {
             support().async_operations_window(AsyncOperationsWindow { invoked, performed })
         };
-        assert_eq!(window(0, 65_535), AsyncOperationsWindow { invoked: 64, performed: 64 });
+        assert_eq!(window(0, 65_535), AsyncOperationsWindow { invoked: 1024, performed: 1024 });
         assert_eq!(window(1, 16), AsyncOperationsWindow { invoked: 1, performed: 16 });
     }
 
