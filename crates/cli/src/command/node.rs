@@ -252,14 +252,23 @@ async fn check(loaded: &Loaded, names: &[String], call: &CallArgs) -> Result<Exi
         };
         nodes = names.iter().map(find).collect::<Result<_, _>>()?;
     }
+    // All at once: one that does not answer holds up nobody.
+    let asked: Vec<_> = nodes
+        .into_iter()
+        .map(|entry| {
+            let node = entry.node();
+            let args = node.clone().map(|node| node_args::NodeArgs::new(node, call.clone()));
+            (entry, node, args.map(|args| tokio::spawn(async move { echo(&args).await })))
+        })
+        .collect();
     let (mut good, mut bad) = (0, 0);
-    for entry in nodes {
+    for (entry, node, answer) in asked {
         let name = output::visible(entry.name.get_ref());
-        let Some(node) = entry.node() else {
+        let (Some(node), Some(answer)) = (node, answer) else {
             output::line(format!("{name}: calls us, and is not called: there is no host to try"))?;
             continue;
         };
-        match echo(&node_args::NodeArgs::new(node.clone(), call.clone())).await {
+        match answer.await.unwrap_or_else(|fault| Err(CommandError::new(fault))) {
             Ok(words) => {
                 good += 1;
                 output::line(format!("{name}: {node}{words}"))?;

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::alone::Alone;
 use super::associations::Controller;
 use super::find::Finder;
+use super::look_into::Found;
 use super::plan::{self, Dealer, Granularity, Offered, Round};
 use super::report::{Event, Method, Report};
 use super::shared::{Shared, reached};
@@ -39,15 +40,19 @@ pub(super) const MAX_PASSES: u32 = 40;
 /// Plan, get and verify, until nothing is missing or nothing more comes.
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
-    options: Options,
+    pub(super) options: Options,
     query: Query,
     pub(super) associations: u64,
+    /// The studies, when they are still being found.
+    pub(super) found: Option<Found>,
+    /// Whether all studies that match are in the ledger.
+    pub(super) is_all_found: bool,
     pub(super) begin: Instant,
     pub(super) controller: Controller,
     pub(super) roles: Roles,
     pub(super) granularity: Granularity,
-    offered: Offered,
-    alone: Alone,
+    pub(super) offered: Offered,
+    pub(super) alone: Alone,
     /// How instances come now.
     pub(super) method: Method,
     /// How many instances the peer had failed when syntaxes were last tried from the first.
@@ -79,6 +84,8 @@ impl Engine {
     pub(super) fn new(shared: Arc<Shared>, options: Options, query: Query) -> Engine {
         Engine {
             shared,
+            found: None,
+            is_all_found: true,
             begin: Instant::now(),
             controller: Controller::new(options.associations.map(|number| number.clamp(1, MAX_ASSOCIATIONS))),
             options,
@@ -98,8 +105,19 @@ impl Engine {
     /// did.
     pub(super) async fn all_passes(&mut self) -> Option<End> {
         let mut end = None;
+        let is_asked = match self.found.take() {
+            Some(found) if self.options.method == Some(Method::Move) => {
+                self.enter_all(found).await;
+                false
+            }
+            Some(found) => match self.while_found(found).await {
+                Verdict::Over(over) => return over,
+                verdict => matches!(verdict, Verdict::Through),
+            },
+            None => false,
+        };
         if self.options.method != Some(Method::Move) {
-            end = self.passes().await;
+            end = self.passes(is_asked).await;
         }
         let may_move = self.options.method != Some(Method::Get) && !self.is_stopped();
         let is_done = matches!(end, Some(End::CannotStore(_))) || self.shared.ledger().lacking() == 0;
@@ -109,19 +127,19 @@ impl Engine {
         }
     }
 
-    /// Answers why it ended before all was tried, if it did.
-    async fn passes(&mut self) -> Option<End> {
+    /// Answers why it ended before all was tried, if it did. All may have been asked for once already.
+    async fn passes(&mut self, is_asked: bool) -> Option<End> {
         let mut has_asked_classes = false;
         for number in 0..MAX_PASSES {
-            if number > 0 {
-                self.tell_missing();
+            if self.is_stopped() || self.shared.ledger().lacking() == 0 {
+                return None;
             }
-            let missing = self.shared.ledger().missing();
-            let rounds = plan::rounds(&missing, &self.offered, self.narrowed());
-            match self.attempt(&rounds).await {
-                Verdict::Through => rounds.iter().for_each(|round| self.offered.add(&round.contexts)),
-                Verdict::Again => continue,
-                Verdict::Over(end) => return end,
+            if number > 0 || !is_asked {
+                match self.ask_for_all(number).await {
+                    Verdict::Through => {}
+                    Verdict::Again => continue,
+                    Verdict::Over(end) => return end,
+                }
             }
             let mut missing = self.shared.ledger().missing();
             if !has_asked_classes && missing.iter().any(|study| study.unknown > 0) {
@@ -141,6 +159,20 @@ impl Engine {
             self.granularity = self.granularity.finer()?;
         }
         None
+    }
+
+    /// Asks for all that is missing, in what it was not offered yet.
+    async fn ask_for_all(&mut self, number: u32) -> Verdict {
+        if number > 0 {
+            self.tell_missing();
+        }
+        let missing = self.shared.ledger().missing();
+        let rounds = plan::rounds(&missing, &self.offered, self.narrowed());
+        let verdict = self.attempt(&rounds).await;
+        if matches!(verdict, Verdict::Through) {
+            rounds.iter().for_each(|round| self.offered.add(&round.contexts));
+        }
+        verdict
     }
 
     /// Asks for what the peer failed itself in passes that leave it no choice of the transfer syntax.
@@ -172,7 +204,7 @@ impl Engine {
         }
     }
 
-    fn narrowed(&self) -> Option<&[Uid]> {
+    pub(super) fn narrowed(&self) -> Option<&[Uid]> {
         self.options.transfer_syntaxes.as_deref()
     }
 
@@ -290,6 +322,10 @@ impl Engine {
             None => "the peer never sent it and did not say why".to_owned(),
         };
         let mut report = self.shared.ledger().report(&otherwise);
+        if !self.is_all_found {
+            report.complete = false;
+            report.notes.push("not all studies that match were looked into before it ended".to_owned());
+        }
         let nothing_is_here = report.retrieved + report.present + report.unnamed == 0;
         match end {
             Some(End::Association(error)) if nothing_is_here => return Err(error.into()),

@@ -93,7 +93,7 @@ pub enum Event {
         /// Their instances.
         instances: u64,
     },
-    /// The inventory stands, and the folder was looked through.
+    /// So much of the inventory stands, and the folder was looked through for it.
     Planned {
         /// Studies found.
         studies: u64,
@@ -101,6 +101,8 @@ pub enum Event {
         expected: u64,
         /// Of them, in the folder already.
         present: u64,
+        /// Whether that is all there is; else more are being found, while these are got.
+        is_all: bool,
     },
     /// An association stands.
     Associated {

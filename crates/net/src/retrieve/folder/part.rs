@@ -14,11 +14,13 @@ pub struct Part {
     pub(super) path: PathBuf,
     /// What is to stand in front of the next piece.
     meta: Vec<u8>,
+    /// Bytes that were written.
+    length: u64,
 }
 
 impl Part {
     pub(super) fn new(file: File, path: PathBuf, meta: Vec<u8>) -> Part {
-        Part { file: Some(file), path, meta }
+        Part { file: Some(file), path, meta, length: 0 }
     }
 
     /// Appends a piece of the data set.
@@ -30,6 +32,7 @@ impl Part {
         #[cfg(test)]
         super::room::take(&self.path, self.meta.len() + piece.len())?;
         let mut meta = std::mem::take(&mut self.meta);
+        self.length += (meta.len() + piece.len()) as u64;
         if meta.is_empty() {
             return file.write_all(piece);
         }
@@ -48,9 +51,8 @@ impl Part {
     /// Ends the file and answers its length. A full disk may be told only here, on network file systems.
     pub(super) fn close(&mut self) -> io::Result<u64> {
         self.write(&[])?;
-        let bytes = self.file.as_ref().map_or(Ok(0), |file| Ok::<_, io::Error>(file.metadata()?.len()))?;
         self.file = None;
-        Ok(bytes)
+        Ok(self.length)
     }
 }
 
