@@ -85,7 +85,8 @@ distance() {
     heading "Retrieving over distance" "CT of 525 KB through a line of 1 Gbit/s (\`testkit-line\`, which adds the round trip
 and is measured below), peers tuned. The line needs bytes / bandwidth and 6 round trips. dicomet finds the number of
 associations; the column has how many it opened. From its own archive it is to take one, with a window of operations.
-getscu, all waiting: 1 run; dicomet: median (least-most) of 3, and at 150 ms of 2 with fewer instances. Orthanc as
+getscu, all waiting: 1 run; dicomet: median (least-most) of 3, and at 150 ms the better of 2,
+with fewer instances. Orthanc as
 installed serves 4 associations at a time (\`DicomThreadsCount\`); a row has it with 16."
     columns "round trip" instances peer getscu "**dicomet get**" associations ratio "the line needs" "times the line"
     distance_set $((500 / scale)) 3 0 10 50
