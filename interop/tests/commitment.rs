@@ -96,6 +96,19 @@ fn a_report_waits_for_who_does_not_listen_yet_over_a_stop_and_a_kill() {
 }
 
 #[test]
+fn a_kill_right_after_the_answer_loses_no_report() {
+    let data = tempdir().unwrap();
+    let instances = filled(data.path());
+    let port = free_port();
+    let archive = serve(data.path(), port);
+    pynetdicom("leave", &archive, &instances);
+    archive.kill();
+    let listener = listen(port);
+    let _archive = serve(data.path(), port);
+    assert_reported(listener.finish(), &instances, true);
+}
+
+#[test]
 fn who_is_not_in_the_table_and_has_left_is_told_in_the_log_alone() {
     let data = tempdir().unwrap();
     let instances = filled(data.path());

@@ -109,16 +109,22 @@ impl Progress {
     /// Takes an event.
     pub fn event(&mut self, event: &Event) {
         match event {
+            Event::Known(habits) => {
+                self.detail(|| format!("learnt of this node before: {}", habits.join("; ")));
+            }
+            Event::Found { .. } if self.state.is_planned => {}
             Event::Found { studies, instances } => {
                 self.state.studies = *studies;
                 self.state.expected = *instances;
             }
-            Event::Planned { studies, expected, present } => {
+            Event::Planned { studies, expected, present, is_all } => {
                 self.state.studies = *studies;
                 self.state.expected = *expected;
                 self.state.present = *present;
                 self.begin_transfer(*expected);
-                self.planned();
+                if *is_all {
+                    self.planned();
+                }
             }
             Event::Associated { accepted, proposed, window } => self.detail(|| {
                 format!("association: {accepted} of {proposed} storage contexts accepted, window {window}")
@@ -173,10 +179,14 @@ impl Progress {
 
     /// What there is to do is known; the rate is that of the transfer, not of the looking before it.
     fn begin_transfer(&mut self, instances: u64) {
-        self.begin = Instant::now();
-        self.state.is_planned = true;
         if let Style::Bar(bar) = &self.style {
             bar.set_length(instances);
+        }
+        if std::mem::replace(&mut self.state.is_planned, true) {
+            return;
+        }
+        self.begin = Instant::now();
+        if let Style::Bar(bar) = &self.style {
             set_template(bar, "{bar:24} {pos}/{len} instances  {msg}");
         }
     }

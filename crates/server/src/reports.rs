@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Server;
 use crate::dicom::asked_to_stop;
+use crate::settings::Reports;
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
@@ -87,7 +88,7 @@ impl Reporter {
 
     /// Takes one that could not be reported on its own association: at once, unless it was tried there in vain.
     async fn come(&mut self, due: Due) {
-        let at = Instant::now() + self.pause(due.tries);
+        let at = Instant::now() + pause(&self.server.settings.reports, due.tries);
         if due.tries < self.server.settings.reports.tries {
             self.put(due, at);
         } else {
@@ -121,7 +122,10 @@ impl Reporter {
         for id in undelivered {
             let due = failed(&self.server, Due { id, requestor: requestor.clone(), tries: 0 }).await;
             if due.tries < self.server.settings.reports.tries {
-                again.push(Waiting { id, at: Instant::now() + self.pause(due.tries) });
+                again.push(Waiting {
+                    id,
+                    at: Instant::now() + pause(&self.server.settings.reports, due.tries),
+                });
             } else {
                 give_up(&self.server, &requestor, id, "it was tried often enough").await;
             }
@@ -133,13 +137,12 @@ impl Reporter {
             self.queues.remove(&requestor);
         }
     }
+}
 
-    /// The pause after so many tries.
-    fn pause(&self, tries: u32) -> Duration {
-        let Some(doubled) = tries.checked_sub(1) else { return Duration::ZERO };
-        let factor = 2_u32.saturating_pow(doubled);
-        self.server.settings.reports.pause.saturating_mul(factor).min(LONGEST_PAUSE)
-    }
+/// The pause after so many tries.
+fn pause(reports: &Reports, tries: u32) -> Duration {
+    let Some(doubled) = tries.checked_sub(1) else { return Duration::ZERO };
+    reports.pause.saturating_mul(2_u32.saturating_pow(doubled)).min(LONGEST_PAUSE)
 }
 
 /// Delivers what waits for a requestor, as far as it lets us.
@@ -281,5 +284,20 @@ async fn settle(server: &Server, id: CommitmentId) {
     match tokio::task::spawn_blocking(move || commitments.settle(id)).await {
         Ok(Ok(())) => {}
         other => tracing::error!(?other, "a storage commitment report cannot be noted as settled"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_an_hour_and_the_last_try_is_a_day_after_the_first() {
+        let reports = Reports::default();
+        let pauses: Vec<u64> = (0..reports.tries).map(|tries| pause(&reports, tries).as_secs()).collect();
+        assert_eq!(pauses[..5], [0, 10, 20, 40, 80]);
+        assert_eq!(pauses.last(), Some(&3600));
+        assert!((23..25).contains(&(pauses.iter().sum::<u64>() / 3600)));
+        assert_eq!(pause(&reports, u32::MAX), LONGEST_PAUSE);
     }
 }

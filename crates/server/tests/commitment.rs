@@ -240,6 +240,29 @@ async fn a_report_that_is_refused_where_it_was_asked_for_is_delivered_elsewhere(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_requestor_may_ask_again_before_it_has_answered_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path(), settings(Vec::new())).await;
+    store(&server.archive, "2.999.1.1.1");
+    let mut association = associate(&server, "CT").await;
+    let [first, second] = ["2.999.7", "2.999.8"].map(|transaction| request(transaction, &["2.999.1.1.1"]));
+    assert_eq!(ask(&mut association, &first).await, Status::SUCCESS);
+    let Some(Request::EventReport(context, reporting, information)) =
+        next_request(&mut association).await.unwrap()
+    else {
+        panic!("no report")
+    };
+    assert_eq!(ask(&mut association, &second).await, Status::SUCCESS);
+    scu::answer_report(&mut association, &context, &reporting, Ok(())).await.unwrap();
+    let report_on_first = scu::read_report(&reporting, &information.unwrap()).unwrap();
+    assert_eq!(report_on_first.transaction, first.transaction);
+    assert_eq!(report(&mut association, Ok(())).await.transaction, second.transaction);
+    association.release().await.unwrap();
+    nothing_is_due(&server.archive).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_due_when_the_server_stopped_is_delivered_by_the_next_one() {
     let (folder, listener) = (tempfile::tempdir().unwrap(), listen().await);
     let never = Duration::from_secs(3600);

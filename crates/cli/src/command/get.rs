@@ -17,6 +17,7 @@ use dicomet_server::config::Size;
 use tokio::sync::watch;
 
 use super::get_from::{Bulky, FromArgs};
+use crate::config;
 use crate::exit::{CommandError, Exit};
 use crate::interrupts::interrupts;
 use crate::node_args::NodeArgs;
@@ -71,6 +72,14 @@ pub struct GetArgs {
     /// fairly, one big study too. Where the peer rejects some of them, the others do the work.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
     associations: Option<u16>,
+
+    /// Where what is learnt of nodes is kept, "none" to keep and use nothing; else dicomet/nodes.json in the user's
+    /// state folder (~/.local/state)
+    ///
+    /// It holds how many associations a node serves and how many are worth it, and which services it lacks, and is
+    /// used by the next run; after a week it is found out anew. `dicomet node forget` removes it.
+    #[arg(long, env = "DICOMET_KNOWN", value_name = "FILE")]
+    known: Option<PathBuf>,
 
     /// How instances come
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
@@ -159,6 +168,7 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     let options = Options {
         caller: args.node.caller(),
         associations: args.associations.map(usize::from),
+        known: config::known(args.known.as_deref()),
         window: args.window,
         layout: args.layout.clone(),
         method: match args.method {

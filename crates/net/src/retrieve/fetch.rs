@@ -6,8 +6,10 @@ use std::time::Duration;
 use dicomet_proto::query::{Model, Query};
 use tokio::sync::{mpsc, watch};
 
+use super::find::Finder;
 use super::folder::Folder;
-use super::inventory::Inventory;
+use super::inventory::{Inventory, Study};
+use super::look_into;
 use super::meter::Meter;
 use super::passes::{End, Engine};
 use super::report::{Event, Report};
@@ -54,6 +56,13 @@ impl Fetch {
             silences: Mutex::default(),
         });
         Fetch { engine: Engine::new(Arc::clone(&shared), options, query), shared, events }
+    }
+
+    /// The same for studies that are still being looked into, beside the getting.
+    pub(super) fn look_into(&mut self, finder: Finder, studies: Vec<Study>, query: Query) {
+        let caller = self.shared.caller.clone();
+        let shared = Arc::clone(&self.shared);
+        self.engine.found = Some(look_into::look_into(finder, studies, query, caller, shared));
     }
 
     /// What the workers share; the ledger above all.

@@ -23,16 +23,46 @@ use crate::{Association, Error, connect};
 /// What a worker has of the one who started it.
 pub(super) struct Post {
     pub(super) number: usize,
-    pub(super) opened: mpsc::UnboundedSender<Opened>,
-    /// Workers below this number are not to wait for an association any more.
-    pub(super) give_up: watch::Receiver<usize>,
+    pub(super) served: mpsc::UnboundedSender<Served>,
+    pub(super) give_up: watch::Receiver<GiveUp>,
 }
 
-/// A worker's association stands.
-pub(super) struct Opened {
+/// Who is not to wait any more: workers below these numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct GiveUp {
+    /// For their association.
+    pub(super) connecting: usize,
+    /// For the first answer on it.
+    pub(super) unserved: usize,
+}
+
+/// A worker's first request is being answered. That its association stands means little: Orthanc 1.10 accepts more
+/// than it serves.
+pub(super) struct Served {
     pub(super) number: usize,
     /// Operations that the peer may have under way; 0 is no limit.
     pub(super) window: u16,
+}
+
+impl Post {
+    fn is_served(&self, window: u16) {
+        // Nobody listens when the round is being ended.
+        let _ = self.served.send(Served { number: self.number, window });
+    }
+
+    async fn is_given_up(&mut self, below: impl Fn(&GiveUp) -> usize) {
+        if self.give_up.wait_for(|give_up| self.number < below(give_up)).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// How a request went.
+enum Got {
+    /// It was answered, whatever came.
+    Done,
+    /// Nothing came, and we do not wait any more.
+    NeverServed,
 }
 
 /// How a worker's association went.
@@ -50,6 +80,10 @@ pub(super) struct Outcome {
     pub(super) fatal: Option<String>,
     /// SOP class and transfer syntax of the storage contexts that the peer accepted.
     pub(super) accepted: Vec<(Uid, Uid)>,
+    /// Whether we did not wait any more until it would be served.
+    pub(super) is_given_up: bool,
+    /// Whether anything came on it.
+    pub(super) is_served: bool,
     /// The instance that is coming.
     pub(super) coming: Option<Uid>,
 }
@@ -67,14 +101,11 @@ impl Shared {
                 Err(error) => return Outcome { error: Some(error), ..outcome },
             },
             () = reached(&mut stop, Stop::Cancel) => return outcome,
-            _ = post.give_up.wait_for(|below| post.number < *below) => return outcome,
+            () = post.is_given_up(|below| below.connecting) => return outcome,
         };
         outcome.was_open = true;
         // One for TCP, one for the association.
         self.note_round_trip(begin.elapsed() / 2);
-        let window = association.negotiated().async_operations_window.performed;
-        // Nobody listens when the round is being ended.
-        let _ = post.opened.send(Opened { number: post.number, window });
         outcome.no_roles = !self.announce(association.negotiated(), &work);
         outcome.accepted = self
             .storage_contexts(association.negotiated())
@@ -84,10 +115,11 @@ impl Shared {
         let ended = tokio::select! {
             biased;
             () = reached(&mut stop, Stop::Abort) => None,
-            ended = self.work_off(&mut association, &work, &mut outcome) => Some(ended),
+            ended = self.work_off(&mut association, &work, &mut post, &mut outcome) => Some(ended),
         };
         match ended {
             None => association.abort().await,
+            Some(Ok(())) if outcome.is_given_up => association.abort().await,
             Some(Ok(())) => {
                 tokio::select! {
                     released = association.release() => if let Err(error) = released {
@@ -150,6 +182,7 @@ impl Shared {
         &self,
         association: &mut Association,
         work: &Work,
+        post: &mut Post,
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
         let window = association.negotiated().async_operations_window.performed;
@@ -160,11 +193,19 @@ impl Shared {
                 () = reached(&mut stop, Stop::Cancel) => None,
             };
             let Some(request) = next else { break };
-            let got = self.get(association, &request, outcome).await;
-            work.dealer().done(&request);
-            if let Err(error) = got {
-                outcome.is_passed_over = self.note_silence(&request, outcome.coming.take(), &error);
-                return Err(error);
+            match self.get(association, &request, post, outcome).await {
+                Ok(Got::Done) => work.dealer().done(&request),
+                Ok(Got::NeverServed) => {
+                    work.dealer().put_back(request);
+                    work.fed();
+                    outcome.is_given_up = true;
+                    break;
+                }
+                Err(error) => {
+                    work.dealer().done(&request);
+                    outcome.is_passed_over = self.note_silence(&request, outcome.coming.take(), &error);
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -175,12 +216,14 @@ impl Shared {
         &self,
         association: &mut Association,
         request: &Request,
+        post: &mut Post,
         outcome: &mut Outcome,
-    ) -> Result<(), Error> {
+    ) -> Result<Got, Error> {
         let study = self.ledger().inventory().studies[request.study].head();
         let identifier = find::identifier(self.model, request, &study);
         let accepted: Vec<Uid> =
             association.negotiated().contexts.iter().map(|context| context.abstract_syntax.clone()).collect();
+        let window = association.negotiated().async_operations_window.performed;
         let mut get = Get::start(association, &plan::get_sop_class(self.model), &identifier).await?;
         let mut stop = self.stop.clone();
         let mut cancelled = false;
@@ -193,8 +236,12 @@ impl Shared {
                     get.cancel().await?;
                     continue;
                 }
+                () = post.is_given_up(|below| below.unserved), if !outcome.is_served => return Ok(Got::NeverServed),
                 event = get.next() => event?,
             };
+            if !std::mem::replace(&mut outcome.is_served, true) {
+                post.is_served(window);
+            }
             match event {
                 None => break,
                 Some(GetEvent::Response(response)) => {
@@ -222,6 +269,6 @@ impl Shared {
         if let Some(Response { command, failed }) = last {
             self.note_end(request, command.status, command.error_comment, &failed, Some(&accepted));
         }
-        Ok(())
+        Ok(Got::Done)
     }
 }

@@ -1,6 +1,6 @@
 //! What has come so far and how fast the peer answers: for the number of associations.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::shared::Shared;
@@ -11,6 +11,8 @@ pub(super) struct Meter {
     instances: AtomicU64,
     bytes: AtomicU64,
     round_trip_us: AtomicU64,
+    /// Whether the peer answers no C-FIND at IMAGE level.
+    pub(super) has_no_image_level: AtomicBool,
 }
 
 /// What has come so far.
@@ -22,7 +24,9 @@ pub(super) struct Progress {
 impl Meter {
     /// With the shortest time in which the peer has answered anything so far, if it has.
     pub(super) fn new(round_trip: Option<Duration>) -> Meter {
+        let has_no_image_level = AtomicBool::new(false);
         let meter = Meter {
+            has_no_image_level,
             instances: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             round_trip_us: AtomicU64::new(u64::MAX),

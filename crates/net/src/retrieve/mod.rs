@@ -3,6 +3,8 @@
 //! - [`mod@find`], `relational`: the studies that match, and the [`inventory`] of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
 //! - `fetch`: what follows the finding, for an inventory;
+//! - `look_into`, `while_found`: getting what is known while the rest is being found;
+//! - [`known`], `habits`: what was learnt of the node in earlier runs;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
 //! - [`associations`], `side_by_side`, `work`, `meter`: how many associations share the work, and what each gets of it;
 //! - `get`, `take`, `shared`, `silence`, [`rate`]: an association that works off requests and writes what comes;
@@ -21,11 +23,14 @@ pub mod find;
 pub mod folder;
 mod get;
 mod get_by_move;
+mod habits;
 mod head;
 pub mod inventory;
 mod journal;
+pub mod known;
 pub mod layout;
 mod likely;
+mod look_into;
 mod meter;
 pub mod moving;
 mod passes;
@@ -39,15 +44,16 @@ mod side_by_side;
 mod silence;
 mod take;
 pub mod verify;
+mod while_found;
 mod work;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Instant, SystemTime};
 
 use dicomet_proto::message::Status;
-use dicomet_proto::query::{Level, Model, Query};
+use dicomet_proto::query::{Level, Query};
 use dicomet_proto::{AeTitle, Uid};
 use tokio::sync::watch;
 
@@ -60,6 +66,7 @@ use folder::{Folder, FolderError};
 use inventory::Inventory;
 
 pub use find::find;
+pub use known::Known;
 pub use layout::Layout;
 pub use moving::{MoveEvent, MoveReport, Moving};
 pub(crate) use passes::is_final;
@@ -117,6 +124,8 @@ pub struct Options {
     /// The only transfer syntaxes to propose; `None` proposes all there are. A C-MOVE takes them all: there the peer
     /// proposes.
     pub transfer_syntaxes: Option<Vec<Uid>>,
+    /// Where what is learnt of nodes is kept; `None` keeps and uses nothing.
+    pub known: Option<Known>,
     /// How instances come; `None` is C-GET, and C-MOVE for what does not come so.
     pub method: Option<Method>,
     /// Where to listen for what the peer sends by C-MOVE; it must know us there, by our AE title. Without, there is
@@ -134,6 +143,7 @@ impl Default for Options {
             window: c_store::WINDOW,
             layout: Layout::default(),
             transfer_syntaxes: None,
+            known: None,
             method: None,
             receive: None,
             rate_limit: None,
@@ -196,62 +206,41 @@ impl Retrieve {
     ///
     /// # Errors
     /// [`RetrieveError`] when nothing could be done. A retrieve that is done in part has a report that says so.
-    pub async fn run(self, mut tell: impl FnMut(&Event)) -> Result<Report, RetrieveError> {
+    pub async fn run(self, tell: impl FnMut(&Event)) -> Result<Report, RetrieveError> {
         let begin = Instant::now();
         let folder = Folder::open(&self.output, self.options.layout.clone())?;
         let mut stop = self.stop.clone().unwrap_or_else(|| watch::channel(Stop::No).1);
         let found = tokio::select! {
-            found = self.inventory(&mut tell) => Some(found?),
+            found = self.studies() => Some(found?),
             () = reached(&mut stop, Stop::Cancel) => None,
         };
-        let Some((model, round_trip, inventory)) = found else {
+        let Some((finder, mut inventory)) = found else {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });
         };
-        let mut fetch = Fetch::new(
-            self.node,
-            self.options,
-            Arc::new(folder),
-            stop.clone(),
-            (model, round_trip, inventory),
-            self.query,
-        );
-        let report = fetch.shared().ledger().report("");
-        tell(&Event::Planned { studies: report.studies, expected: report.expected, present: report.present });
+        let studies = std::mem::take(&mut inventory.studies);
+        let found = (finder.model, finder.round_trip, inventory);
+        let query = self.query.clone();
+        let mut fetch =
+            Fetch::new(self.node, self.options, Arc::new(folder), stop.clone(), found, self.query);
+        fetch.look_into(finder, studies, query);
         let end = fetch.run(tell).await;
         fetch.report(end, begin.elapsed(), *stop.borrow() != Stop::No)
     }
 
-    /// Find: what there is to fetch.
-    async fn inventory(
-        &self,
-        tell: &mut impl FnMut(&Event),
-    ) -> Result<(Model, Option<Duration>, Inventory), RetrieveError> {
+    /// The studies that match, not yet looked into.
+    async fn studies(&self) -> Result<(Finder, Inventory), RetrieveError> {
         let mut finder = Finder::open(&self.node, &self.options.caller, &self.query).await?;
-        match fill(&mut finder, tell).await {
-            Ok(inventory) => {
-                let (model, round_trip) = (finder.model, finder.round_trip);
-                finder.close().await;
-                Ok((model, round_trip, inventory))
-            }
+        finder.knows_no_image_level = self.options.known.as_ref().is_some_and(|known| {
+            known.habits(&self.node, SystemTime::now()).no_image_level.is_some_and(|learnt| learnt.value)
+        });
+        match finder.studies().await {
+            Ok(inventory) => Ok((finder, inventory)),
             Err(error) => {
                 finder.abort().await;
                 Err(error)
             }
         }
     }
-}
-
-async fn fill(finder: &mut Finder, tell: &mut impl FnMut(&Event)) -> Result<Inventory, RetrieveError> {
-    let mut inventory = finder.studies().await?;
-    let mut instances = 0;
-    for (place, study) in inventory.studies.iter_mut().enumerate() {
-        finder.look_into(study).await?;
-        instances += study.series.iter().map(|series| series.instances.len() as u64).sum::<u64>();
-        tell(&Event::Found { studies: place as u64 + 1, instances });
-    }
-    // Keys below STUDY level may leave nothing of a study.
-    inventory.studies.retain(|study| study.is_whole || !study.series.is_empty());
-    Ok(inventory)
 }
 
 #[cfg(test)]

@@ -17,11 +17,13 @@ use tokio::time::Instant;
 use super::alone::Alone;
 use super::associations::Controller;
 use super::find::Finder;
+use super::look_into::Found;
 use super::plan::{self, Dealer, Granularity, Offered, Round};
 use super::report::{Event, Method, Report};
 use super::shared::{Shared, reached};
 use super::side_by_side::{self, Pass};
 use super::verify::MissingStudy;
+use super::while_found::Intake;
 use super::work::{Roles, Work};
 use super::{MAX_ASSOCIATIONS, Options, RetrieveError, Stop};
 use crate::Error;
@@ -39,15 +41,19 @@ pub(super) const MAX_PASSES: u32 = 40;
 /// Plan, get and verify, until nothing is missing or nothing more comes.
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
-    options: Options,
+    pub(super) options: Options,
     query: Query,
     pub(super) associations: u64,
+    /// The studies, when they are still being found.
+    pub(super) found: Option<Found>,
+    /// Whether all studies that match are in the ledger.
+    pub(super) is_all_found: bool,
     pub(super) begin: Instant,
     pub(super) controller: Controller,
     pub(super) roles: Roles,
     pub(super) granularity: Granularity,
-    offered: Offered,
-    alone: Alone,
+    pub(super) offered: Offered,
+    pub(super) alone: Alone,
     /// How instances come now.
     pub(super) method: Method,
     /// How many instances the peer had failed when syntaxes were last tried from the first.
@@ -79,6 +85,8 @@ impl Engine {
     pub(super) fn new(shared: Arc<Shared>, options: Options, query: Query) -> Engine {
         Engine {
             shared,
+            found: None,
+            is_all_found: true,
             begin: Instant::now(),
             controller: Controller::new(options.associations.map(|number| number.clamp(1, MAX_ASSOCIATIONS))),
             options,
@@ -97,31 +105,56 @@ impl Engine {
     /// By C-GET, by C-MOVE, or by C-MOVE what C-GET did not bring. Answers why it ended before all was tried, if it
     /// did.
     pub(super) async fn all_passes(&mut self) -> Option<End> {
-        let mut end = None;
-        if self.options.method != Some(Method::Move) {
-            end = self.passes().await;
-        }
+        let habits = self.recall();
+        let is_by_move = self.options.method == Some(Method::Move)
+            || (self.options.method.is_none() && self.options.receive.is_some() && habits.has_no_get());
+        let first = match self.found.take() {
+            Some(found) => self.first_pass(Intake::new(found), is_by_move || habits.serves_one()).await,
+            None => Verdict::Again,
+        };
+        let end = match first {
+            _ if is_by_move => None,
+            Verdict::Over(end) => end,
+            Verdict::Through => self.passes(true).await,
+            Verdict::Again => self.passes(false).await,
+        };
         let may_move = self.options.method != Some(Method::Get) && !self.is_stopped();
         let is_done = matches!(end, Some(End::CannotStore(_))) || self.shared.ledger().lacking() == 0;
-        match self.options.receive {
+        let by_get = self.shared.progress().instances;
+        let end = match self.options.receive {
             Some(address) if may_move && !is_done => self.move_passes(address).await,
             _ => end,
-        }
+        };
+        self.learn(by_get);
+        end
     }
 
-    /// Answers why it ended before all was tried, if it did.
-    async fn passes(&mut self) -> Option<End> {
+    /// What is found is got at once, or, where that is of no use, when all is found.
+    async fn first_pass(&mut self, mut intake: Intake, is_later: bool) -> Verdict {
+        let mut verdict = Verdict::Again;
+        if !is_later {
+            verdict = self.while_found(&mut intake).await;
+        }
+        if matches!(verdict, Verdict::Over(Some(End::Association(_))) | Verdict::Again) {
+            self.enter_all(&mut intake).await;
+        }
+        self.is_all_found = intake.is_all();
+        verdict
+    }
+
+    /// Answers why it ended before all was tried, if it did. All may have been asked for once already.
+    async fn passes(&mut self, is_asked: bool) -> Option<End> {
         let mut has_asked_classes = false;
         for number in 0..MAX_PASSES {
-            if number > 0 {
-                self.tell_missing();
+            if self.is_stopped() || self.shared.ledger().lacking() == 0 {
+                return None;
             }
-            let missing = self.shared.ledger().missing();
-            let rounds = plan::rounds(&missing, &self.offered, self.narrowed());
-            match self.attempt(&rounds).await {
-                Verdict::Through => rounds.iter().for_each(|round| self.offered.add(&round.contexts)),
-                Verdict::Again => continue,
-                Verdict::Over(end) => return end,
+            if number > 0 || !is_asked {
+                match self.ask_for_all(number).await {
+                    Verdict::Through => {}
+                    Verdict::Again => continue,
+                    Verdict::Over(end) => return end,
+                }
             }
             let mut missing = self.shared.ledger().missing();
             if !has_asked_classes && missing.iter().any(|study| study.unknown > 0) {
@@ -141,6 +174,20 @@ impl Engine {
             self.granularity = self.granularity.finer()?;
         }
         None
+    }
+
+    /// Asks for all that is missing, in what it was not offered yet.
+    async fn ask_for_all(&mut self, number: u32) -> Verdict {
+        if number > 0 {
+            self.tell_missing();
+        }
+        let missing = self.shared.ledger().missing();
+        let rounds = plan::rounds(&missing, &self.offered, self.narrowed());
+        let verdict = self.attempt(&rounds).await;
+        if matches!(verdict, Verdict::Through) {
+            rounds.iter().for_each(|round| self.offered.add(&round.contexts));
+        }
+        verdict
     }
 
     /// Asks for what the peer failed itself in passes that leave it no choice of the transfer syntax.
@@ -172,7 +219,7 @@ impl Engine {
         }
     }
 
-    fn narrowed(&self) -> Option<&[Uid]> {
+    pub(super) fn narrowed(&self) -> Option<&[Uid]> {
         self.options.transfer_syntaxes.as_deref()
     }
 
@@ -290,6 +337,10 @@ impl Engine {
             None => "the peer never sent it and did not say why".to_owned(),
         };
         let mut report = self.shared.ledger().report(&otherwise);
+        if !self.is_all_found {
+            report.complete = false;
+            report.notes.push("not all studies that match were looked into before it ended".to_owned());
+        }
         let nothing_is_here = report.retrieved + report.present + report.unnamed == 0;
         match end {
             Some(End::Association(error)) if nothing_is_here => return Err(error.into()),

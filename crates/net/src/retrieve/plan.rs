@@ -86,6 +86,16 @@ impl Offered {
 ///
 /// `narrowed` holds the transfer syntaxes that the user wants and no others.
 pub fn rounds(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Uid]>) -> Vec<Round> {
+    rounds_beside(missing, offered, narrowed, &[])
+}
+
+/// As [`rounds`], with contexts for further classes where there is room: studies that are found later may need them.
+pub fn rounds_beside(
+    missing: &[MissingStudy],
+    offered: &Offered,
+    narrowed: Option<&[Uid]>,
+    further: &[Uid],
+) -> Vec<Round> {
     let mut drafts = Vec::new();
     let mut shared = Draft::default();
     for study in missing {
@@ -98,6 +108,11 @@ pub fn rounds(missing: &[MissingStudy], offered: &Offered, narrowed: Option<&[Ui
             drafts.push(std::mem::take(&mut shared));
         }
         shared.add(Part { study: study.study, classes: None }, &classes);
+    }
+    for class in further {
+        if shared.cost_with(std::slice::from_ref(class), narrowed) <= STORAGE_CONTEXTS {
+            shared.add_classes(std::slice::from_ref(class));
+        }
     }
     drafts.push(shared);
     drafts
@@ -148,6 +163,11 @@ fn candidates(study: &MissingStudy, offered: &Offered) -> Vec<Uid> {
     classes
 }
 
+/// The classes to prepare for at first.
+pub(super) fn classes_of(study: &MissingStudy) -> Vec<Uid> {
+    candidates(study, &Offered::default())
+}
+
 /// Whether one association has room for all these classes (and there are any), so that it need not be known which
 /// instance has which.
 pub(super) fn fit_together(classes: &[Uid]) -> bool {
@@ -164,6 +184,10 @@ struct Draft {
 impl Draft {
     fn add(&mut self, part: Part, classes: &[Uid]) {
         self.parts.push(part);
+        self.add_classes(classes);
+    }
+
+    fn add_classes(&mut self, classes: &[Uid]) {
         for class in classes {
             if !self.classes.contains(class) {
                 self.classes.push(class.clone());

@@ -86,6 +86,8 @@ pub struct Failure {
 /// What happens while a retrieve runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// What earlier runs have learnt of the node, and is used now.
+    Known(Vec<String>),
     /// C-FIND named another study; so many instances are known so far.
     Found {
         /// Studies whose instances are known.
@@ -93,7 +95,7 @@ pub enum Event {
         /// Their instances.
         instances: u64,
     },
-    /// The inventory stands, and the folder was looked through.
+    /// So much of the inventory stands, and the folder was looked through for it.
     Planned {
         /// Studies found.
         studies: u64,
@@ -101,6 +103,8 @@ pub enum Event {
         expected: u64,
         /// Of them, in the folder already.
         present: u64,
+        /// Whether that is all there is; else more are being found, while these are got.
+        is_all: bool,
     },
     /// An association stands.
     Associated {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::associations::{Advice, Controller, Sight};
-use super::get::{Opened, Outcome, Post};
+use super::get::{GiveUp, Outcome, Post, Served};
 use super::report::Event;
 use super::shared::Shared;
 use super::work::Work;
@@ -56,15 +56,15 @@ struct SideBySide<'e> {
     work: Arc<Work>,
     controller: &'e mut Controller,
     running: JoinSet<(usize, Outcome)>,
-    /// Those that are being opened, by number.
+    /// Those that are being opened or wait for their first answer, by number.
     opening: HashSet<usize>,
-    serving: usize,
+    /// Those on which something came.
+    serving: HashSet<usize>,
     /// Those that are to end by themselves, as there is no use for them.
     retiring: usize,
     numbers: usize,
-    /// Who still waits for an association with a number below this one is to give up.
-    give_up: watch::Sender<usize>,
-    opened: mpsc::UnboundedSender<Opened>,
+    give_up: watch::Sender<GiveUp>,
+    served: mpsc::UnboundedSender<Served>,
     window: u16,
     pass: Pass,
     /// Why an association could not be opened.
@@ -78,18 +78,18 @@ pub(super) async fn work_off(
     controller: &mut Controller,
     begin: Instant,
 ) -> Pass {
-    let (opened, mut news) = mpsc::unbounded_channel();
+    let (served, mut news) = mpsc::unbounded_channel();
     let mut round = SideBySide {
         shared,
         work,
         controller,
         running: JoinSet::new(),
         opening: HashSet::new(),
-        serving: 0,
+        serving: HashSet::new(),
         retiring: 0,
         numbers: 0,
-        give_up: watch::Sender::new(0),
-        opened,
+        give_up: watch::Sender::new(GiveUp::default()),
+        served,
         window: 1,
         pass: Pass { no_roles: true, ..Pass::default() },
         refused: None,
@@ -102,7 +102,7 @@ pub(super) async fn work_off(
     loop {
         tokio::select! {
             biased;
-            Some(news) = news.recv() => round.opened(&news),
+            Some(news) = news.recv() => round.served(&news),
             joined = round.running.join_next() => match joined {
                 Some(Ok((number, outcome))) => round.ended(number, outcome, begin),
                 Some(Err(_)) => {}
@@ -118,7 +118,7 @@ impl SideBySide<'_> {
     /// Opens as many as are advised, or lets as many end as are too many.
     fn follow(&mut self, advice: Advice) {
         let Advice { associations, reason } = advice;
-        let now = self.serving + self.opening.len() - self.retiring;
+        let now = (self.serving.len() + self.opening.len()).saturating_sub(self.retiring);
         for _ in now..associations {
             self.open();
         }
@@ -138,47 +138,38 @@ impl SideBySide<'_> {
         let number = self.numbers;
         self.numbers += 1;
         self.opening.insert(number);
-        let post = Post { number, opened: self.opened.clone(), give_up: self.give_up.subscribe() };
+        let post = Post { number, served: self.served.clone(), give_up: self.give_up.subscribe() };
         let (shared, work) = (Arc::clone(self.shared), Arc::clone(&self.work));
         self.running.spawn(async move { (number, shared.work(work, post).await) });
     }
 
     fn give_up_opening(&mut self) {
-        self.give_up.send_replace(self.numbers);
+        self.give_up.send_replace(GiveUp { connecting: self.numbers, unserved: self.numbers });
         self.opening.clear();
     }
 
-    fn opened(&mut self, opened: &Opened) {
-        self.opening.remove(&opened.number);
-        self.serving += 1;
-        self.pass.stood += 1;
-        self.window = opened.window;
-        self.work.serving.store(self.serving, Ordering::Relaxed);
+    fn served(&mut self, served: &Served) {
+        self.opening.remove(&served.number);
+        self.serving.insert(served.number);
+        self.window = served.window;
+        self.tell_work();
+    }
+
+    fn tell_work(&self) {
+        self.work.serving.store(self.serving.len(), Ordering::Relaxed);
     }
 
     fn ended(&mut self, number: usize, outcome: Outcome, begin: Instant) {
+        let was_awaited = self.opening.remove(&number);
+        self.serving.remove(&number);
+        self.tell_work();
         if outcome.was_open {
-            self.serving = self.serving.saturating_sub(1);
-            self.work.serving.store(self.serving, Ordering::Relaxed);
-            self.pass.no_roles &= outcome.no_roles;
-            self.pass.accepted.extend(outcome.accepted);
-            self.pass.is_passed_over |= outcome.is_passed_over;
-            match outcome.error {
-                Some(error) => {
-                    self.controller.lost(self.serving);
-                    self.pass.error.get_or_insert(error);
-                }
-                None => self.retiring = self.retiring.saturating_sub(1),
-            }
-            if let Some(fatal) = outcome.fatal {
-                self.pass.fatal.get_or_insert(fatal);
-            }
-        } else if self.opening.remove(&number)
-            && let Some(error) = outcome.error
-        {
+            self.pass.stood += 1;
+            self.ended_open(outcome);
+        } else if was_awaited && let Some(error) = outcome.error {
             // Those that stand do the work, and no more are asked for; where the user names a number, each is tried.
-            if self.serving > 0 && self.work.fixed.is_none() {
-                let advice = self.controller.rejected(begin.elapsed(), self.serving);
+            if !self.serving.is_empty() && self.work.fixed.is_none() {
+                let advice = self.controller.rejected(begin.elapsed(), self.serving.len());
                 self.give_up_opening();
                 self.follow(advice);
             }
@@ -186,7 +177,23 @@ impl SideBySide<'_> {
         }
         if self.work.is_over() {
             // What has no association yet would find nothing to do.
-            self.give_up_opening();
+            self.give_up.send_modify(|give_up| give_up.connecting = self.numbers);
+        }
+    }
+
+    fn ended_open(&mut self, outcome: Outcome) {
+        self.pass.no_roles &= outcome.no_roles;
+        self.pass.accepted.extend(outcome.accepted);
+        self.pass.is_passed_over |= outcome.is_passed_over;
+        if let Some(fatal) = outcome.fatal {
+            self.pass.fatal.get_or_insert(fatal);
+        }
+        match outcome.error {
+            Some(error) => {
+                self.controller.lost(self.serving.len());
+                self.pass.error.get_or_insert(error);
+            }
+            None => self.retiring = self.retiring.saturating_sub(1),
         }
     }
 
@@ -197,7 +204,7 @@ impl SideBySide<'_> {
             instances: progress.instances,
             bytes: progress.bytes,
             left: self.work.dealer().left() as u64,
-            serving: self.serving,
+            serving: self.serving.len(),
             opening: self.opening.len(),
             round_trip: self.shared.round_trip(),
             window: self.window,

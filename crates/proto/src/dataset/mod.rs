@@ -83,9 +83,23 @@ impl DataSet {
     /// # Errors
     /// [`DataSetError::TransferSyntax`].
     pub fn encode(&self, transfer_syntax: &Uid) -> Result<Vec<u8>, DataSetError> {
-        let syntax = Syntax::of(transfer_syntax)
-            .ok_or_else(|| DataSetError::TransferSyntax(transfer_syntax.clone()))?;
+        let syntax = writable(transfer_syntax)?;
         let bytes = write::data_set(&self.0, syntax.encoding);
+        if syntax.deflated { deflate(&bytes) } else { Ok(bytes) }
+    }
+
+    /// Writes the data set for somebody who reads these character sets, which (0008,0005) then says: none where all
+    /// of it is ASCII, else theirs where they can hold it, else its own, else ISO_IR 192.
+    ///
+    /// # Errors
+    /// [`DataSetError::TransferSyntax`].
+    pub fn encode_for(
+        &self,
+        transfer_syntax: &Uid,
+        character_sets: &CharacterSets,
+    ) -> Result<Vec<u8>, DataSetError> {
+        let syntax = writable(transfer_syntax)?;
+        let bytes = write::data_set_for(&self.0, syntax.encoding, character_sets);
         if syntax.deflated { deflate(&bytes) } else { Ok(bytes) }
     }
 
@@ -280,6 +294,10 @@ fn same_element((left, right): (&InMemElement, &InMemElement)) -> bool {
         _ => false,
     };
     left.tag() == right.tag() && left.vr() == right.vr() && same_value
+}
+
+fn writable(transfer_syntax: &Uid) -> Result<Syntax, DataSetError> {
+    Syntax::of(transfer_syntax).ok_or_else(|| DataSetError::TransferSyntax(transfer_syntax.clone()))
 }
 
 /// The VR to set a text by: what the dictionary does not know is LO.

@@ -209,6 +209,7 @@ async fn permissions(
 ) -> Result<Permissions, RejectReason> {
     let own = called.as_ref().is_some_and(|called| *called == server.settings.ae_title);
     if server.settings.called == CalledAeTitles::Own && !own {
+        tracing::Span::current().record("why", "it did not call us by our AE title");
         return Err(RejectReason::CalledAeTitleNotRecognized);
     }
     let calling = calling.ok_or(RejectReason::CallingAeTitleNotRecognized)?;

@@ -159,14 +159,17 @@ impl Support for ArchiveSupport {
 
     fn extended_negotiation(&self, asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
         let service = self.service(&asked.sop_class_uid)?;
-        if !matches!(service, Service::Find | Service::Get | Service::Move) {
+        // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
+        // other. Of the bytes after it those of matching are granted, of a worklist the first three (K.5); timezones
+        // are not adjusted, images not converted.
+        let is_granted = |index: usize| match service {
+            Service::Find => index == 0 || ExtendedMatching::is_known(index),
+            Service::Worklist => index <= ExtendedMatching::FUZZY_NAMES,
+            _ => index == 0,
+        };
+        if !matches!(service, Service::Find | Service::Get | Service::Move | Service::Worklist) {
             return None;
         }
-        // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
-        // other. Of the bytes after it those of matching are granted; timezones are not adjusted, images not
-        // converted.
-        let is_granted =
-            |index: usize| index == 0 || (service == Service::Find && ExtendedMatching::is_known(index));
         let asked_bytes = asked.information.iter().enumerate();
         let information: Vec<u8> =
             asked_bytes.map(|(index, byte)| u8::from(*byte == 1 && is_granted(index))).collect();
@@ -350,6 +353,7 @@ mod tests {
         assert_eq!(granted(uids::STUDY_ROOT_FIND, &[1; 8]), Some(vec![1, 1, 1, 0, 0, 1, 1, 0]));
         assert_eq!(granted(uids::STUDY_ROOT_FIND, &[0, 1, 2]), Some(vec![0, 1, 0]));
         assert_eq!(granted(uids::STUDY_ROOT_GET, &[1, 1]), Some(vec![1, 0]));
-        assert_eq!(granted(uids::MODALITY_WORKLIST_FIND, &[1, 1, 1]), None);
+        assert_eq!(granted(uids::MODALITY_WORKLIST_FIND, &[1; 8]), Some(vec![1, 1, 1, 0, 0, 0, 0, 0]));
+        assert_eq!(granted(uids::CT_IMAGE_STORAGE, &[1, 1, 1]), None);
     }
 }

@@ -74,11 +74,13 @@ impl SentFiles {
         let options = Options { caller: node.caller(), patience, receive: args.receive };
         let mut references: Vec<Reference> = self.0.keys().cloned().collect();
         references.sort_by(|a, b| a.sop_instance.cmp(&b.sop_instance));
-        let outcome = Commit::new(node.node.clone(), references, options).stop_by(stop).run().await?;
-        Ok(self.judge(outcome, args))
+        let asking = Commit::new(node.node.clone(), references, options).stop_by(stop.clone());
+        let outcome = asking.run().await?;
+        let is_stopped = *stop.borrow() != Stop::No;
+        Ok(self.judge(outcome, args, is_stopped))
     }
 
-    fn judge(mut self, outcome: Outcome, args: &CommitArgs) -> Committed {
+    fn judge(mut self, outcome: Outcome, args: &CommitArgs, is_stopped: bool) -> Committed {
         let mut committed = Committed::default();
         for reference in outcome.committed {
             committed.files += self.0.remove(&reference).map_or(0, |paths| paths.len() as u64);
@@ -94,14 +96,26 @@ impl SentFiles {
         }
         committed.error = match outcome.error {
             Some(error) => Some(format!("storage commitment: {error}")),
-            None if has_unreported && args.receive.is_none() => Some(format!(
-                "no report within {} s on the association that asked; a peer that reports on one of its own needs \
-                 --receive, and our AE title with that address and port in its configuration",
-                args.commit_wait
-            )),
+            None if has_unreported && is_stopped => Some("ended before the peer reported".to_owned()),
+            None if has_unreported => Some(no_report(args)),
             None => None,
         };
         committed
+    }
+}
+
+/// What to try when nothing came.
+fn no_report(args: &CommitArgs) -> String {
+    let seconds = args.commit_wait;
+    match args.receive {
+        None => format!(
+            "no report within {seconds} s on the association that asked; a peer that reports on one of its own needs \
+             --receive, and our AE title with that address and port in its configuration"
+        ),
+        Some(address) => format!(
+            "no report within {seconds} s; does the peer know our AE title with this address and the port {}?",
+            address.port()
+        ),
     }
 }
 
@@ -132,7 +146,7 @@ mod tests {
             error: None,
         };
         let args = CommitArgs { commit: true, commit_wait: 7, receive: None };
-        let committed = sent.judge(outcome, &args);
+        let committed = sent.judge(outcome, &args, false);
         assert_eq!(committed.files, 2);
         let reasons: Vec<_> = committed.failures.iter().map(|failure| failure.reason.as_str()).collect();
         assert_eq!(

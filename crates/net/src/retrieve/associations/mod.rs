@@ -10,7 +10,7 @@
 //! One association without a window of operations waits a round trip for each instance, so over distance several fill
 //! a line that one leaves idle. On one machine, or where the peer granted a window that covers the line, further ones
 //! only cost. How many a peer serves, it does not tell beforehand: it rejects, it leaves the next one without an
-//! answer (Orthanc 1.10 beyond `DicomThreadsCount`), or it gets no faster.
+//! answer (Orthanc 1.10 accepts it, and serves `DicomThreadsCount` at a time), or it gets no faster.
 
 mod reason;
 
@@ -44,8 +44,8 @@ const GAIN: f64 = 25.0;
 /// How long what was settled holds, before more are tried again.
 const SETTLED_FOR: Duration = Duration::from_secs(60);
 
-/// How long an association may wait for its answer while others are served: so long and some round trips.
-const UNSERVED: Duration = Duration::from_millis(1000);
+/// How long an association may wait for its first instance while others are served: so long and some round trips.
+const UNSERVED: Duration = Duration::from_secs(2);
 
 /// What is seen at a moment.
 #[derive(Debug, Clone, Default)]
@@ -58,9 +58,9 @@ pub struct Sight {
     pub bytes: u64,
     /// Instances that are still to be asked for or to come.
     pub left: u64,
-    /// Associations that stand.
+    /// Associations on which something came.
     pub serving: usize,
-    /// Associations that are being opened.
+    /// Associations that are being opened, or wait for the first answer.
     pub opening: usize,
     /// The shortest time in which the peer answered anything.
     pub round_trip: Duration,
@@ -198,7 +198,9 @@ impl Controller {
         if sight.opening > 0 {
             let since = *self.opening_since.get_or_insert(sight.now);
             self.mark = None;
-            let is_served = sight.now.saturating_sub(since) <= UNSERVED + 6 * sight.round_trip;
+            // Near the end, those that end make room for those that wait.
+            let is_served =
+                sight.left == 0 || sight.now.saturating_sub(since) <= UNSERVED + 6 * sight.round_trip;
             return (!is_served).then(|| self.no_more_than(sight.now, sight.serving, Reason::Unserved));
         }
         if self.opening_since.take().is_some() {

@@ -46,6 +46,11 @@ pub(in crate::retrieve) struct Finder {
     located_at: Option<Level>,
     /// Whether relational queries were asked for.
     is_relational: bool,
+    /// Whether an earlier run has learnt that the peer answers no IMAGE level: one try is then enough.
+    pub(in crate::retrieve) knows_no_image_level: bool,
+    /// How often IMAGE level was refused, and never answered.
+    images_refused: u32,
+    images_answered: bool,
     /// The shortest time in which the peer answered anything here.
     pub(in crate::retrieve) round_trip: Option<Duration>,
     /// Whether to ask for the SOP class of each instance even where SOP Classes in Study say enough. Orthanc 1.10
@@ -84,7 +89,18 @@ impl Finder {
         };
         let keys = Keys::sort(&query.keys);
         let is_relational = located_at.is_some();
-        Ok(Finder { association, model, keys, located_at, is_relational, round_trip, asks_classes: false })
+        Ok(Finder {
+            association,
+            model,
+            keys,
+            located_at,
+            is_relational,
+            round_trip,
+            knows_no_image_level: false,
+            images_refused: 0,
+            images_answered: false,
+            asks_classes: false,
+        })
     }
 
     /// Goes on with another query of the same model, on the same association. Answers whether that can be: one that
@@ -170,8 +186,14 @@ impl Finder {
             }
             let is_whole = !Keys::narrows(&self.keys.image);
             let counted = count(&answer, NUMBER_OF_SERIES_RELATED_INSTANCES);
+            if self.has_no_image_level() {
+                study.is_named = false;
+                study.series.push(Series { uid, is_whole, instances: Vec::new() });
+                continue;
+            }
             match self.images(study, &uid).await {
                 Ok(instances) => {
+                    self.images_answered = true;
                     // An answer without instances, or one cut at a peer's limit, names nothing for certain.
                     let lacks = is_whole && counted.is_some_and(|counted| (instances.len() as u64) < counted);
                     let is_empty = is_whole && instances.is_empty();
@@ -179,6 +201,7 @@ impl Finder {
                     study.series.push(Series { uid, is_whole, instances });
                 }
                 Err(error) => {
+                    self.images_refused += u32::from(!self.images_answered);
                     study.is_named = false;
                     study.series.push(Series { uid, is_whole, instances: Vec::new() });
                     refused(error)?;
@@ -191,6 +214,12 @@ impl Finder {
             study.series.retain(|series| !series.instances.is_empty());
         }
         Ok(())
+    }
+
+    /// Whether the peer answers no IMAGE level, as far as it was tried.
+    pub(in crate::retrieve) fn has_no_image_level(&self) -> bool {
+        const TRIES: u32 = 3;
+        self.images_refused >= if self.knows_no_image_level { 1 } else { TRIES }
     }
 
     async fn images(&mut self, study: &Study, series: &Uid) -> Result<Vec<Instance>, RetrieveError> {

@@ -13,6 +13,10 @@ use crate::retrieve::verify::{Ledger, MissingInstances, MissingSeries};
 /// holds in Explicit VR, and a peer's SQL gets no endless list.
 const MAX_UIDS: usize = 256;
 
+/// The most sub-operations that the counters of one request can tell, being of 16 bits (PS3.7 9.3.3.2). Beyond it some
+/// peers refuse, some count from 0 again.
+const MAX_SUB_OPERATIONS: usize = 65_535;
+
 /// How finely to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Granularity {
@@ -57,6 +61,8 @@ pub struct Dealer {
     granularity: Granularity,
     waiting: VecDeque<Pile>,
     begun: Vec<Pile>,
+    /// Requests that were dealt and not begun.
+    returned: Vec<Request>,
     left: usize,
     total: usize,
 }
@@ -76,7 +82,14 @@ struct Pile {
 impl Dealer {
     /// With nothing to deal yet.
     pub fn new(granularity: Granularity) -> Dealer {
-        Dealer { granularity, waiting: VecDeque::new(), begun: Vec::new(), left: 0, total: 0 }
+        Dealer {
+            granularity,
+            waiting: VecDeque::new(),
+            begun: Vec::new(),
+            returned: Vec::new(),
+            left: 0,
+            total: 0,
+        }
     }
 
     /// With all that a round has to bring.
@@ -115,7 +128,7 @@ impl Dealer {
 
     /// Whether all has been dealt.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.begun.iter().all(Pile::is_empty)
+        self.returned.is_empty() && self.waiting.is_empty() && self.begun.iter().all(Pile::is_empty)
     }
 
     /// How many requests there can be at least: for studies whose instances are not named, one each.
@@ -126,7 +139,8 @@ impl Dealer {
     /// The studies of which not all has been dealt.
     pub fn undealt(&self) -> Vec<usize> {
         let begun = self.begun.iter().filter(|pile| !pile.is_empty());
-        begun.chain(&self.waiting).map(|pile| pile.study).collect()
+        let returned = self.returned.iter().map(|request| request.study);
+        begun.chain(&self.waiting).map(|pile| pile.study).chain(returned).collect()
     }
 
     /// How many instances one request is for at the most, where so many workers take from beginning to end. Each gets
@@ -144,7 +158,14 @@ impl Dealer {
 
     /// The next request, for no more than so many instances; `None` when there is none. [`Dealer::done`] is to follow.
     pub fn deal(&mut self, share: usize) -> Option<Request> {
-        let share = if self.granularity == Granularity::Single { 1 } else { share.max(1) };
+        if let Some(request) = self.returned.pop() {
+            self.left = self.left.saturating_sub(request.instances.len());
+            return Some(request);
+        }
+        let share = match self.granularity {
+            Granularity::Single => 1,
+            _ => share.clamp(1, MAX_SUB_OPERATIONS),
+        };
         let place = self.next_pile()?;
         let pile = &mut self.begun[place];
         let before = pile.count();
@@ -162,11 +183,18 @@ impl Dealer {
         self.begun.retain(|pile| pile.workers > 0 || !pile.is_empty());
     }
 
+    /// Takes back a request that was not begun; [`Dealer::done`] does not follow any more.
+    pub fn put_back(&mut self, request: Request) {
+        self.done(&request);
+        self.left += request.instances.len();
+        self.returned.push(request);
+    }
+
     fn next_pile(&mut self) -> Option<usize> {
         let begun = self.begun.iter().enumerate().filter(|(_, pile)| !pile.is_empty());
         let fewest = begun.min_by_key(|(_, pile)| pile.workers).map(|(place, pile)| (place, pile.workers));
         match (fewest, self.waiting.pop_front()) {
-            (Some((place, workers)), Some(waiting)) if workers == 0 => {
+            (Some((place, 0)), Some(waiting)) => {
                 self.waiting.push_front(waiting);
                 Some(place)
             }

@@ -226,6 +226,17 @@ fn each_study_gets_its_turn_and_the_last_one_is_shared() {
 }
 
 #[test]
+fn a_request_that_was_not_begun_is_dealt_again() {
+    let ledger = ledger(vec![study("1.2", &[(CT, 20)])]);
+    let mut dealer = Dealer::of_round(&ledger, &plan(&ledger)[0], Granularity::Coarse);
+    let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(10)).collect();
+    dealer.put_back(requests[0].clone());
+    assert_eq!((dealer.is_empty(), dealer.left()), (false, 10));
+    assert_eq!(dealer.deal(5).as_ref(), Some(&requests[0]));
+    assert_eq!((dealer.deal(5), dealer.left()), (None, 0));
+}
+
+#[test]
 fn a_study_that_comes_later_is_dealt_after_those_that_were_there() {
     let ledger = ledger(vec![study("1.2", &[(CT, 3)]), study("1.3", &[(CT, 3)])]);
     let mut dealer = Dealer::new(Granularity::Coarse);
@@ -246,4 +257,43 @@ fn what_is_set_apart_comes_last_and_alone_or_not_at_all() {
         requests.iter().map(|request| request.instances.iter().map(Uid::as_str).collect()).collect();
     assert_eq!(asked, [vec!["1.2.0.3", "1.2.0.4"], vec![], vec!["1.2.0.2"]]);
     assert_eq!((requests[1].level, dealer.left()), (Level::Series, 0));
+}
+
+#[test]
+fn no_request_is_for_more_sub_operations_than_its_counters_can_tell() {
+    const MR: &str = "1.2.840.10008.5.1.4.1.1.4";
+    let all = [(CT, 40_000), (CT, 30_000), (MR, 66_000)];
+    let mut ledger = ledger(vec![study("1.2", &all), study("1.3", &[(CT, 65_535)])]);
+    for workers in [1, 3] {
+        let requests = requests(&ledger, &plan(&ledger)[0], Granularity::Coarse, workers);
+        let mut named = HashSet::new();
+        let asked = requests.iter().map(|request| match (request.level, &request.series) {
+            (Level::Study, _) => ledger.missing_in(request.study, None).count(),
+            (Level::Series, Some(of)) => {
+                let missing = ledger.missing_in(request.study, None);
+                missing.series.iter().find(|series| series.uid == *of).unwrap().instances.len()
+            }
+            _ => {
+                assert!(request.instances.iter().all(|uid| named.insert(uid.clone())), "asked for twice");
+                request.instances.len()
+            }
+        });
+        let asked: Vec<usize> = asked.collect();
+        assert_eq!(asked.iter().sum::<usize>(), 201_535);
+        assert!(asked.iter().all(|asked| *asked <= 65_535), "{:?}", asked.iter().max());
+        if workers == 1 {
+            assert_eq!(requests.iter().filter(|request| request.level == Level::Study).count(), 1);
+            assert_eq!(requests.iter().filter(|request| request.level == Level::Series).count(), 2);
+        }
+    }
+    // What came is counted in 64 bits.
+    for (place, series) in all.iter().enumerate() {
+        for number in 1..=series.1 {
+            let uid = Uid::new(format!("1.2.{place}.{number}")).unwrap();
+            ledger.retrieved(&Uid::from_static("1.2"), &uid, 1 << 20);
+        }
+    }
+    let report = ledger.report("");
+    assert_eq!((report.expected, report.retrieved, report.missing), (201_535, 136_000, 65_535));
+    assert_eq!(report.bytes, 136_000 << 20);
 }

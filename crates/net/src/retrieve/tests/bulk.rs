@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::query::Model;
 use serde_json::Value;
 use tokio::sync::oneshot;
 

@@ -8,7 +8,10 @@ mod folder;
 mod narrowed;
 mod peer;
 
+use std::time::Duration;
+
 use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::query::Model;
 
 use super::*;
 use peer::{Habits, Held, Peer};
@@ -77,6 +80,69 @@ async fn a_peer_that_rejects_further_associations_gives_all_on_the_first() {
     let report = retrieve.run(|_| {}).await.unwrap();
     assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
     assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
+}
+
+#[tokio::test]
+async fn what_is_known_comes_while_the_rest_is_still_being_found() {
+    // The peer tells what is in the second study when it has sent something of the first.
+    let second = Uid::from_static("1.2.2");
+    let habits = Habits { tells_after_sending: Some(second), tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
+    assert_eq!((report.studies, report.expected, report.retrieved, report.complete), (2, 6, 6, true));
+    assert_eq!(report.associations, 1, "the second study suits the contexts of the first");
+}
+
+#[tokio::test]
+async fn a_study_that_cannot_be_looked_into_is_asked_for_all_the_same_and_not_called_complete() {
+    let second = Uid::from_static("1.2.2");
+    let habits = Habits { aborts_find_in: Some(second), tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
+    assert_eq!((files(folder.path()), report.complete), (6, false), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_peer_with_one_association_in_all_gives_everything_when_all_is_found() {
+    let habits = Habits { most_associations: Some(1), tells_classes: true, ..Habits::default() };
+    // More than are looked into ahead, so that the finding waits for the getting.
+    let peer = Peer::with(habits, |held| {
+        for study in 10..60 {
+            let study = Uid::new(format!("1.2.{study}")).unwrap();
+            let series = Uid::new(format!("{study}.1")).unwrap();
+            let instance = Uid::new(format!("{series}.1")).unwrap();
+            held.push(Held { study, series, instance, ..held[0].clone() });
+        }
+    });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
+    assert_eq!((report.studies, report.retrieved, report.complete), (52, 56, true), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_was_learnt_of_the_peer_is_used_by_the_next_run() {
+    let peer = Peer::new(Habits { no_image_level: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        || Options { known: Some(Known::at(folder.path().join("nodes.json"))), ..Options::default() };
+    let mut told = Vec::new();
+    for run in ["first", "second"] {
+        let output = folder.path().join(run);
+        let retrieve = Retrieve::new(node.clone(), query(&["PatientID=PAT004"]), output).options(options());
+        let tell = |event: &Event| {
+            if let Event::Known(words) = event {
+                told.push((run, words.clone()));
+            }
+        };
+        retrieve.run(tell).await.unwrap();
+    }
+    assert_eq!(told, [("second", vec!["answers no C-FIND at IMAGE level".to_owned()])]);
 }
 
 #[tokio::test]

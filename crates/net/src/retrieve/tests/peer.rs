@@ -72,6 +72,10 @@ pub(super) struct Habits {
     /// Begins this instance and falls silent, or does so before it has begun it.
     pub(super) hangs_at: Option<Uid>,
     pub(super) hangs_before_it_begins: bool,
+    /// Tells what is in this study when it has sent something.
+    pub(super) tells_after_sending: Option<Uid>,
+    /// Aborts when it is asked what is in this study.
+    pub(super) aborts_find_in: Option<Uid>,
     /// Sends nothing before so many associations stand.
     pub(super) waits_for_associations: usize,
     /// Leaves associations beyond so many without an answer.
@@ -96,6 +100,7 @@ pub(super) struct Peer {
     pub(super) held: Vec<Held>,
     pub(super) habits: Habits,
     pub(super) associations: watch::Sender<usize>,
+    pub(super) has_sent: watch::Sender<bool>,
     /// Associations now.
     pub(super) open: AtomicUsize,
     /// SOP Instance UIDs sent, in order.
@@ -131,6 +136,7 @@ impl Peer {
             held: all,
             habits,
             associations: watch::Sender::new(0),
+            has_sent: watch::Sender::new(false),
             open: AtomicUsize::new(0),
             sent: Mutex::default(),
         })
@@ -177,7 +183,16 @@ impl Peer {
             }
             match request {
                 Request::Find(context, rq, identifier) => {
-                    self.find(&mut association, &context, &rq, &identifier.unwrap()).await;
+                    let keys = identifier.unwrap();
+                    let study = keys.uid(STUDY_INSTANCE_UID).filter(|_| keys.text(LEVEL).unwrap() != "STUDY");
+                    if study.is_some() && study == self.habits.tells_after_sending {
+                        let mut has_sent = self.has_sent.subscribe();
+                        has_sent.wait_for(|has_sent| *has_sent).await.unwrap();
+                    }
+                    if study.is_some() && study == self.habits.aborts_find_in {
+                        return association.abort().await;
+                    }
+                    self.find(&mut association, &context, &rq, &keys).await;
                 }
                 Request::Get(context, rq, identifier) => {
                     if !self.get(&mut association, &context, &rq, &identifier.unwrap()).await {
@@ -332,6 +347,7 @@ impl Peer {
         let data = held.data_set(&context.transfer_syntax);
         association.send(context.id, &store, Data::Bytes(&data)).await.unwrap();
         self.sent.lock().unwrap().push(held.instance.clone());
+        self.has_sent.send_replace(true);
         match association.receive().await {
             Ok(Received::Message(message)) => match message.command {
                 Command::CStoreRsp(response) => response.status == Status::SUCCESS,

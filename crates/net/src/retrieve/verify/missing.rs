@@ -95,26 +95,27 @@ impl Ledger {
 
     /// The studies that lack something, with what is needed to plan contexts for them.
     pub fn missing(&self) -> Vec<MissingStudy> {
-        let mut studies = Vec::new();
-        for (place, study) in self.inventory.studies.iter().enumerate() {
-            let mut missing = MissingStudy {
-                study: place,
-                is_open: self.shortfall(place) > 0,
-                sop_classes: study.sop_classes.clone(),
-                modalities: study.modalities.clone(),
-                ..MissingStudy::default()
-            };
-            for entry in self.entries.of_study(place).iter().filter(|entry| entry.is_missing()) {
-                match &told(&self.inventory, entry).sop_class {
-                    Some(class) => *missing.classes.entry(class.clone()).or_default() += 1,
-                    None => missing.unknown += 1,
-                }
-            }
-            if missing.is_open || missing.unknown > 0 || !missing.classes.is_empty() {
-                studies.push(missing);
+        (0..self.inventory.studies.len()).filter_map(|place| self.missing_of(place)).collect()
+    }
+
+    /// What is needed to plan contexts for a study, when it lacks something.
+    pub fn missing_of(&self, place: usize) -> Option<MissingStudy> {
+        let study = &self.inventory.studies[place];
+        let mut missing = MissingStudy {
+            study: place,
+            is_open: self.shortfall(place) > 0,
+            sop_classes: study.sop_classes.clone(),
+            modalities: study.modalities.clone(),
+            ..MissingStudy::default()
+        };
+        for entry in self.entries.of_study(place).iter().filter(|entry| entry.is_missing()) {
+            match &told(&self.inventory, entry).sop_class {
+                Some(class) => *missing.classes.entry(class.clone()).or_default() += 1,
+                None => missing.unknown += 1,
             }
         }
-        studies
+        let lacks = missing.is_open || missing.unknown > 0 || !missing.classes.is_empty();
+        lacks.then_some(missing)
     }
 
     /// What a study lacks now, of certain classes or of all.
