@@ -194,7 +194,7 @@ impl Dealer {
         let begun = self.begun.iter().enumerate().filter(|(_, pile)| !pile.is_empty());
         let fewest = begun.min_by_key(|(_, pile)| pile.workers).map(|(place, pile)| (place, pile.workers));
         match (fewest, self.waiting.pop_front()) {
-            (Some((place, workers)), Some(waiting)) if workers == 0 => {
+            (Some((place, 0)), Some(waiting)) => {
                 self.waiting.push_front(waiting);
                 Some(place)
             }
