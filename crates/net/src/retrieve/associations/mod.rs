@@ -212,6 +212,11 @@ impl Controller {
         if sight.now < self.quiet_until {
             return None;
         }
+        if sight.left == 0 {
+            // Those that have nothing more to do end: that says nothing of the peer.
+            self.mark = None;
+            return None;
+        }
         let mark = *self.mark.get_or_insert(Mark::of(sight));
         let rate = self.measured(&mark, sight)?;
         self.mark = Some(Mark::of(sight));
