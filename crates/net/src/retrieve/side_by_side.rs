@@ -118,6 +118,7 @@ impl SideBySide<'_> {
     /// Opens as many as are advised, or lets as many end as are too many.
     fn follow(&mut self, advice: Advice) {
         let Advice { associations, reason } = advice;
+        self.work.wanted.store(associations, Ordering::Relaxed);
         let now = (self.serving.len() + self.opening.len()).saturating_sub(self.retiring);
         for _ in now..associations {
             self.open();
@@ -152,17 +153,11 @@ impl SideBySide<'_> {
         self.opening.remove(&served.number);
         self.serving.insert(served.number);
         self.window = served.window;
-        self.tell_work();
-    }
-
-    fn tell_work(&self) {
-        self.work.serving.store(self.serving.len(), Ordering::Relaxed);
     }
 
     fn ended(&mut self, number: usize, outcome: Outcome, begin: Instant) {
         let was_awaited = self.opening.remove(&number);
         self.serving.remove(&number);
-        self.tell_work();
         if outcome.was_open {
             self.pass.stood += 1;
             self.ended_open(outcome);

@@ -29,8 +29,8 @@ pub(super) struct Work {
     dealer: Mutex<Dealer>,
     /// Whether studies may still be added; changes when one was.
     is_fed: watch::Sender<bool>,
-    /// Associations that stand.
-    pub(super) serving: AtomicUsize,
+    /// How many associations there are to be.
+    pub(super) wanted: AtomicUsize,
     /// Associations that are to end before all is done.
     surplus: AtomicUsize,
 }
@@ -44,7 +44,7 @@ impl Work {
             fixed,
             dealer: Mutex::new(dealer),
             is_fed: watch::Sender::new(true),
-            serving: AtomicUsize::new(0),
+            wanted: AtomicUsize::new(1),
             surplus: AtomicUsize::new(0),
         }
     }
@@ -96,8 +96,8 @@ impl Work {
         let share = match self.fixed {
             Some(workers) => dealer.fair_share(workers),
             None => {
-                let serving = self.serving.load(Ordering::Relaxed);
-                associations::share(round_trip, window, serving, dealer.left())
+                let wanted = self.wanted.load(Ordering::Relaxed);
+                associations::share(round_trip, window, wanted, dealer.left())
             }
         };
         dealer.deal(share)

@@ -38,6 +38,9 @@ const MEASURED: Duration = Duration::from_millis(200);
 /// A measurement of few but big instances takes so long.
 const MEASURED_BY_BYTES: Duration = Duration::from_secs(2);
 
+/// What is settled is looked at in longer stretches: a moment of trouble is no reason to change it.
+const MEASURED_SETTLED: Duration = Duration::from_secs(3);
+
 /// How much faster the whole must be for further associations to stay, in percent.
 const GAIN: f64 = 25.0;
 
@@ -45,7 +48,7 @@ const GAIN: f64 = 25.0;
 const SETTLED_FOR: Duration = Duration::from_secs(60);
 
 /// How long an association may wait for its first instance while others are served: so long and some round trips.
-const UNSERVED: Duration = Duration::from_secs(2);
+const UNSERVED: Duration = Duration::from_secs(5);
 
 /// What is seen at a moment.
 #[derive(Debug, Clone, Default)]
@@ -209,6 +212,11 @@ impl Controller {
         if sight.now < self.quiet_until {
             return None;
         }
+        if sight.left == 0 {
+            // Those that have nothing more to do end: that says nothing of the peer.
+            self.mark = None;
+            return None;
+        }
         let mark = *self.mark.get_or_insert(Mark::of(sight));
         let rate = self.measured(&mark, sight)?;
         self.mark = Some(Mark::of(sight));
@@ -221,7 +229,11 @@ impl Controller {
         let instances = sight.instances.saturating_sub(mark.instances);
         let bytes = sight.bytes.saturating_sub(mark.bytes);
         let are_many = instances >= 4 * sight.serving as u64;
-        let is_long = span >= MEASURED.max(MEASURED_ROUND_TRIPS * sight.round_trip);
+        let least = match self.phase {
+            Phase::Settled { .. } => MEASURED_SETTLED,
+            Phase::Measuring | Phase::Trying { .. } => MEASURED,
+        };
+        let is_long = span >= least.max(MEASURED_ROUND_TRIPS * sight.round_trip);
         if !is_long || !(are_many || span >= MEASURED_BY_BYTES) {
             return None;
         }

@@ -287,8 +287,8 @@ fn no_request_is_for_more_sub_operations_than_its_counters_can_tell() {
         }
     }
     // What came is counted in 64 bits.
-    for (place, series) in all.iter().enumerate() {
-        for number in 1..=series.1 {
+    for (place, (_, count)) in all.iter().enumerate() {
+        for number in 1..=*count {
             let uid = Uid::new(format!("1.2.{place}.{number}")).unwrap();
             ledger.retrieved(&Uid::from_static("1.2"), &uid, 1 << 20);
         }
