@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dicomet_proto::query::Query;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Caller;
 use super::find::Finder;
@@ -21,6 +21,17 @@ pub(super) struct Found {
     pub(super) studies: mpsc::Receiver<Study>,
     /// How many will come at the most.
     pub(super) most: usize,
+    /// Ends when what the workers share is in nobody's hands here any more.
+    let_go: oneshot::Receiver<()>,
+}
+
+impl Found {
+    /// Looks into no more studies. Afterwards, whoever begins anew finds the folder free.
+    pub(super) async fn end(self) {
+        drop(self.studies);
+        // It is dropped, nothing is sent.
+        let _ = self.let_go.await;
+    }
 }
 
 /// Looks into studies on the association of their C-FIND, beside whatever the caller does.
@@ -33,6 +44,7 @@ pub(super) fn look_into(
 ) -> Found {
     let most = studies.len();
     let (sender, receiver) = mpsc::channel(AHEAD);
+    let (holding, let_go) = oneshot::channel::<()>();
     tokio::spawn(async move {
         let nobody_waits = sender.clone();
         let mut looking = Looking { finder, query, caller, shared, is_lost: false };
@@ -42,12 +54,15 @@ pub(super) fn look_into(
         };
         // The getting ends without waiting for the release.
         drop(nobody_waits);
+        let Looking { finder, shared, .. } = looking;
+        drop(shared);
+        drop(holding);
         match is_done {
-            true => looking.finder.close().await,
-            false => looking.finder.abort().await,
+            true => finder.close().await,
+            false => finder.abort().await,
         }
     });
-    Found { studies: receiver, most }
+    Found { studies: receiver, most, let_go }
 }
 
 struct Looking {

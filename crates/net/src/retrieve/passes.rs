@@ -139,6 +139,7 @@ impl Engine {
             self.enter_all(&mut intake).await;
         }
         self.is_all_found = intake.is_all();
+        intake.end().await;
         verdict
     }
 

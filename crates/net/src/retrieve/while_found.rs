@@ -31,6 +31,11 @@ impl Intake {
         Intake { found, came: 0, expected: 0, present: 0, studies: 0 }
     }
 
+    /// Takes no more studies.
+    pub(super) async fn end(self) {
+        self.found.end().await;
+    }
+
     /// Whether all studies are in the ledger.
     pub(super) fn is_all(&self) -> bool {
         self.came == self.found.most
