@@ -5,11 +5,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # BENCH_BIN=DIR runs the programs in a folder instead of building them: two versions side by side.
 if [ -z "${BENCH_BIN:-}" ]; then
     PROFILE=${PROFILE:-release}
-    cargo build --locked --profile "$PROFILE" --quiet -p dicomet-cli -p dicomet-testkit -p bench-clients -p bench-floor --bins
+    cargo build --locked --profile "$PROFILE" --quiet -p dicomet-cli -p dicomet-testkit -p bench-clients -p bench-floor \
+        -p dicomet-archive --bins --example fill
     case $PROFILE in dev) built=debug ;; *) built=$PROFILE ;; esac
     BENCH_BIN=$PWD/target/$built
 fi
-PATH=$BENCH_BIN:$PATH
+PATH=$BENCH_BIN:$BENCH_BIN/examples:$PATH
+# Each run finds out anew how many associations are worth it.
+export DICOMET_KNOWN=none
 
 # On tmpfs (BENCH_DIR=/dev/shm) the disk stays out of the figures.
 work=$(mktemp -d "${BENCH_DIR:-/tmp}/dicomet-bench.XXXXXX")

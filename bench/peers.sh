@@ -32,13 +32,18 @@ end_servers() {
 # start_dcmqrscp SETTING FOLDER: over the files as they are, which dcmqridx registers without a network (with an
 # alert for each step past 32 MB of index, which 5,000 instances reach; it works all the same).
 start_dcmqrscp() {
-    port=$(free_port)
     local storage=$work/dcmqrscp
     if [ ! -d "$storage" ]; then
         mkdir "$storage"
         find "$2" -name '*.dcm' -print0 | xargs -0 -n 200 dcmqridx "$storage" >"$work/dcmqridx.log" 2>&1
     fi
-    cat >"$work/dcmqrscp-$1.cfg" <<END
+    start_dcmqrscp_in "$1" "$storage"
+}
+
+# start_dcmqrscp_in SETTING STORAGE
+start_dcmqrscp_in() {
+    port=$(free_port)
+    cat >"$work/dcmqrscp-$port.cfg" <<END
 NetworkTCPPort  = $port
 MaxPDUSize      = 131072
 MaxAssociations = 32
@@ -47,28 +52,43 @@ HostTable END
 VendorTable BEGIN
 VendorTable END
 AETable BEGIN
-QRSCP $storage RW (1000, 1024mb) ANY
+QRSCP $2 RW (1000, 1024mb) ANY
 AETable END
 END
-    serve_in_background "dcmqrscp-$1" "$1" dcmqrscp -c "$work/dcmqrscp-$1.cfg"
+    serve_in_background dcmqrscp "$1" dcmqrscp -c "$work/dcmqrscp-$port.cfg"
     wait_for_port "$port"
 }
 
-# start_orthanc SETTING: over the database $work/orthanc-SETTING. It knows our callers, and is else as installed.
-start_orthanc() {
+# start_storescp SETTING FOLDER
+start_storescp() {
     port=$(free_port)
+    serve_in_background storescp "$1" storescp -od "$2" "$port"
+    wait_for_port "$port"
+}
+
+# start_orthanc SETTING|THREADS: over the database $work/orthanc-SETTING; tuned, with so many threads.
+start_orthanc() {
     mkdir -p "$work/orthanc-$1"
-    cat >"$work/orthanc-$1.json" <<END
-{ "Name": "bench", "StorageDirectory": "$work/orthanc-$1", "IndexDirectory": "$work/orthanc-$1",
+    case $1 in
+        stock | tuned) start_orthanc_in "$1" "$work/orthanc-$1" 4 ;;
+        *) start_orthanc_in tuned "$work/orthanc-$1" "$1" ;;
+    esac
+}
+
+# start_orthanc_in SETTING FOLDER THREADS: it knows our callers, and is else as installed (4 threads).
+start_orthanc_in() {
+    port=$(free_port)
+    cat >"$work/orthanc-$port.json" <<END
+{ "Name": "bench", "StorageDirectory": "$2", "IndexDirectory": "$2",
   "TemporaryDirectory": "$work", "Plugins": [], "HttpServerEnabled": false,
-  "DicomAet": "ORTHANC", "DicomPort": $port, "UnknownSopClassAccepted": true,
+  "DicomAet": "ORTHANC", "DicomPort": $port, "UnknownSopClassAccepted": true, "DicomThreadsCount": $3,
   "DicomModalities": {
     "dicomet": { "AET": "DICOMET", "Host": "127.0.0.1", "Port": 11112, "AllowFind": true, "AllowGet": true },
     "getscu": { "AET": "GETSCU", "Host": "127.0.0.1", "Port": 11112, "AllowFind": true, "AllowGet": true } } }
 END
     local program=/usr/sbin/Orthanc
     [ -x "$program" ] || program=Orthanc
-    serve_in_background "orthanc-$1" "$1" "$program" "$work/orthanc-$1.json"
+    serve_in_background orthanc "$1" "$program" "$work/orthanc-$port.json"
     wait_for_port "$port"
 }
 
@@ -80,11 +100,16 @@ fill_orthanc() {
     cp -r "$work/orthanc-tuned" "$work/orthanc-stock"
 }
 
-# start_dicomet FOLDER
+# start_dicomet FOLDER: over the files in it.
 start_dicomet() {
     [ -d "$work/dicomet" ] || dicomet import "$1" --data "$work/dicomet" >/dev/null
+    start_dicomet_in "$work/dicomet"
+}
+
+# start_dicomet_in DATA
+start_dicomet_in() {
     port=$(free_port)
-    serve_in_background serve stock dicomet serve --data "$work/dicomet" --listen "127.0.0.1:$port"
+    serve_in_background serve stock dicomet serve --data "$1" --listen "127.0.0.1:$port"
     wait_for_port "$port"
 }
 

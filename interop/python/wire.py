@@ -12,9 +12,11 @@ from io import BytesIO
 from pynetdicom import build_context
 from pynetdicom.dimse_messages import (
     C_CANCEL_RQ, C_ECHO_RQ, C_ECHO_RSP, C_FIND_RQ, C_FIND_RSP, C_GET_RQ, C_GET_RSP, C_MOVE_RQ, C_MOVE_RSP,
-    C_STORE_RQ, C_STORE_RSP,
+    C_STORE_RQ, C_STORE_RSP, N_ACTION_RQ, N_ACTION_RSP, N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP,
 )
-from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
+from pynetdicom.dimse_primitives import (
+    C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE, N_ACTION, N_EVENT_REPORT,
+)
 from pynetdicom.dsutils import decode, encode
 from pynetdicom.pdu import (
     A_ABORT_RQ, A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, A_RELEASE_RP, A_RELEASE_RQ, P_DATA_TF,
@@ -231,6 +233,18 @@ def commands():
         NumberOfRemainingSuboperations=4, NumberOfCompletedSuboperations=3, NumberOfFailedSuboperations=2,
         NumberOfWarningSuboperations=1)
     yield C_CANCEL_RQ, primitive(C_CANCEL, MessageIDBeingRespondedTo=7)
+    commitment = "1.2.840.10008.1.20.1"
+    instance = "1.2.840.10008.1.20.1.1"
+    affected = {"AffectedSOPClassUID": commitment, "AffectedSOPInstanceUID": instance}
+    yield N_ACTION_RQ, primitive(
+        N_ACTION, MessageID=7, RequestedSOPClassUID=commitment, RequestedSOPInstanceUID=instance, ActionTypeID=1,
+        ActionInformation=identifier)
+    yield N_ACTION_RSP, primitive(
+        N_ACTION, MessageIDBeingRespondedTo=7, **affected, ActionTypeID=1, Status=0x0213, ErrorComment="too many")
+    yield N_EVENT_REPORT_RQ, primitive(
+        N_EVENT_REPORT, MessageID=7, **affected, EventTypeID=2, EventInformation=identifier)
+    yield N_EVENT_REPORT_RSP, primitive(
+        N_EVENT_REPORT, MessageIDBeingRespondedTo=7, **affected, EventTypeID=2, Status=0)
 
 
 def write():

@@ -120,6 +120,11 @@ impl Dcmqrscp {
         format!("{}@127.0.0.1:{}", Dcmqrscp::AE_TITLE, self.port)
     }
 
+    /// Its own copy of the file that stands at this place among those it was started with.
+    pub fn stored(&self, place: usize) -> PathBuf {
+        self.folder.path().join("storage").join(format!("{place:06}.dcm"))
+    }
+
     /// Kills it and starts it again over the same files.
     pub fn kill_and_start_again(self) -> Dcmqrscp {
         self.process.kill();

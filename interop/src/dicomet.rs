@@ -31,7 +31,7 @@ fn beside_this_test() -> PathBuf {
 /// `dicomet` with these arguments, not yet started, in an environment that configures nothing.
 pub fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(binary());
-    command.args(arguments).env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command.args(arguments).env_remove("RUST_LOG").env("NO_COLOR", "1").env("DICOMET_KNOWN", "none");
     command
 }
 

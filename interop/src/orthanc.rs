@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dicomet_testkit::peer::free_port;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::files::dicom_files;
-use crate::process::Process;
+use crate::process::{Process, until};
 
 /// A running Orthanc.
 #[derive(Debug)]
@@ -76,7 +76,38 @@ impl Orthanc {
         assert_eq!(self.request(&target, "application/json", node.as_bytes()), 200);
     }
 
+    /// Makes it ask the node of this AE title, known to it, for storage commitment of CT images; returns the
+    /// Transaction UID.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn ask_for_commitment(&self, ae_title: &str, sop_instances: &[String]) -> String {
+        let instances: Vec<_> = sop_instances
+            .iter()
+            .map(|uid| json!({ "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "SOPInstanceUID": uid }))
+            .collect();
+        let body = json!({ "DicomInstances": instances }).to_string();
+        let target = format!("POST /modalities/{}/storage-commitment", ae_title.to_lowercase());
+        let (status, answer) = self.exchange(&target, "application/json", body.as_bytes());
+        assert_eq!(status, 200, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        answer["ID"].as_str().expect("a Transaction UID").to_owned()
+    }
+
+    /// Waits until it has got the report on a transaction, and returns what it makes of it.
+    pub fn commitment_report(&self, transaction: &str) -> Value {
+        until("Orthanc has a report", || {
+            let (status, answer) = self.exchange(&format!("GET /storage-commitment/{transaction}"), "", &[]);
+            let report: Value = serde_json::from_str(&answer).ok().filter(|_| status == 200)?;
+            (report["Status"] != "Pending").then_some(report)
+        })
+    }
+
     fn request(&self, target: &str, content_type: &str, body: &[u8]) -> u16 {
+        self.exchange(target, content_type, body).0
+    }
+
+    fn exchange(&self, target: &str, content_type: &str, body: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http_port)).expect("Orthanc listens");
         stream.set_nodelay(true).expect("a TCP socket");
         let head = format!(
@@ -88,7 +119,9 @@ impl Orthanc {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("Orthanc answers");
         let answer = String::from_utf8_lossy(&answer);
-        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an HTTP status")
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+        (status.expect("an HTTP status"), body.unwrap_or_default())
     }
 
     /// Its port for DICOM.

@@ -244,7 +244,8 @@ fn several_associations_bring_the_same_study() {
         let (archive, orthanc) = (Serve::start(data.path()), Orthanc::with_files(originals.path()));
         for node in [archive.node(), orthanc.node()] {
             let report = assert_comes_over(&node, originals.path(), "4");
-            assert_eq!(report.count("associations"), 4);
+            // One that comes when all has been dealt out is not opened any more.
+            assert!((2..=4).contains(&report.count("associations")), "{}", report.count("associations"));
         }
     }
 }

@@ -72,12 +72,15 @@ fn the_archive_of_dicomet_gets_three_hundred_sop_classes() {
     assert_identical(&instances(theirs.path()), &instances(originals.path()));
 }
 
+/// It overwrites instances that are stored with it side by side, and calls that a success.
 #[test]
-fn dcmqrscp_gets_a_study_that_getscu_then_gets() {
+fn dcmqrscp_gets_a_study_whole_on_one_association_whatever_is_asked_for() {
     let (originals, nothing, theirs) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
-    Plan { instances: 12, ..Plan::default() }.write_to(originals.path()).unwrap();
+    Plan { instances: 60, ..Plan::default() }.write_to(originals.path()).unwrap();
     let qrscp = Dcmqrscp::with_files(nothing.path());
-    assert_stored(store(&qrscp.node(), originals.path(), &[]), 12);
+    let (ended, report) = store(&qrscp.node(), originals.path(), &["--associations", "8"]);
+    assert_eq!(report.count("associations"), 1);
+    assert_stored((ended, report), 60);
     getscu(Dcmqrscp::AE_TITLE, qrscp.port(), "2.999.1.1", theirs.path()).expect_success();
     assert_identical(&instances(theirs.path()), &instances(originals.path()));
 }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use crate::index::attributes::{Kind, level_of, tags};
 use crate::index::condition::{Returned, Selection, select};
-use crate::index::header;
+use crate::index::{header, regions};
 use crate::store::Shared;
 use crate::{Archive, Error};
 
@@ -303,6 +303,7 @@ impl Headers<'_> {
             Level::Study => {
                 let mut header = DataSet::new();
                 self.add(&mut header, "SELECT header FROM study_header WHERE study = ?1", id, wanted)?;
+                self.add_regions(&mut header, id, wanted)?;
                 Ok(header)
             }
             Level::Series => self.of_series(id, wanted),
@@ -316,6 +317,9 @@ impl Headers<'_> {
             let of_study =
                 "SELECT header FROM study_header WHERE study = (SELECT study FROM series WHERE id = ?1)";
             self.add(&mut header, of_study, series, wanted)?;
+            let study = "SELECT study FROM series WHERE id = ?1";
+            let study = self.index.prepare_cached(study)?.query_row([series], |row| row.get(0))?;
+            self.add_regions(&mut header, study, wanted)?;
         }
         self.add(&mut header, "SELECT header FROM series_header WHERE series = ?1", series, wanted)?;
         Ok(header)
@@ -339,6 +343,13 @@ impl Headers<'_> {
             wanted,
         )?;
         Ok(header)
+    }
+
+    fn add_regions(&self, header: &mut DataSet, study: i64, wanted: &[Tag]) -> Result<(), Error> {
+        if wanted.contains(&tags::ANATOMIC_REGIONS_IN_STUDY) {
+            regions::gather(self.index, study, header)?;
+        }
+        Ok(())
     }
 
     fn add(&self, header: &mut DataSet, sql: &str, id: i64, wanted: &[Tag]) -> Result<(), Error> {

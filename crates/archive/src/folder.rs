@@ -31,6 +31,7 @@ pub(crate) struct Layout {
     pub(crate) incoming: PathBuf,
     pub(crate) index: PathBuf,
     pub(crate) worklist: PathBuf,
+    pub(crate) commitments: PathBuf,
     /// What a repair sets aside.
     pub(crate) quarantine: PathBuf,
 }
@@ -55,6 +56,7 @@ impl Layout {
             incoming: root.join("incoming"),
             index: root.join("index.sqlite"),
             worklist: worklist_of(&root),
+            commitments: root.join("commitment.sqlite"),
             quarantine: root.join("quarantine"),
             root,
         }

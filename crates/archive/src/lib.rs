@@ -5,6 +5,7 @@
 //! DIR/removal.lock       the lock of who removes or repairs
 //! DIR/index.sqlite       what C-FIND matches and where each instance lies
 //! DIR/worklist.sqlite    the items of the modality worklist; on its own, for it cannot be rebuilt from blobs
+//! DIR/commitment.sqlite  what others asked us to answer for, until the report is delivered; for the same reason
 //! DIR/blobs/             the instances, byte for byte as they came, a DICOM file each
 //! DIR/incoming/          instances on their way in
 //! DIR/quarantine/        what a repair has set aside, and why
@@ -15,7 +16,7 @@
 //! [`Archive`] is cheap to clone and may be used from any number of threads.
 //!
 //! In the order to read them: [`store`](Archive::receive), [`find`](Archive::find), [`plan`](Archive::plan),
-//! [`import`](Archive::import), [`worklist`]; [`check`] and [`Removal`] work on the folder, beside an archive that
+//! [`import`](Archive::import), [`worklist`], [`commitments`]; [`check`] and [`Removal`] work on the folder, beside an archive that
 //! runs; below them `index` and `blob`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -36,6 +37,8 @@ mod import;
 
 pub mod worklist;
 
+pub mod commitments;
+
 pub mod check;
 
 mod delete;
@@ -44,6 +47,7 @@ mod blob;
 mod index;
 
 pub use blob::read::Blob;
+pub use commitments::Commitments;
 pub use delete::{Removal, RemovedStudy};
 pub use error::{Error, status};
 pub use find::Matches;

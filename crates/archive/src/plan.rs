@@ -39,8 +39,8 @@ impl Instance {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Location {
-    blob: BlobNumber,
+pub(crate) struct Location {
+    pub(crate) blob: BlobNumber,
     data_set_offset: u64,
     data_set_length: u64,
 }
@@ -107,13 +107,13 @@ impl Archive {
         }
     }
 
-    fn open_at(&self, location: Location) -> Result<Blob, Error> {
+    pub(crate) fn open_at(&self, location: Location) -> Result<Blob, Error> {
         let path = self.shared.folder.layout.blobs.path(location.blob);
         Blob::open(&path, location.data_set_offset, location.data_set_length)
     }
 }
 
-fn location(row: &Row<'_>, first: usize) -> rusqlite::Result<Location> {
+pub(crate) fn location(row: &Row<'_>, first: usize) -> rusqlite::Result<Location> {
     let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
     Ok(Location {
         blob: BlobNumber(number(first)?),

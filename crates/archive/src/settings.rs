@@ -18,6 +18,9 @@ pub struct Settings {
     /// Instances that one index transaction takes at most. Waiting instances share one sync; beyond a few
     /// hundred the sync no longer counts, and the first would wait for the last.
     pub largest_commit: usize,
+    /// Requests for storage commitment whose reports may be due at a time; who asks beyond is told to ask again
+    /// later. A modality has a handful; ten thousand are a requestor that runs wild.
+    pub commitments_due: u32,
 }
 
 /// What happens to an instance whose SOP Instance UID is there with other bytes. The same bytes again are
@@ -50,6 +53,7 @@ impl Default for Settings {
             writer_cache_bytes: 16 << 20,
             reader_cache_bytes: 4 << 20,
             largest_commit: 256,
+            commitments_due: 10_000,
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::index::record::{FileFacts, Identity, Record};
 use crate::index::schema::open_for_writing;
 use crate::index::settle;
 use crate::index::writer::{Stored, Writer};
-use crate::{Error, Settings, Worklist};
+use crate::{Commitments, Error, Settings, Worklist};
 
 /// An archive: stores, finds and gives back instances. A clone is another handle of the same archive.
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     numbers: Arc<Numbers>,
     pub(crate) readers: Readers,
     pub(crate) worklist: Worklist,
+    pub(crate) commitments: Commitments,
     pub(crate) folder: Folder,
     next_incoming: AtomicU64,
 }
@@ -76,9 +77,20 @@ impl Archive {
         // Before anything is buried: no number is used again while it is noted as doomed.
         let numbers = Arc::new(Numbers::from(settle::next_blob(&index, highest)?, blobs.clone()));
         settle::adopt_interrupted(&mut index, blobs, highest, settings.duplicates)?;
+        let commitments = Commitments::open(&folder.layout.commitments, &settings)?;
         let writer = Writer::start(index, blobs.clone(), &settings)?;
         let next_incoming = AtomicU64::new(0);
-        Ok(Archive { shared: Arc::new(Shared { writer, numbers, readers, worklist, folder, next_incoming }) })
+        Ok(Archive {
+            shared: Arc::new(Shared {
+                writer,
+                numbers,
+                readers,
+                worklist,
+                commitments,
+                folder,
+                next_incoming,
+            }),
+        })
     }
 
     /// The worklist that lies in the same folder.
@@ -191,6 +203,23 @@ fn seconds_since_1970() -> i64 {
         .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
+/// Whether instances of a SOP class belong to no patient, and so to no study or series: those of the Non-Patient Object
+/// Storage Service Class (PS3.4 GG.3). They lie in a study and a series that are named as the SOP class is.
+fn is_of_no_patient(sop_class: &Uid) -> bool {
+    matches!(
+        sop_class.as_str(),
+        "1.2.840.10008.5.1.4.38.1" // Hanging Protocol
+            | "1.2.840.10008.5.1.4.39.1" // Color Palette
+            | "1.2.840.10008.5.1.4.43.1" // Generic Implant Template
+            | "1.2.840.10008.5.1.4.44.1" // Implant Assembly Template
+            | "1.2.840.10008.5.1.4.45.1" // Implant Template Group
+            | "1.2.840.10008.5.1.4.1.1.200.1" // CT Defined Procedure Protocol
+            | "1.2.840.10008.5.1.4.1.1.200.3" // Protocol Approval
+            | "1.2.840.10008.5.1.4.1.1.200.7" // XA Defined Procedure Protocol
+            | "1.2.840.10008.5.1.4.1.1.201.1" // Inventory
+    )
+}
+
 /// Holds the data set against the command: PS3.4 B.2.3 and PS3.7 9.1.1.1.
 pub(crate) fn identify(provenance: &Provenance, header: &Header) -> Result<Identity, Refusal> {
     let data_set = &header.data_set;
@@ -200,9 +229,13 @@ pub(crate) fn identify(provenance: &Provenance, header: &Header) -> Result<Ident
     if required_uid(data_set, tags::SOP_INSTANCE_UID)? != provenance.sop_instance {
         return Err(mismatch("SOP instance of data set and command differ", tags::SOP_INSTANCE_UID));
     }
+    let above = |tag: Tag| match data_set.contains(tag) || !is_of_no_patient(&provenance.sop_class) {
+        true => required_uid(data_set, tag),
+        false => Ok(provenance.sop_class.clone()),
+    };
     Ok(Identity {
-        study: required_uid(data_set, tags::STUDY_INSTANCE_UID)?,
-        series: required_uid(data_set, tags::SERIES_INSTANCE_UID)?,
+        study: above(tags::STUDY_INSTANCE_UID)?,
+        series: above(tags::SERIES_INSTANCE_UID)?,
         sop_class: provenance.sop_class.clone(),
         sop_instance: provenance.sop_instance.clone(),
         transfer_syntax: provenance.transfer_syntax.clone(),

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use dicomet_archive::{Absent, Archive, Duplicates, Error, Settings};
 use dicomet_server::config::{Duplicate, ServeEntry, Size, Text};
@@ -20,7 +21,7 @@ pub struct ArchiveArgs {
     quota: Option<Size>,
 
     /// Fail where there is no archive yet, as on a disk that is not mounted
-    #[arg(long, env = "DICOMET_EXISTING")]
+    #[arg(long, env = "DICOMET_EXISTING", value_parser = BoolishValueParser::new())]
     existing: bool,
 }
 
@@ -83,6 +84,10 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
             folder.display()
         )),
         Error::NewerSchema { .. } => failure.hint("use the version of dicomet that wrote it, or a later one"),
+        Error::Index(_) => failure.hint(format!(
+            "dicomet check --data {0} says what is wrong; with --repair it builds a broken index anew",
+            folder.display()
+        )),
         _ => failure,
     }
 }

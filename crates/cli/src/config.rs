@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use dicomet_net::Node;
+use dicomet_net::retrieve::Known;
 use dicomet_server::config::{Config, NodeEntry};
 
 use crate::exit::CommandError;
@@ -63,12 +64,27 @@ pub fn resolve(text: &str, named: Option<&Path>) -> Result<Node, CommandError> {
     }
 }
 
+/// The file of what is learnt of nodes: the one that is named, or that in the user's state folder (`XDG_STATE_HOME`).
+/// "none" is none.
+pub fn known(named: Option<&Path>) -> Option<Known> {
+    match named {
+        Some(none) if none.as_os_str() == "none" => None,
+        Some(file) => Some(Known::at(file)),
+        None => Some(Known::at(user_folder("XDG_STATE_HOME", ".local/state")?.join("nodes.json"))),
+    }
+}
+
 fn usual_places() -> Vec<PathBuf> {
-    let not_empty = |value: &OsString| !value.is_empty();
-    let home = || std::env::var_os("HOME").filter(not_empty).map(|home| PathBuf::from(home).join(".config"));
-    let user = std::env::var_os("XDG_CONFIG_HOME").filter(not_empty).map(PathBuf::from).or_else(home);
-    let user = user.map(|folder| folder.join("dicomet").join(FILE_NAME));
+    let user = user_folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join(FILE_NAME));
     std::iter::once(PathBuf::from(FILE_NAME)).chain(user).collect()
+}
+
+/// Our folder among those of the user: below what a variable names, or below HOME.
+fn user_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let not_empty = |value: &OsString| !value.is_empty();
+    let home = || std::env::var_os("HOME").filter(not_empty).map(|home| PathBuf::from(home).join(below_home));
+    let folder = std::env::var_os(variable).filter(not_empty).map(PathBuf::from).or_else(home)?;
+    Some(folder.join("dicomet"))
 }
 
 #[cfg(test)]

@@ -141,6 +141,10 @@ impl NodeArgs {
             Error::NoPresentationContext { .. } => failed.hint(
                 "the peer does not offer this service, or not to this AE title; --model patient may be an other way in",
             ),
+            Error::TimedOut { action: "answer the association request", .. } => failed.hint(
+                "something listens there and does not answer as a DICOM node does: check the port, and whether the peer \
+                 wants TLS; one that is slow needs a higher --association-timeout",
+            ),
             Error::TimedOut { .. } => failed.hint("a slow peer may need a higher --timeout or --association-timeout"),
             _ => failed.hint("--log dicomet_net=debug shows how far it went"),
         }

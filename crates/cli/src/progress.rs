@@ -1,6 +1,7 @@
 //! What a person sees on stderr while a retrieve or a store runs: a bar on a terminal, a line every few seconds elsewhere, or
 //! JSON for a program; with `-v`, each instance.
 
+mod lists;
 mod sending;
 
 use std::collections::HashSet;
@@ -16,6 +17,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::output;
+
+use lists::ListState;
 
 pub use sending::remark_line;
 
@@ -56,6 +59,8 @@ pub struct Progress {
     begin: Instant,
     shown: Instant,
     state: State,
+    /// Of a list of queries, where there is one.
+    list: Option<ListState>,
 }
 
 /// Which way instances go.
@@ -82,6 +87,8 @@ struct State {
     refused: u64,
     bytes: u64,
     counters: Counters,
+    /// Side by side just now.
+    associations: usize,
 }
 
 impl Progress {
@@ -96,26 +103,41 @@ impl Progress {
             ProgressArg::Always => (Style::Lines, SHORT_INTERVAL),
         };
         let now = Instant::now();
-        Progress { style, interval, is_verbose, begin: now, shown: now, state: State::default() }
+        Progress { style, interval, is_verbose, begin: now, shown: now, state: State::default(), list: None }
     }
 
     /// Takes an event.
     pub fn event(&mut self, event: &Event) {
         match event {
+            Event::Known(habits) => {
+                self.detail(|| format!("learnt of this node before: {}", habits.join("; ")));
+            }
+            Event::Found { .. } if self.state.is_planned => {}
             Event::Found { studies, instances } => {
                 self.state.studies = *studies;
                 self.state.expected = *instances;
             }
-            Event::Planned { studies, expected, present } => {
+            Event::Planned { studies, expected, present, is_all } => {
                 self.state.studies = *studies;
                 self.state.expected = *expected;
                 self.state.present = *present;
                 self.begin_transfer(*expected);
-                self.planned();
+                if *is_all {
+                    self.planned();
+                }
             }
             Event::Associated { accepted, proposed, window } => self.detail(|| {
                 format!("association: {accepted} of {proposed} storage contexts accepted, window {window}")
             }),
+            Event::SideBySide { associations, reason } => {
+                self.state.associations = *associations;
+                self.detail(|| {
+                    format!(
+                        "{}: {reason}",
+                        output::count(*associations as u64, "association", "associations")
+                    )
+                });
+            }
             Event::Bytes(bytes) => self.state.bytes += bytes,
             Event::Arrived(arrival) => {
                 self.state.arrived += 1;
@@ -157,10 +179,14 @@ impl Progress {
 
     /// What there is to do is known; the rate is that of the transfer, not of the looking before it.
     fn begin_transfer(&mut self, instances: u64) {
-        self.begin = Instant::now();
-        self.state.is_planned = true;
         if let Style::Bar(bar) = &self.style {
             bar.set_length(instances);
+        }
+        if std::mem::replace(&mut self.state.is_planned, true) {
+            return;
+        }
+        self.begin = Instant::now();
+        if let Style::Bar(bar) = &self.style {
             set_template(bar, "{bar:24} {pos}/{len} instances  {msg}");
         }
     }
@@ -183,7 +209,8 @@ impl Progress {
         }
     }
 
-    fn say(&self, line: &str) {
+    /// Says something beside the progress.
+    pub fn say(&self, line: &str) {
         match &self.style {
             Style::Bar(bar) => bar.println(line),
             Style::Json => eprintln!("{}", json!({ "event": "message", "message": line })),
@@ -195,18 +222,25 @@ impl Progress {
     fn show(&mut self) {
         self.shown = Instant::now();
         let elapsed = self.begin.elapsed();
-        match &self.style {
-            Style::Bar(bar) => {
+        match (&self.style, &self.list) {
+            (Style::Bar(bar), Some(list)) => {
+                bar.set_position(list.settled());
+                bar.set_message(list.message());
+                bar.tick();
+            }
+            (Style::Lines, Some(list)) => eprintln!("{}", list.line()),
+            (Style::Json, Some(list)) => eprintln!("{}", list.json()),
+            (Style::Bar(bar), None) => {
                 bar.set_position(self.state.done());
                 bar.set_message(self.state.message(elapsed));
                 bar.tick();
             }
-            Style::Lines => eprintln!("{}", self.state.line(elapsed)),
-            Style::Json if self.state.transfer == Transfer::Store => {
+            (Style::Lines, None) => eprintln!("{}", self.state.line(elapsed)),
+            (Style::Json, None) if self.state.transfer == Transfer::Store => {
                 eprintln!("{}", self.state.store_json(elapsed));
             }
-            Style::Json => eprintln!("{}", self.state.json(elapsed)),
-            Style::Silent => {}
+            (Style::Json, None) => eprintln!("{}", self.state.json(elapsed)),
+            (Style::Silent, _) => {}
         }
     }
 }
@@ -250,6 +284,9 @@ impl State {
         if let Some(left) = self.left(elapsed) {
             text.push_str(&format!("  {} left", duration(left)));
         }
+        if self.associations > 1 {
+            text.push_str(&format!("  {} associations", self.associations));
+        }
         if let Some(peer) = counters(&self.counters) {
             text.push_str(&format!("  (peer: {peer})"));
         }
@@ -291,6 +328,7 @@ impl State {
             "refused": self.refused,
             "bytes": self.bytes,
             "bytes_per_second": self.bytes_per_second(elapsed),
+            "associations": self.associations,
             "seconds_left": self.left(elapsed).map(|left| left.as_secs()),
             "peer": {
                 "remaining": self.counters.remaining,

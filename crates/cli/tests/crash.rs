@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use dicomet_archive::check::{Damage, Depth, Event, Finding, check};
 use dicomet_archive::{Archive, Duplicates, Settings};
@@ -25,7 +25,7 @@ use dicomet_proto::message::Status;
 use dicomet_proto::query::{Level, Model, Query};
 use dicomet_testkit::instance::{Instance, Pixels};
 
-use support::{Requestor, Serve, binary};
+use support::{Random, Requestor, Serve, binary, from_environment, seed};
 
 /// Requestors that store side by side.
 const REQUESTORS: u64 = 8;
@@ -35,19 +35,6 @@ const ROUNDS_AN_ARCHIVE: u64 = 20;
 const MOST_ANSWERS: u64 = 80;
 /// And how much later it may be.
 const LATEST: Duration = Duration::from_millis(15);
-
-/// Numbers that look random and are the same for the same seed (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % limit
-    }
-}
 
 /// What a requestor knows of an instance: how many versions it sent, and how many were answered with success.
 #[derive(Debug, Clone, Copy, Default)]
@@ -158,15 +145,10 @@ fn verify(data: &Path, ledger: &Ledger) -> u64 {
     answered.len() as u64
 }
 
-fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_with_success_survives_a_kill_at_any_moment() {
     let rounds = from_environment("DICOMET_CRASH_ROUNDS").unwrap_or(20);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = from_environment("DICOMET_CRASH_SEED").unwrap_or(now);
+    let seed = seed();
     println!("{rounds} rounds, DICOMET_CRASH_SEED={seed}");
     let mut random = Random(seed);
     let next = Arc::new(AtomicU64::new(1));

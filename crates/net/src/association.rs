@@ -202,6 +202,23 @@ impl Association {
         }
     }
 
+    /// Waits until something has arrived that is to be taken, or the time is over; answers which. For an owner that
+    /// has something else to do when nothing comes.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error`]; the association is then at its end.
+    pub async fn arrives_within(&mut self, limit: Duration) -> Result<bool, Error> {
+        self.check_usable("P-DATA request")?;
+        let arrival =
+            self.pump.drive(Goal::Arrived, Patience::progress(self.timeouts.idle, "send a request"));
+        match tokio::time::timeout(limit, arrival).await {
+            Ok(arrived) => arrived.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Looks whether a command has arrived, without waiting: reads what the transport has at hand.
     ///
     /// # Errors

@@ -7,8 +7,9 @@
 //! - [`connect`], [`listen`], [`accept`]: how an association begins, from either end;
 //! - [`service`]: the DIMSE services, each with its SCU and SCP;
 //! - [`transcode`]: a stored data set in another transfer syntax;
-//! - [`retrieve`]: find, plan, get, verify;
+//! - [`retrieve`]: find, plan, get, verify; [`retrieve::bulk`]: that for a list of queries;
 //! - [`store`]: files and folders to a peer: look, plan, send;
+//! - [`commit`]: ask a peer to answer for instances;
 //! - [`error`]: what can go wrong, and whose fault it is.
 //!
 //! Find studies, and bring them home:
@@ -35,6 +36,7 @@
 
 pub mod accept;
 pub mod association;
+pub mod commit;
 pub mod connect;
 pub mod error;
 pub mod listen;
@@ -43,6 +45,7 @@ pub mod retrieve;
 pub mod service;
 pub mod store;
 pub mod transcode;
+mod uid;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -6,13 +6,16 @@
 //! - [`nodes`]: the nodes that it knows: who may do what, and where instances may be moved to;
 //! - [`config`]: both from a file;
 //! - [`server`]: accepts connections, each association a task, and stops gracefully;
-//! - [`dicom`]: the services over an association: echo, store, find, retrieve (C-GET and C-MOVE).
+//! - `reports`: what storage commitment owes to requestors that have left;
+//! - [`dicom`]: the services over an association: echo, store, find, retrieve (C-GET and C-MOVE),
+//!   storage commitment.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
 pub mod dicom;
 pub mod nodes;
+mod reports;
 pub mod server;
 pub mod settings;
 

@@ -4,13 +4,14 @@ use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dicomet_archive::Archive;
+use dicomet_archive::commitments::Due;
 use dicomet_net::listen::Listener;
 use dicomet_net::transcode::Converter;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::dicom::{self, Admission};
-use crate::{Nodes, Settings};
+use crate::{Nodes, Settings, reports};
 
 /// An archive on the network.
 #[derive(Clone)]
@@ -47,6 +48,10 @@ impl Server {
         // Those beyond the limit are told so, which takes a task as well; beyond this limit they are dropped.
         let waiting_room = Arc::new(Semaphore::new(self.settings.max_associations.max(16)));
         let mut associations = JoinSet::new();
+        let (due, coming) = mpsc::unbounded_channel();
+        let mut reporter = JoinSet::new();
+        // What an earlier process owes is read before any association can add to it.
+        reporter.spawn(reports::deliver(self.clone(), self.due().await, coming, stopped.clone()));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -61,7 +66,13 @@ impl Server {
                             Err(_) => continue,
                         },
                     };
-                    associations.spawn(dicom::associate(self.clone(), incoming, admission, stopped.clone()));
+                    associations.spawn(dicom::associate(
+                        self.clone(),
+                        incoming,
+                        admission,
+                        due.clone(),
+                        stopped.clone(),
+                    ));
                 }
             }
         }
@@ -72,6 +83,9 @@ impl Server {
             while let Some(ended) = associations.join_next().await {
                 report(ended);
             }
+            while let Some(ended) = reporter.join_next().await {
+                report(ended);
+            }
         })
         .await;
         if ended.is_err() {
@@ -80,11 +94,25 @@ impl Server {
                 "operations did not end in time and are cut off"
             );
             associations.shutdown().await;
+            reporter.shutdown().await;
+        }
+    }
+
+    /// The reports on storage commitment that are due. Where they cannot be read, the log says so, and the archive is
+    /// served all the same.
+    async fn due(&self) -> Vec<Due> {
+        let commitments = self.archive.commitments().clone();
+        match tokio::task::spawn_blocking(move || commitments.due()).await {
+            Ok(Ok(due)) => due,
+            other => {
+                tracing::error!(?other, "the reports that are due cannot be read");
+                Vec::new()
+            }
         }
     }
 }
 
-/// A task that panicked ends its association alone; that must be seen.
+/// A task that panicked ends its association alone (or the reports); that must be seen.
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

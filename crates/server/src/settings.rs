@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dicomet_net::association::Timeouts;
+use dicomet_net::service::c_store;
 use dicomet_net::service::sub_operations::Pace;
 use dicomet_proto::AeTitle;
 
@@ -25,10 +26,35 @@ pub struct Settings {
     pub nodes: Nodes,
     /// How retrieves keep time.
     pub pace: Pace,
-    /// How long to wait for a move destination.
+    /// How long to wait for a move destination, and for who is to get a report.
     pub destination: Timeouts,
+    /// How storage commitment is reported.
+    pub reports: Reports,
     /// How long running operations may go on after a stop was asked for.
     pub grace: Duration,
+}
+
+/// How storage commitment is reported (PS3.4 J.3.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reports {
+    /// How long a requestor has, after its request was answered, to go on or to release: when it does neither, it
+    /// gets the report on the same association.
+    pub same_association: Duration,
+    /// The pause after the first try on an association of our own; it doubles, up to an hour.
+    pub pause: Duration,
+    /// So often a report is tried; then it is given up.
+    pub tries: u32,
+}
+
+impl Default for Reports {
+    fn default() -> Reports {
+        Reports {
+            same_association: Duration::from_millis(500),
+            pause: Duration::from_secs(10),
+            // The last after some 23 hours: a modality that was switched off for the night gets its reports.
+            tries: 32,
+        }
+    }
 }
 
 /// The called AE titles that are accepted.
@@ -57,12 +83,12 @@ impl Settings {
             called: CalledAeTitles::Any,
             // A viewer opens five to ten; one association has some 600 KiB of buffers.
             max_associations: 200,
-            // At 150 ms and 64 outstanding, objects of 500 KB fill a line of 1.7 Gbit/s.
-            max_window: 64,
+            max_window: c_store::WINDOW,
             sop_classes: SopClasses::Any,
             nodes: Nodes::default(),
             pace: Pace::default(),
             destination: Timeouts::default(),
+            reports: Reports::default(),
             grace: Duration::from_secs(10),
         }
     }

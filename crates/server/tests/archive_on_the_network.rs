@@ -136,6 +136,12 @@ async fn what_is_stored_is_found_and_comes_back_byte_for_byte_after_a_restart() 
     assert_eq!(matches[0].integer(Tag(0x0020, 0x1208)), Some(3));
     assert_eq!(matches[0].text(Tag(0x0008, 0x0054)).as_deref(), Some("ARCHIVE"));
 
+    for (retrieve_ae_title, expected) in [("ARCHIVE", 1), ("ARCH*", 1), ("ELSEWHERE", 0)] {
+        let query = named_bowen().key(&format!("RetrieveAETitle={retrieve_ae_title}")).unwrap();
+        let matches = retrieve::find(&server.node, &query, &Caller::default(), None).await.unwrap();
+        assert_eq!(matches.len(), expected, "{retrieve_ae_title}");
+    }
+
     for window in [1, 16] {
         let output = output.path().join(window.to_string());
         let options = Options { window, ..Options::default() };

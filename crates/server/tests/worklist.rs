@@ -100,6 +100,20 @@ async fn a_modality_gets_what_is_scheduled_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_is_answered_in_the_character_set_of_the_request() {
+    let server = serve(1).await;
+    // In Latin 1 it was put in; Turkish has the ü too.
+    for asked in ["ISO_IR 192", "ISO_IR 148"] {
+        let keys = [&format!("SpecificCharacterSet={asked}"), "PatientName=Mü*"];
+        let items = found(&server, &query(&keys)).await.unwrap();
+        assert_eq!(items[0].text(Tag(0x0008, 0x0005)).as_deref(), Some(asked));
+        assert_eq!(items[0].text(PATIENT_NAME).as_deref(), Some("Müller^No1"));
+    }
+    let ascii = found(&server, &query(&["PatientID"])).await.unwrap();
+    assert!(!ascii[0].contains(Tag(0x0008, 0x0005)), "ASCII needs no character set");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_scheduled_is_a_success_of_nothing() {
     let server = serve(1).await;
     assert!(found(&server, &query(&["PatientID=NOBODY"])).await.unwrap().is_empty());

@@ -12,12 +12,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -35,19 +36,61 @@ pub struct Line {
     pub round_trip: Duration,
     /// Bits per second in each direction, shared by all connections; `None` sets no limit.
     pub bits_per_second: Option<u64>,
-    /// Cuts a connection once so many bytes have passed through it to the requestor.
-    pub cut_after_bytes: Option<u64>,
-    /// How many connections are cut; later ones are left whole.
-    pub cuts: usize,
+    /// Cuts connections.
+    pub cut: Option<Cut>,
+}
+
+/// Where a line is cut, and how. What has passed before the cut still arrives.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    /// After so many bytes; with 0, when the first would have passed.
+    pub after_bytes: u64,
+    /// The direction in which they are counted. The cut ends both.
+    pub way: Way,
+    /// What the two ends see.
+    pub end: End,
+    /// Which connections, counted from 0 in the order in which they are opened.
+    pub connections: Range<usize>,
+}
+
+/// A direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From the requestor to the acceptor.
+    ToAcceptor,
+    /// From the acceptor to the requestor.
+    ToRequestor,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// In order, as when the other process has ended.
+    Fin,
+    /// By a reset, as when the other machine has forgotten the connection.
+    Rst,
 }
 
 /// A proxy that runs until it is dropped.
 pub struct Proxy {
     address: SocketAddr,
     task: JoinHandle<()>,
+    cuts: watch::Receiver<usize>,
 }
 
 impl Proxy {
+    /// Waits until a connection has been cut.
+    pub async fn cut(&self) {
+        if self.cuts.clone().wait_for(|cuts| *cuts > 0).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// How many connections have been cut.
+    pub fn cuts(&self) -> usize {
+        *self.cuts.borrow()
+    }
+
     /// Where to connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -68,22 +111,23 @@ impl Line {
     pub async fn open(self, listen: SocketAddr, acceptor: SocketAddr) -> io::Result<Proxy> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
+        let (cut_happened, cuts) = watch::channel(0);
         let task = tokio::spawn(async move {
             let there = Arc::new(Direction::new(&self));
             let back = Arc::new(Direction::new(&self));
-            let mut cuts_left = self.cuts;
-            loop {
+            let cut_happened = Arc::new(cut_happened);
+            for number in 0.. {
                 let Ok((requestor, _)) = listener.accept().await else { continue };
-                let cut_after_bytes = if cuts_left > 0 { self.cut_after_bytes } else { None };
-                cuts_left = cuts_left.saturating_sub(1);
+                let cut = self.cut.clone().filter(|cut| cut.connections.contains(&number));
                 let (there, back) = (Arc::clone(&there), Arc::clone(&back));
+                let cut_happened = Arc::clone(&cut_happened);
                 tokio::spawn(async move {
                     // Either end may fail at any time; that is what the other end is to see.
-                    let _ = carry_both(requestor, acceptor, there, back, cut_after_bytes).await;
+                    let _ = carry_both(requestor, acceptor, there, back, cut, &cut_happened).await;
                 });
             }
         });
-        Ok(Proxy { address, task })
+        Ok(Proxy { address, task, cuts })
     }
 }
 
@@ -92,18 +136,35 @@ async fn carry_both(
     acceptor: SocketAddr,
     there: Arc<Direction>,
     back: Arc<Direction>,
-    cut_after_bytes: Option<u64>,
+    cut: Option<Cut>,
+    cut_happened: &watch::Sender<usize>,
 ) -> io::Result<()> {
     let opened = Instant::now() + there.one_way * 2;
     let acceptor = TcpStream::connect(acceptor).await?;
     requestor.set_nodelay(true)?;
     acceptor.set_nodelay(true)?;
-    let (requestor_reads, requestor_writes) = requestor.into_split();
-    let (acceptor_reads, acceptor_writes) = acceptor.into_split();
-    let to_acceptor = carry(requestor_reads, acceptor_writes, there, opened, None);
-    let to_requestor = carry(acceptor_reads, requestor_writes, back, opened, cut_after_bytes);
+    let (mut requestor_reads, mut requestor_writes) = requestor.into_split();
+    let (mut acceptor_reads, mut acceptor_writes) = acceptor.into_split();
+    let limit = |way| cut.as_ref().filter(|cut| cut.way == way).map(|cut| cut.after_bytes);
+    let to_acceptor =
+        carry(&mut requestor_reads, &mut acceptor_writes, there, opened, limit(Way::ToAcceptor));
+    let to_requestor =
+        carry(&mut acceptor_reads, &mut requestor_writes, back, opened, limit(Way::ToRequestor));
     // The first error, a cut among them, ends both ways at once.
-    tokio::try_join!(to_acceptor, to_requestor).map(|_| ())
+    let carried = tokio::try_join!(to_acceptor, to_requestor);
+    if carried.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionAborted)
+        && let Some(cut) = cut
+    {
+        // Before the ends see it.
+        cut_happened.send_modify(|cuts| *cuts += 1);
+        // Dropped by itself, a half that writes would send its end first.
+        let ends = [requestor_reads.reunite(requestor_writes), acceptor_reads.reunite(acceptor_writes)];
+        for end in ends.into_iter().flatten().filter(|_| cut.end == End::Rst) {
+            // Closing with this set is a reset.
+            end.set_zero_linger()?;
+        }
+    }
+    carried.map(|_| ())
 }
 
 /// One direction of the line, shared by all connections.
@@ -146,8 +207,8 @@ impl Direction {
 
 /// Carries bytes one way until they end, then passes the end on.
 async fn carry<R, W>(
-    mut reader: R,
-    mut writer: W,
+    reader: &mut R,
+    writer: &mut W,
     direction: Arc<Direction>,
     opened: Instant,
     cut_after_bytes: Option<u64>,
@@ -206,11 +267,11 @@ mod tests {
 
     /// Carries `length` bytes over a line and answers how long the last of them took, in the test's own time.
     async fn time_for(line: &Line, length: usize) -> Duration {
-        let (mut near, near_end) = tokio::io::duplex(CHUNK);
-        let (far_end, mut far) = tokio::io::duplex(CHUNK);
+        let (mut near, mut near_end) = tokio::io::duplex(CHUNK);
+        let (mut far_end, mut far) = tokio::io::duplex(CHUNK);
         let begun = Instant::now();
         let direction = Arc::new(Direction::new(line));
-        let carrying = carry(near_end, far_end, direction, begun, line.cut_after_bytes);
+        let carrying = carry(&mut near_end, &mut far_end, direction, begun, None);
         let sent: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
         let sending = async {
             near.write_all(&sent).await.unwrap();
@@ -252,23 +313,63 @@ mod tests {
         assert_eq!(direction.arrival(500_000, now) - now, Duration::from_secs(1));
     }
 
-    #[tokio::test]
-    async fn a_cut_connection_ends_after_so_many_bytes_and_the_next_is_whole() {
+    /// A line to somebody who sends back twice what it gets, cut in its first connection.
+    async fn cut_line(after_bytes: u64, way: Way, end: End) -> Proxy {
         let acceptor = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = acceptor.local_addr().unwrap();
         tokio::spawn(async move {
             while let Ok((mut peer, _)) = acceptor.accept().await {
-                let _ = peer.write_all(&[7; 1000]).await;
+                tokio::spawn(async move {
+                    let mut byte = [0];
+                    while matches!(peer.read(&mut byte).await, Ok(1)) {
+                        let _ = peer.write_all(&[byte[0], byte[0]]).await;
+                    }
+                });
             }
         });
-        let cut = Line { cut_after_bytes: Some(300), cuts: 1, ..Line::default() };
-        let proxy = cut.open(([127, 0, 0, 1], 0).into(), to).await.unwrap();
-        for expected in [300, 1000] {
-            let mut requestor = TcpStream::connect(proxy.address()).await.unwrap();
-            let mut received = Vec::new();
-            // The end may come as a reset: what arrived before it counts.
-            let _ = requestor.read_to_end(&mut received).await;
-            assert_eq!(received.len(), expected);
+        let line = Line { cut: Some(Cut { after_bytes, way, end, connections: 0..1 }), ..Line::default() };
+        line.open(([127, 0, 0, 1], 0).into(), to).await.unwrap()
+    }
+
+    /// Sends 100 bytes over a connection; how many come back, and how it ends.
+    async fn ask(proxy: &Proxy) -> (usize, io::Result<()>) {
+        let mut requestor = TcpStream::connect(proxy.address()).await.unwrap();
+        let _ = requestor.write_all(&[7; 100]).await;
+        let mut received = 0;
+        let mut byte = [0];
+        while received < 200 {
+            match requestor.read(&mut byte).await {
+                Ok(0) => return (received, Ok(())),
+                Ok(length) => received += length,
+                Err(error) => return (received, Err(error)),
+            }
         }
+        (received, Ok(()))
+    }
+
+    #[tokio::test]
+    async fn a_cut_connection_ends_after_so_many_bytes_and_the_next_is_whole() {
+        for after_bytes in [0, 1, 30, 199] {
+            let proxy = cut_line(after_bytes, Way::ToRequestor, End::Fin).await;
+            assert_eq!(ask(&proxy).await.0 as u64, after_bytes);
+            proxy.cut().await;
+            assert_eq!((ask(&proxy).await.0, proxy.cuts()), (200, 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cut_on_the_way_to_the_acceptor_lets_no_more_answers_come_than_were_asked_for() {
+        for after_bytes in [0, 1, 30, 99] {
+            let proxy = cut_line(after_bytes, Way::ToAcceptor, End::Fin).await;
+            assert!(ask(&proxy).await.0 as u64 <= 2 * after_bytes);
+            proxy.cut().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_seen_as_one() {
+        let proxy = cut_line(30, Way::ToRequestor, End::Rst).await;
+        let (_, ended) = ask(&proxy).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 }

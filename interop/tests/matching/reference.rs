@@ -183,7 +183,13 @@ fn part_of(level: Level) -> usize {
 }
 
 impl Instance {
-    fn new(header: DataSet) -> Instance {
+    fn new(mut header: DataSet) -> Instance {
+        // One of no patient is in a study and a series named as its class (CONFORMANCE.md).
+        for uid in [STUDY_INSTANCE_UID, SERIES_INSTANCE_UID] {
+            if !header.contains(uid) {
+                header.set_text(uid, &header.text(SOP_CLASS_UID).unwrap_or_default());
+            }
+        }
         let text = |tag: Tag| header.text(tag).unwrap_or_default();
         let (id, study) = (text(PATIENT_ID), text(STUDY_INSTANCE_UID));
         // Who has no ID is nobody else.

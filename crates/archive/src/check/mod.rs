@@ -65,6 +65,8 @@ pub enum Damage {
     Index,
     /// The worklist is broken. Nothing else has its items: it can only be restored.
     Worklist,
+    /// What others asked the archive to answer for is broken: they are to ask again.
+    Commitment,
 }
 
 impl Damage {
@@ -80,6 +82,7 @@ impl Damage {
             Damage::Leftover => "leftover",
             Damage::Index => "index",
             Damage::Worklist => "worklist",
+            Damage::Commitment => "commitment",
         }
     }
 }
@@ -177,24 +180,22 @@ impl<'a> Check<'a> {
             let without_row = self.rows(&index, listing.blobs)?;
             self.orphans(&index, without_row)?;
         }
-        self.worklist()?;
+        self.beside_the_index(self.layout.worklist.clone(), Damage::Worklist)?;
+        self.beside_the_index(self.layout.commitments.clone(), Damage::Commitment)?;
         self.leftovers()?;
         Ok(self.summary)
     }
 
-    /// Lets SQLite look through the worklist's database.
-    fn worklist(&mut self) -> Result<(), Error> {
-        let path = self.layout.worklist.clone();
+    /// Lets SQLite look through a database that is not made of the blobs.
+    fn beside_the_index(&mut self, path: PathBuf, damage: Damage) -> Result<(), Error> {
         if !path.exists() {
             return Ok(());
         }
-        let worklist = open_read_only(&path)?;
-        match own_faults(&worklist, self.depth) {
+        let database = open_read_only(&path)?;
+        match own_faults(&database, self.depth) {
             Err(error) if !is_damage(&error) => return Err(error.into()),
-            Err(error) => self.found(Damage::Worklist, path, error.to_string()),
-            Ok(faults) => {
-                faults.into_iter().for_each(|fault| self.found(Damage::Worklist, path.clone(), fault));
-            }
+            Err(error) => self.found(damage, path, error.to_string()),
+            Ok(faults) => faults.into_iter().for_each(|fault| self.found(damage, path.clone(), fault)),
         }
         Ok(())
     }

@@ -23,11 +23,13 @@ pub(crate) mod tags {
     pub(crate) const MODALITY: Tag = Tag(0x0008, 0x0060);
     pub(crate) const MODALITIES_IN_STUDY: Tag = Tag(0x0008, 0x0061);
     pub(crate) const SOP_CLASSES_IN_STUDY: Tag = Tag(0x0008, 0x0062);
+    pub(crate) const ANATOMIC_REGIONS_IN_STUDY: Tag = Tag(0x0008, 0x0063);
     pub(crate) const INSTITUTION_NAME: Tag = Tag(0x0008, 0x0080);
     pub(crate) const REFERRING_PHYSICIAN_NAME: Tag = Tag(0x0008, 0x0090);
     pub(crate) const STATION_NAME: Tag = Tag(0x0008, 0x1010);
     pub(crate) const STUDY_DESCRIPTION: Tag = Tag(0x0008, 0x1030);
     pub(crate) const SERIES_DESCRIPTION: Tag = Tag(0x0008, 0x103E);
+    pub(crate) const ANATOMIC_REGION: Tag = Tag(0x0008, 0x2218);
     pub(crate) const PATIENT_NAME: Tag = Tag(0x0010, 0x0010);
     pub(crate) const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
     pub(crate) const ISSUER_OF_PATIENT_ID: Tag = Tag(0x0010, 0x0021);
@@ -64,7 +66,7 @@ pub(crate) enum Kind {
     Name(i64, &'static str),
     /// By the rows of a table `(study, value)`: table and value column.
     OfStudy(&'static str, &'static str),
-    /// It is counted: returned, never matched.
+    /// It is counted: the value is a number.
     Count,
 }
 
@@ -173,7 +175,7 @@ pub(crate) fn level_of(tag: Tag) -> Level {
         // General Study and clinical trial study, PS3.3 C.7.2.1, C.7.2.3.
         Tag(
             0x0008,
-            0x0051 | 0x0096 | 0x009C | 0x009D | 0x1032 | 0x1048 | 0x1049 | 0x1060 | 0x1062 | 0x1080,
+            0x0051 | 0x0063 | 0x0096 | 0x009C | 0x009D | 0x1032 | 0x1048 | 0x1049 | 0x1060 | 0x1062 | 0x1080,
         ) => Level::Study,
         Tag(0x0008, 0x1084 | 0x1110) => Level::Study,
         Tag(0x0012, 0x0050..=0x0053 | 0x0083..=0x0085) => Level::Study,

@@ -1,7 +1,7 @@
 //! A query as SQL: pure and parameterised.
 //!
 //! A key whose attribute has a column becomes a condition; one without is a filter on the stored header, applied
-//! after; one below the level, or one that is only counted, is unsupported and said so (PS3.4 C.4.1.1.4, FF01).
+//! after; one below the level is unsupported and said so (PS3.4 C.4.1.1.4, FF01).
 //! What a key asks, and whether an identifier fits its model and level, [`dicomet_proto::query`] has decided.
 
 use dicomet_proto::dataset::{DataSet, Tag, VR};
@@ -70,7 +70,7 @@ pub(crate) fn select(query: &Query) -> Result<Selection, Refusal> {
         if key.tag == tags::RETRIEVE_AE_TITLE {
             // Who knows our AE title adds it.
         } else if key.tag == tags::INSTANCE_AVAILABILITY {
-            selection.returned.push(Returned::Constant(key.tag, "ONLINE"));
+            selection.constant_key(&key, "ONLINE");
         } else if let Some(attribute) = attribute(key.tag, query.level) {
             selection.column_key(attribute, &key);
         } else if level_of(key.tag) <= query.level {
@@ -89,6 +89,15 @@ impl Selection {
         }
         self.returned.push(Returned::Column(attribute.tag, attribute));
         self.condition.require(attribute, &key.matching);
+    }
+
+    fn constant_key(&mut self, key: &MatchingKey, value: &'static str) {
+        let mut constant = DataSet::new();
+        constant.set_text(key.tag, value);
+        if !key.matches(&constant) {
+            self.condition.and("0", Vec::new());
+        }
+        self.returned.push(Returned::Constant(key.tag, value));
     }
 
     fn header_key(&mut self, key: MatchingKey, keys: &DataSet) {
@@ -179,8 +188,7 @@ impl Condition {
         }
         let mut parameters = Vec::new();
         let sql = match attribute.kind {
-            // A count is returned, whatever value was sent with the key.
-            Kind::Count => return,
+            Kind::Count => count(attribute.value, matching, &mut parameters),
             // The value as received: what is no value of its VR has an empty search form and is not empty.
             _ if *matching == Matching::Empty => format!("{} = ''", attribute.value),
             Kind::Column(column) => match matching {
@@ -241,6 +249,24 @@ pub(crate) fn comparison(column: &str, vr: VR, matching: &Matching, parameters: 
         | Matching::FuzzyName(_)
         | Matching::Sequence(_)
         | Matching::DateTime { .. } => "0".to_owned(),
+    }
+}
+
+/// A comparison of a number that is counted.
+fn count(expression: &str, matching: &Matching, parameters: &mut Vec<Value>) -> String {
+    match matching {
+        Matching::Universal | Matching::Unsupported => "1".to_owned(),
+        Matching::SingleValue(value) => match value.trim().parse() {
+            Ok(number) => {
+                parameters.push(Value::Integer(number));
+                format!("{expression} = ?")
+            }
+            Err(_) => "0".to_owned(),
+        },
+        Matching::AnyOf(alternatives) => {
+            any(alternatives.iter().map(|matching| count(expression, matching, parameters)).collect())
+        }
+        _ => "0".to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod normalise;
 pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod record;
+pub(crate) mod regions;
 pub(crate) mod remove;
 pub(crate) mod schema;
 pub(crate) mod settle;

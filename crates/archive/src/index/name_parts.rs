@@ -36,7 +36,9 @@ fn groups(pattern: &Pattern) -> impl Iterator<Item = String> + '_ {
         };
         let quoted =
             |group: &[char]| format!("\"{}\"", group.iter().collect::<String>().replace('"', "\"\""));
-        characters.windows(GROUP).map(quoted).collect::<Vec<_>>()
+        // A string of FTS5 ends at a NUL.
+        let groups = characters.windows(GROUP).filter(|group| !group.contains(&'\0'));
+        groups.map(quoted).collect::<Vec<_>>()
     })
 }
 
@@ -56,6 +58,7 @@ mod tests {
     fn a_pattern_is_sought_by_the_groups_of_three_in_its_literal_parts() {
         assert_eq!(asked("*nova*k?y^an*").as_deref(), Some(r#""nov" AND "ova" AND "y^a" AND "^an""#));
         assert_eq!(asked(r#"*"a"*"#).as_deref(), Some(r#""""a""""#));
+        assert_eq!(asked("*nov\0ova*").as_deref(), Some(r#""nov" AND "ova""#));
     }
 
     #[test]

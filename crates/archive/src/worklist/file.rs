@@ -98,6 +98,8 @@ fn of_json(bytes: &[u8]) -> Result<Vec<DataSet>, WorklistFileError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ITEM: &str = r#"{
@@ -140,5 +142,50 @@ mod tests {
         let two = format!("[{ITEM},{}]", ITEM.replace("PAT004", ""));
         let error = of_bytes(two.as_bytes()).unwrap_err().to_string();
         assert!(error.starts_with("item 2: ") && error.contains("PatientID"), "{error}");
+    }
+
+    /// JSON in the shape of the DICOM JSON model, as far as it goes.
+    fn hostile_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            "(CT|2024.{0,4}|1\\.2|.{0,8})".prop_map(Into::into),
+        ];
+        let key = "(00100010|00100020|0020000D|00400100|00400002|7FE00010|vr|Value|InlineBinary|BulkDataURI|Alphabetic|.{0,9})";
+        leaf.prop_recursive(8, 64, 6, move |inner| {
+            let element = ("(PN|LO|DA|SQ|OB|AT|US|FD|UN|XX|)", prop::collection::vec(inner.clone(), 0..3))
+                .prop_map(|(vr, values)| serde_json::json!({"vr": vr, "Value": values}));
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map(key, prop_oneof![inner, element], 0..5)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_json_makes_it_panic(json in hostile_json()) {
+            let _ = of_bytes(json.to_string().as_bytes());
+        }
+
+        /// One byte of a good item changed, and its end cut off.
+        #[test]
+        fn no_damage_makes_it_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), end in any::<prop::sample::Index>()) {
+            let mut bytes = ITEM.as_bytes().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _ = of_bytes(&bytes);
+            let _ = of_bytes(&bytes[..end.index(bytes.len())]);
+        }
+    }
+
+    #[test]
+    fn json_that_is_nested_very_deep_is_refused() {
+        for deep in ["[".repeat(100_000), "{\"00400100\":{\"vr\":\"SQ\",\"Value\":[".repeat(20_000)] {
+            assert!(matches!(of_bytes(deep.as_bytes()), Err(WorklistFileError::Json(_))));
+        }
     }
 }

@@ -3,11 +3,12 @@
 //! It lies in a database of its own beside the index: an index can be rebuilt from the blobs, a worklist from
 //! nothing. Whoever puts items in need not hold the archive's lock, so a worklist is filled while it is served.
 //!
-//! A search goes two ways at once: columns narrow it by SQL, and what is left is held against the query by
-//! [`dicomet_proto::query`], which has the last word. [`item`] checks what is put in, [`file`](mod@file) reads it.
+//! A search goes two ways at once: columns and [`names`] narrow it by SQL, and what is left is held against the query
+//! by [`dicomet_proto::query`], which has the last word. [`item`] checks what is put in, [`file`](mod@file) reads it.
 
 pub mod file;
 pub mod item;
+mod names;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use dicomet_proto::dataset::dictionary::uids::EXPLICIT_VR_LITTLE_ENDIAN;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{Refusal, Status};
-use dicomet_proto::query::{Level, Matching, MatchingKey, Model, Query};
+use dicomet_proto::query::{Level, Matching, MatchingKey, Model, Query, Range};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
@@ -29,7 +30,8 @@ use crate::index::read::Readers;
 use crate::index::schema::open_with_migrations;
 use crate::{Error, Settings};
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_worklist.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_worklist.sql"), include_str!("migrations/0002_names.sql")];
 
 /// How long one process waits for another that writes. A write is one transaction over the items of a file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,6 +56,7 @@ pub(crate) mod tags {
     pub(crate) const SCHEDULED_STATION_AE_TITLE: Tag = Tag(0x0040, 0x0001);
     pub(crate) const SCHEDULED_PROCEDURE_STEP_START_DATE: Tag = Tag(0x0040, 0x0002);
     pub(crate) const SCHEDULED_PROCEDURE_STEP_START_TIME: Tag = Tag(0x0040, 0x0003);
+    pub(crate) const SCHEDULED_PERFORMING_PHYSICIAN_NAME: Tag = Tag(0x0040, 0x0006);
     pub(crate) const SCHEDULED_PROCEDURE_STEP_DESCRIPTION: Tag = Tag(0x0040, 0x0007);
     pub(crate) const SCHEDULED_PROTOCOL_CODE_SEQUENCE: Tag = Tag(0x0040, 0x0008);
     pub(crate) const SCHEDULED_PROCEDURE_STEP_ID: Tag = Tag(0x0040, 0x0009);
@@ -98,8 +101,9 @@ impl Worklist {
     }
 
     fn at(path: &Path, settings: &Settings) -> Result<Worklist, Error> {
-        let writer = open_with_migrations(path, settings, MIGRATIONS)?;
+        let mut writer = open_with_migrations(path, settings, MIGRATIONS)?;
         writer.busy_timeout(BUSY_TIMEOUT)?;
+        names::complete(&mut writer)?;
         let readers = Readers::new(path.to_owned(), settings);
         Ok(Worklist { shared: Arc::new(Shared { writer: Mutex::new(writer), readers }) })
     }
@@ -190,9 +194,9 @@ fn insert(index: &Connection, item: &WorklistItem) -> Result<bool, Error> {
         .prepare_cached(
             "INSERT INTO worklist_item (
                 study_instance_uid, scheduled_procedure_step_id, patient_id, accession_number,
-                requested_procedure_id, modality, start_date_search, start_time_search, item
+                requested_procedure_id, modality, start_date_search, start_time_search, item, has_names
              )
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1)",
         )?
         .execute(params![
             item.column(tags::STUDY_INSTANCE_UID),
@@ -211,6 +215,7 @@ fn insert(index: &Connection, item: &WorklistItem) -> Result<bool, Error> {
     for station in item.stations() {
         statement.execute(params![station, id])?;
     }
+    names::insert(index, id, item.data_set())?;
     Ok(replaced > 0)
 }
 
@@ -222,21 +227,40 @@ fn condition(keys: &[MatchingKey]) -> (String, Vec<Value>) {
         match (&key.matching, key.tag) {
             (Matching::Sequence(of_step), tags::SCHEDULED_PROCEDURE_STEP_SEQUENCE) => {
                 for key in of_step {
-                    conditions.extend(condition_of(key, column_of_step(key.tag), &mut parameters));
+                    let place =
+                        Place { column: column_of_step(key.tag), name: names::number_of_step(key.tag) };
+                    conditions.extend(condition_of(key, place, &mut parameters));
                 }
             }
-            _ => conditions.extend(condition_of(key, column(key.tag), &mut parameters)),
+            _ => {
+                let place = Place { column: column(key.tag), name: names::number(key.tag) };
+                conditions.extend(condition_of(key, place, &mut parameters));
+            }
         }
     }
     (conditions.join(" AND "), parameters)
 }
 
-fn condition_of(key: &MatchingKey, column: Option<&str>, parameters: &mut Vec<Value>) -> Option<String> {
-    let column = column.filter(|_| !key.is_universal())?;
-    if matches!(key.matching, Matching::DateTime { .. } | Matching::Empty | Matching::AllOf(_)) {
-        return None;
+/// Where the value of an attribute stands outside of the item.
+struct Place {
+    column: Option<&'static str>,
+    name: Option<i64>,
+}
+
+fn condition_of(key: &MatchingKey, place: Place, parameters: &mut Vec<Value>) -> Option<String> {
+    if let Some(name) = place.name {
+        return names::condition(name, &key.matching, parameters);
     }
-    let comparison = comparison(column, key.vr, &key.matching, parameters);
+    let column = place.column.filter(|_| !key.is_universal())?;
+    let comparison = match &key.matching {
+        Matching::Empty | Matching::AllOf(_) => return None,
+        Matching::DateTime { range, .. } => {
+            let day = |moment: &String| moment.get(..8).unwrap_or_default().to_owned();
+            let days = Range { from: range.from.as_ref().map(day), to: range.to.as_ref().map(day) };
+            comparison(column, key.vr, &Matching::Range(days), parameters)
+        }
+        matching => comparison(column, key.vr, matching, parameters),
+    };
     Some(match column {
         "ae_title" => format!("id IN (SELECT item FROM worklist_station WHERE {comparison})"),
         _ => comparison,

@@ -127,6 +127,12 @@ fn every_kind_of_matching_finds_its_studies() {
         (tags::MODALITIES_IN_STUDY, "MR\\US", &[one]),
         (tags::MODALITIES_IN_STUDY, "C*", &[one, two, three]),
         (tags::SOP_CLASSES_IN_STUDY, MR, &[one]),
+        (tags::STUDY_RELATED_INSTANCES, "4", &[one]),
+        (tags::STUDY_RELATED_INSTANCES, "04\\1", &[one, two, three]),
+        (tags::STUDY_RELATED_SERIES, "3", &[]),
+        (tags::PATIENT_RELATED_STUDIES, "2", &[one, two]),
+        (tags::INSTANCE_AVAILABILITY, "ONLINE", &[one, two, three]),
+        (tags::INSTANCE_AVAILABILITY, "OFFLINE\\NEARLINE", &[]),
         (tags::STUDY_DESCRIPTION, "*EST 2", &[two]),
         (tags::PATIENT_AGE, "042Y", &[one, two, three]),
         (tags::PATIENT_AGE, "043Y", &[]),
@@ -229,6 +235,42 @@ fn sequences_are_matched_by_one_item_and_returned_as_asked() {
 }
 
 #[test]
+fn the_anatomic_regions_of_a_study_are_those_of_its_instances() {
+    const REGION: Tag = Tag(0x0008, 0x2218);
+    const REGIONS_IN_STUDY: Tag = Tag(0x0008, 0x0063);
+    const CODE_VALUE: Tag = Tag(0x0008, 0x0100);
+    let code = |value: &str| {
+        let mut code = DataSet::new();
+        code.set_text(CODE_VALUE, value);
+        vec![code]
+    };
+    let (_folder, archive) = archive();
+    for (number, region) in ["chest", "chest", "arm"].into_iter().enumerate() {
+        let instance = slice(&format!("2.999.1.1.{number}"));
+        let mut data_set = DataSet::parse(&instance.data_set(), &explicit()).unwrap();
+        data_set.set_items(REGION, code(region));
+        let bytes = data_set.encode(&explicit()).unwrap();
+        store_bytes(&archive, provenance(&instance, EXPLICIT), &bytes).unwrap();
+    }
+    store(&archive, &slice("2.999.2.1.1").in_series("2.999.2", "2.999.2.1")).unwrap();
+
+    let asked = |level, key: &str| {
+        let mut asked = query(level, &[(tags::STUDY_INSTANCE_UID, "")]);
+        asked.keys.set_items(REGIONS_IN_STUDY, code(key));
+        asked
+    };
+    for (key, studies) in [("arm", &["2.999.1"][..]), ("leg", &[]), ("", &["2.999.1", "2.999.2"])] {
+        assert_eq!(found(&archive, &asked(Level::Study, key), tags::STUDY_INSTANCE_UID), studies, "{key}");
+    }
+    for level in [Level::Study, Level::Series] {
+        let answer = &answers(&archive, &asked(level, "chest"))[0];
+        let regions = answer.items(REGIONS_IN_STUDY).unwrap();
+        let values: Vec<_> = regions.iter().map(|region| region.text(CODE_VALUE).unwrap()).collect();
+        assert_eq!(values, ["chest", "arm"]);
+    }
+}
+
+#[test]
 fn an_answer_waits_for_nobody_and_goes_on_after_others_have_stored() {
     let (_folder, archive) = archive();
     for number in 0..60 {
@@ -283,6 +325,16 @@ fn study_key() -> impl Strategy<Value = (Tag, String)> {
     ]
 }
 
+/// What might be a value, and what was never meant to be one.
+fn hostile_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        r#"[A-Za-z0-9*?^=.:'"%\[\]\\ \-]{0,12}"#,
+        ".{0,20}",
+        "(\\*.|\\?a){200,600}",
+        r"(1\.2\\){0,40}",
+    ]
+}
+
 /// Nothing is negotiated, or some of it.
 fn extended_matching() -> impl Strategy<Value = ExtendedMatching> {
     prop_oneof![
@@ -295,6 +347,33 @@ fn extended_matching() -> impl Strategy<Value = ExtendedMatching> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// A statement that SQLite does not take would be a fault of ours: keys are found, or refused as what they are.
+    #[test]
+    fn no_key_makes_the_index_fail(
+        queries in prop::collection::vec((0_usize..4, prop::collection::vec((0_usize..12, hostile_value()), 0..5)), 30),
+        extended in extended_matching(),
+    ) {
+        let (_folder, archive) = filled();
+        let asked = [
+            tags::PATIENT_NAME, tags::PATIENT_ID, tags::STUDY_DATE, tags::STUDY_TIME, tags::STUDY_RELATED_INSTANCES,
+            tags::MODALITIES_IN_STUDY, tags::SOP_CLASSES_IN_STUDY, tags::REFERRING_PHYSICIAN_NAME, tags::SERIES_NUMBER,
+            tags::INSTANCE_AVAILABILITY, tags::MANUFACTURER, tags::SOP_INSTANCE_UID,
+        ];
+        for (level, keys) in queries {
+            let level = [Level::Patient, Level::Study, Level::Series, Level::Image][level];
+            let keys: Vec<_> = keys.iter().map(|(tag, value)| (asked[*tag], value.as_str())).collect();
+            let query = query_in(Model::PatientRoot, level, &keys).matched(extended);
+            match archive.find(&query) {
+                Ok(matches) => {
+                    for answer in matches {
+                        prop_assert!(answer.is_ok(), "{:?}: {:?}", keys, answer);
+                    }
+                }
+                Err(error) => prop_assert!(matches!(error, dicomet_archive::Error::Refused(_)), "{keys:?}: {error}"),
+            }
+        }
+    }
 
     /// Each archive is asked many queries: storing is what takes the time.
     #[test]

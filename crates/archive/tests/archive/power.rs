@@ -44,14 +44,17 @@ fn findings(data: &Path) -> Vec<(Damage, PathBuf)> {
 }
 
 fn there(archive: &Archive) -> Expected {
-    let all = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "")]);
-    let plan = archive.plan(&all).unwrap();
-    let read = |stored: &dicomet_archive::Planned| {
-        let mut bytes = Vec::new();
-        archive.open_instance(stored).unwrap().read_to_end(&mut bytes).unwrap();
-        bytes
-    };
-    plan.iter().map(|stored| (stored.sop_instance.to_string(), read(stored))).collect()
+    let studies = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "")]);
+    let mut there = Expected::new();
+    for study in found(archive, &studies, tags::STUDY_INSTANCE_UID) {
+        let instances = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, &study)]);
+        for stored in archive.plan(&instances).unwrap() {
+            let mut bytes = Vec::new();
+            archive.open_instance(&stored).unwrap().read_to_end(&mut bytes).unwrap();
+            there.insert(stored.sop_instance.to_string(), bytes);
+        }
+    }
+    there
 }
 
 /// An archive under load, of which is known what must survive, and up to where its write-ahead log was synced.
@@ -96,7 +99,7 @@ impl Running {
         let study = format!("2.999.{}", number / 10);
         let other = slice(&format!("{study}.1.{number}"))
             .in_series(&study, &format!("{study}.1"))
-            .with(tags::MANUFACTURER, "another");
+            .with(tags::MANUFACTURER, &format!("another {}", self.log_length()));
         assert_eq!(store(&self.archive, &other).unwrap().outcome, Outcome::Replaced);
         self.expect(&other);
         self.synced = self.log_length();

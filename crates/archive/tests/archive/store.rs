@@ -5,10 +5,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use dicomet_archive::{Archive, Conflicts, Duplicates, Error, Outcome, Settings};
+use dicomet_proto::dataset::DataSet;
 use dicomet_proto::message::Status;
 use dicomet_proto::query::Level;
 use dicomet_proto::{AeTitle, Uid};
-use dicomet_testkit::instance::{Pixels, data_set_of_part10};
+use dicomet_testkit::instance::{Instance, Pixels, data_set_of_part10};
 
 use crate::samples::*;
 
@@ -54,6 +55,26 @@ fn a_stored_instance_is_a_dicom_file_with_the_bytes_as_they_came() {
     assert_eq!(bytes[..128], [0; 128]);
     assert_eq!(data_set_of_part10(&bytes), instance.data_set());
     assert_eq!(incoming(&folder), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_object_of_no_patient_is_stored_and_found_in_a_study_of_its_sop_class() {
+    const COLOR_PALETTE: &str = "1.2.840.10008.5.1.4.39.1";
+    let (folder, archive) = archive();
+    for number in 1..=2 {
+        let palette = Instance::new(COLOR_PALETTE, &format!("2.999.39.{number}"));
+        let palette = palette.with(tags::STUDY_DESCRIPTION, "not a study");
+        let data_set = DataSet::parse(&palette.data_set(), &Uid::from_static(EXPLICIT)).unwrap();
+        let mut without_study = data_set.clone();
+        without_study.remove(tags::STUDY_INSTANCE_UID);
+        without_study.remove(tags::SERIES_INSTANCE_UID);
+        let bytes = without_study.encode(&Uid::from_static(EXPLICIT)).unwrap();
+        store_bytes(&archive, provenance(&palette, EXPLICIT), &bytes).unwrap();
+        assert!(blobs(&folder).iter().any(|file| data_set_of_part10(&fs::read(file).unwrap()) == bytes));
+    }
+    let asked =
+        query(Level::Image, &[(tags::SOP_INSTANCE_UID, ""), (tags::STUDY_INSTANCE_UID, COLOR_PALETTE)]);
+    assert_eq!(found(&archive, &asked, tags::SOP_INSTANCE_UID), ["2.999.39.1", "2.999.39.2"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use dicomet_archive::{Archive, Error, Settings, Worklist, worklist::WorklistItem};
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::Status;
-use dicomet_proto::query::{Level, Model, Query};
+use dicomet_proto::query::{ExtendedMatching, Level, Model, Query};
 use tempfile::TempDir;
 
 use crate::samples::tags;
@@ -81,7 +81,7 @@ fn samples() -> Vec<DataSet> {
     vec![
         item(1, ("PAT1", "Bowen^William^^Dr"), "CT", "CT1", "20240131", "1030"),
         item(2, ("PAT2", "Müller^Jörg"), "CT", r"CT1\CT2", "20240131", "143000"),
-        item(3, ("PAT3", "Bower^Ann"), "MR", "MR1", "20240201", "08"),
+        item(3, ("PAT3", "Bower^Ann=山田^あん"), "MR", "MR1", "20240201", "08"),
         item(4, ("PAT1", "Bowen^William^^Dr"), "MR", "MR1", "20240215", "120000.5"),
         item(5, ("P?T5", "Bowen"), "CR", "CR1", "2024.03.01", "00:00:00"),
     ]
@@ -132,6 +132,11 @@ fn every_query_finds_what_the_plain_matcher_finds() {
         "PatientName=Muller*",
         "PatientName=Bowen",
         "PatientName=*jorg*",
+        "PatientName=Bowe?^*",
+        "PatientName=山田*",
+        "PatientName==山田*",
+        "PatientName=*=*山*",
+        "PatientName=bower*=x*",
         "PatientName",
         "AccessionNumber=ACC2",
         "AccessionNumber=*",
@@ -202,6 +207,42 @@ fn every_query_finds_what_the_plain_matcher_finds() {
         }
     }
     assert!(count > 2000);
+}
+
+#[test]
+fn a_range_of_dates_and_one_of_times_are_one_range_of_moments() {
+    let (_folder, worklist) = filled();
+    let keys = [
+        "RequestedProcedureID",
+        "ScheduledProcedureStepSequence.ScheduledProcedureStepStartDate=20240131-20240201",
+        "ScheduledProcedureStepSequence.ScheduledProcedureStepStartTime=1200-1000",
+    ];
+    let found: Vec<_> =
+        answers(&worklist, &keys).iter().map(|answer| answer.text(REQUESTED_PROCEDURE_ID).unwrap()).collect();
+    assert_eq!(found, ["R2", "R3"], "PS3.4 Table K.6-1: from the first at 12 until the second at 10");
+}
+
+#[test]
+fn names_that_sound_alike_are_found_where_that_was_negotiated() {
+    let (_folder, worklist) = filled();
+    let fuzzy = ExtendedMatching { fuzzy_names: true, ..ExtendedMatching::default() };
+    for (name, expected) in [("Wiliam Bowin", 2), ("Bowin", 3), ("=山田*", 1), ("Nobody", 0)] {
+        let query = query(&[&format!("PatientName={name}")]);
+        assert_eq!(worklist.find(&query.clone().matched(fuzzy)).unwrap().count(), expected, "{name}");
+    }
+}
+
+#[test]
+fn items_that_were_put_in_before_names_were_noted_are_found_by_name() {
+    let (folder, worklist) = filled();
+    drop(worklist);
+    let data = folder.path().join("data");
+    rusqlite::Connection::open(data.join("worklist.sqlite"))
+        .unwrap()
+        .execute_batch("DELETE FROM worklist_name; UPDATE worklist_item SET has_names = 0")
+        .unwrap();
+    let worklist = Worklist::open(&data).unwrap();
+    assert_eq!(answers(&worklist, &["PatientName=bowen*"]).len(), 3);
 }
 
 #[test]

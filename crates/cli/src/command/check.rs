@@ -1,6 +1,6 @@
 //! `dicomet check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use dicomet_archive::check::{self, Depth, Event, Finding, Repair, Summary};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::check_output;
 use crate::archive_args::explain;
 use crate::exit::{CommandError, Exit};
 use crate::output;
@@ -25,13 +26,20 @@ use crate::output;
 /// damaged are taken out of the index, so that they can be stored again, and what cannot stay is moved to DIR/quarantine
 /// with a line in findings.jsonl there.
 ///
+/// With --output: what the output folder of `dicomet get` lacks of all that was ever expected in it, by its journal and
+/// without asking any peer. `dicomet get` with the same keys brings it.
+///
 /// Exit status: 0 nothing is wrong, or all was repaired without loss; 1 it could not be checked; 2 wrong usage; 3
 /// something is wrong, or was lost.
 #[derive(Debug, clap::Args)]
 pub struct CheckArgs {
     /// The folder of the archive
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "output")]
+    data: Option<PathBuf>,
+
+    /// An output folder of `dicomet get`, instead of an archive
+    #[arg(long, short, value_name = "DIR", conflicts_with_all = ["data", "quick", "repair"])]
+    output: Option<PathBuf>,
 
     /// Compare sizes alone, and read no file
     #[arg(long)]
@@ -47,19 +55,23 @@ pub struct CheckArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
+pub(super) enum ReportFormat {
     Text,
     Json,
 }
 
 pub async fn run(args: CheckArgs) -> Result<ExitCode, CommandError> {
-    let checking = tokio::task::spawn_blocking(move || check(&args));
+    let checking = tokio::task::spawn_blocking(move || match (&args.output, &args.data) {
+        (Some(output), _) => check_output::check(output, args.format),
+        (None, Some(data)) => check(data, &args),
+        (None, None) => Err(CommandError::usage("neither --data nor --output is given")),
+    });
     checking
         .await
         .map_err(|error| CommandError::new(format!("the check ended by a fault of ours: {error}")))?
 }
 
-fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
+fn check(data: &Path, args: &CheckArgs) -> Result<ExitCode, CommandError> {
     let began = Instant::now();
     let depth = if args.quick { Depth::Sizes } else { Depth::Bytes };
     let bar = bar();
@@ -81,12 +93,12 @@ fn check(args: &CheckArgs) -> Result<ExitCode, CommandError> {
             }
         }
     };
-    let failed = |error| explain(&args.data, &error);
+    let failed = |error| explain(data, &error);
     let (line, report, is_well) = if args.repair {
-        let done = check::repair(&args.data, depth, &mut tell).map_err(failed)?;
+        let done = check::repair(data, depth, &mut tell).map_err(failed)?;
         (repaired(&done), json!({ "repair": repair_json(&done) }), done.lost == 0 && done.left == 0)
     } else {
-        let summary = check::check(&args.data, depth, &mut tell).map_err(failed)?;
+        let summary = check::check(data, depth, &mut tell).map_err(failed)?;
         (summed(&summary), summary_json(&summary), summary.findings == 0)
     };
     bar.finish_and_clear();

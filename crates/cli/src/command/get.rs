@@ -1,16 +1,23 @@
 //! `dicomet get`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use dicomet_net::retrieve::{Layout, MAX_ASSOCIATIONS, Method, Options, Report, Retrieve, Stop};
+use dicomet_net::retrieve::{
+    Layout, MAX_ASSOCIATIONS, Method, Options, RateLimit, Report, Retrieve, RetrieveError, Stop, folder,
+};
+use dicomet_net::service::c_store::WINDOW;
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::query::Level;
+use dicomet_server::config::Size;
 use tokio::sync::watch;
 
+use super::get_from::{Bulky, FromArgs};
+use crate::config;
 use crate::exit::{CommandError, Exit};
 use crate::interrupts::interrupts;
 use crate::node_args::NodeArgs;
@@ -29,6 +36,8 @@ use crate::query_args::QueryArgs;
 ///
 /// Run again, it asks only for what is missing. Ctrl-C ends it cleanly (C-CANCEL) and keeps what has arrived.
 ///
+/// A list of queries, thousands of studies and a day long, is got with --from FILE; its options stand below.
+///
 /// Exit status: 0 every instance is here; 1 nothing could be done; 2 wrong usage; 3 done in part: the report says
 /// what is missing and why.
 ///
@@ -39,6 +48,8 @@ use crate::query_args::QueryArgs;
 ///   dicomet get ORTHANC@127.0.0.1:4242 StudyInstanceUID=1.2.3 Modality=CT -o ct --associations 4
 ///
 ///   dicomet get ORTHANC@127.0.0.1:4242 AccessionNumber=A17 -o out --layout '{PatientID}/{StudyDate}/{SOPInstanceUID}.dcm'
+///
+///   dicomet get ORTHANC@127.0.0.1:4242 --from accessions.csv -o study --rate-limit 50M --between 20:00-06:00
 #[derive(Debug, clap::Args)]
 pub struct GetArgs {
     #[command(flatten)]
@@ -47,16 +58,28 @@ pub struct GetArgs {
     #[command(flatten)]
     query: QueryArgs,
 
+    #[command(flatten)]
+    list: FromArgs,
+
     /// The folder for the instances; made when it is not there
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
-    /// Associations side by side, 32 at most; more than one pays over distance
+    /// Associations side by side, 32 at most; without it, as many as turn out to be worth it
     ///
-    /// What there is to get is dealt out fairly, one big study too. Where the peer rejects some of them, the others do
-    /// the work.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
-    associations: u16,
+    /// It begins with one, and tries more while the whole gets faster by them, which it does over distance where the
+    /// peer grants no window of operations. -v tells how many there are and why. What there is to get is dealt out
+    /// fairly, one big study too. Where the peer rejects some of them, the others do the work.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
+    associations: Option<u16>,
+
+    /// Where what is learnt of nodes is kept, "none" to keep and use nothing; else dicomet/nodes.json in the user's
+    /// state folder (~/.local/state)
+    ///
+    /// It holds how many associations a node serves and how many are worth it, and which services it lacks, and is
+    /// used by the next run; after a week it is found out anew. `dicomet node forget` removes it.
+    #[arg(long, env = "DICOMET_KNOWN", value_name = "FILE")]
+    known: Option<PathBuf>,
 
     /// How instances come
     #[arg(long, value_enum, default_value_t = MethodArg::Auto)]
@@ -79,8 +102,15 @@ pub struct GetArgs {
     transfer_syntaxes: Vec<Uid>,
 
     /// Operations the peer may have under way at a time on one association; 0 is no limit, 1 is not negotiated
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = WINDOW)]
     window: u16,
+
+    /// The most bytes a second, over all associations together: 50M, 2.5MB, 800KiB
+    ///
+    /// Counted are the data sets. The peer is held back by reading later, so it sees a slow line; nothing is buffered
+    /// but what the systems have on the way, some MB at most.
+    #[arg(long, value_name = "SIZE", value_parser = rate_limit)]
+    rate_limit: Option<RateLimit>,
 
     /// How the report is written: text, or one line of JSON
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
@@ -122,15 +152,23 @@ fn transfer_syntax(text: &str) -> Result<Uid, String> {
         .ok_or_else(|| "neither a UID nor the name of a transfer syntax".to_owned())
 }
 
+/// A size, for each second.
+fn rate_limit(text: &str) -> Result<RateLimit, String> {
+    let Size(bytes) =
+        text.strip_suffix("/s").unwrap_or(text).parse::<Size>().map_err(|error| error.to_string())?;
+    NonZeroU64::new(bytes).map(RateLimit::new).ok_or_else(|| "it has to be more than nothing".to_owned())
+}
+
 pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
-    if !args.query.has_values() {
+    if args.list.from.is_none() && !args.query.has_values() {
         return Err(CommandError::usage("no key has a value, so everything on the peer would match")
             .hint("name what you want, such as PatientID=PAT004; PatientID=* is everything"));
     }
     let query = args.query.query(Level::Study)?;
     let options = Options {
         caller: args.node.caller(),
-        associations: args.associations.into(),
+        associations: args.associations.map(usize::from),
+        known: config::known(args.known.as_deref()),
         window: args.window,
         layout: args.layout.clone(),
         method: match args.method {
@@ -140,6 +178,7 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
         },
         receive: args.receive,
         transfer_syntaxes: (!args.transfer_syntaxes.is_empty()).then(|| args.transfer_syntaxes.clone()),
+        rate_limit: args.rate_limit.clone(),
     };
     let (stop, stopped) = watch::channel(Stop::No);
     let interrupts = tokio::spawn(interrupts(
@@ -149,13 +188,24 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
             "aborting; what has arrived whole is kept",
         ],
     ));
+    let mut progress = Progress::new(args.progress, args.verbose);
+    if let Some(from) = &args.list.from {
+        let bulky =
+            Bulky { node: &args.node, output: &args.output, base: query, options, format: args.format };
+        return args.list.run(from, bulky, stopped, progress).await;
+    }
     let retrieve =
         Retrieve::new(args.node.node.clone(), query, &args.output).options(options).stop_by(stopped);
-    let mut progress = Progress::new(args.progress, args.verbose);
     let outcome = retrieve.run(|event| progress.event(event)).await;
     progress.finish();
     interrupts.abort();
-    let report = outcome.map_err(|error| args.node.explain_retrieve(&error))?;
+    let report = outcome.map_err(|error| {
+        if matches!(error, RetrieveError::Association(_)) && folder::has_journal(&args.output) {
+            let output = args.output.display();
+            eprintln!("note: dicomet check --output {output} says without the peer what is missing there");
+        }
+        args.node.explain_retrieve(&error)
+    })?;
     tell(&args, &report)
 }
 

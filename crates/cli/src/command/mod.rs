@@ -1,11 +1,13 @@
 //! The subcommands, one a file: each has its arguments, whose doc comment is the manual page, and `run`.
 
 mod check;
+mod check_output;
 mod delete;
 mod demo;
 mod echo;
 mod find;
 mod get;
+pub mod get_from;
 mod import;
 mod move_;
 mod node;

@@ -49,6 +49,16 @@ enum NodeCommand {
         /// The name of the node
         name: String,
     },
+    /// Forget what was learnt of a node by getting from it; of all nodes when none is named
+    Forget {
+        /// AET@host:port, or a name from the configuration
+        #[arg(value_name = "NODE")]
+        node: Option<String>,
+
+        /// Where it is kept; else dicomet/nodes.json in the user's state folder (~/.local/state)
+        #[arg(long, env = "DICOMET_KNOWN", value_name = "FILE")]
+        known: Option<PathBuf>,
+    },
     /// Try C-ECHO with the nodes that listen, and say in words what is wrong
     Check {
         /// Names of nodes; all when there is none
@@ -100,6 +110,15 @@ pub async fn run(args: NodeArgs) -> Result<ExitCode, CommandError> {
             let file = existing(named)?.file;
             edit(&file, |document| remove(document, &name))?;
             output::line(format!("{}: {name} is no longer in the table of nodes", file.display()))?;
+            Ok(Exit::Done.into())
+        }
+        NodeCommand::Forget { node, known } => {
+            let node = node.map(|node| config::resolve(&node, named)).transpose()?;
+            let forgotten = match config::known(known.as_deref()) {
+                Some(known) => known.forget(node.as_ref()).map_err(CommandError::new)?,
+                None => 0,
+            };
+            output::line(format!("{} forgotten", output::count(forgotten as u64, "node", "nodes")))?;
             Ok(Exit::Done.into())
         }
         NodeCommand::Check { names, call } => check(&existing(named)?, &names, &call).await,
@@ -252,14 +271,23 @@ async fn check(loaded: &Loaded, names: &[String], call: &CallArgs) -> Result<Exi
         };
         nodes = names.iter().map(find).collect::<Result<_, _>>()?;
     }
+    // All at once: one that does not answer holds up nobody.
+    let asked: Vec<_> = nodes
+        .into_iter()
+        .map(|entry| {
+            let node = entry.node();
+            let args = node.clone().map(|node| node_args::NodeArgs::new(node, call.clone()));
+            (entry, node, args.map(|args| tokio::spawn(async move { echo(&args).await })))
+        })
+        .collect();
     let (mut good, mut bad) = (0, 0);
-    for entry in nodes {
+    for (entry, node, answer) in asked {
         let name = output::visible(entry.name.get_ref());
-        let Some(node) = entry.node() else {
+        let (Some(node), Some(answer)) = (node, answer) else {
             output::line(format!("{name}: calls us, and is not called: there is no host to try"))?;
             continue;
         };
-        match echo(&node_args::NodeArgs::new(node.clone(), call.clone())).await {
+        match answer.await.unwrap_or_else(|fault| Err(CommandError::new(fault))) {
             Ok(words) => {
                 good += 1;
                 output::line(format!("{name}: {node}{words}"))?;

@@ -7,11 +7,12 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::BoolishValueParser;
 use dicomet_net::Node;
 use dicomet_net::association::Timeouts;
 use dicomet_net::listen::Listener;
 use dicomet_proto::AeTitle;
-use dicomet_server::config::{Called, Config, LogFormat, ServeEntry, Text};
+use dicomet_server::config::{Called, Config, LogFormat, ServeEntry, Stored, Text};
 use dicomet_server::nodes::Strangers;
 use dicomet_server::{Nodes, Server, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -53,30 +54,50 @@ pub struct ServeArgs {
     nodes: Vec<Node>,
 
     /// Reject associations that call another AE title than ours
-    #[arg(long, env = "DICOMET_CHECK_CALLED")]
+    #[arg(long, env = "DICOMET_CHECK_CALLED", value_parser = BoolishValueParser::new())]
     check_called: bool,
 
     /// Let everybody in whom the table does not name, to do everything, also from other machines
-    #[arg(long, env = "DICOMET_OPEN")]
+    #[arg(long, env = "DICOMET_OPEN", value_parser = BoolishValueParser::new())]
     open: bool,
 
     /// Associations at a time [default: 200]
     #[arg(long, env = "DICOMET_MAX_ASSOCIATIONS", value_name = "N")]
     max_associations: Option<NonZeroU32>,
 
-    /// The largest asynchronous operations window that is granted [default: 64]
+    /// The largest asynchronous operations window that is granted [default: 1024]
     #[arg(long, env = "DICOMET_MAX_WINDOW", value_name = "N")]
     max_window: Option<NonZeroU16>,
+
+    /// Which SOP classes are stored [default: any]
+    #[arg(long, env = "DICOMET_SOP_CLASSES", value_enum)]
+    sop_classes: Option<SopClassesArg>,
 
     /// Seconds that running operations have to end after SIGTERM [default: 10]
     #[arg(long, env = "DICOMET_GRACE", value_name = "SECONDS")]
     grace: Option<u32>,
+
+    /// Seconds to the second try of a storage commitment report; the pause doubles, up to an hour [default: 10]
+    #[arg(long, env = "DICOMET_REPORT_PAUSE", value_name = "SECONDS")]
+    report_pause: Option<NonZeroU32>,
+
+    /// Tries after which a storage commitment report is given up [default: 32]
+    #[arg(long, env = "DICOMET_REPORT_TRIES", value_name = "N")]
+    report_tries: Option<NonZeroU32>,
 
     #[command(flatten)]
     archive: ArchiveArgs,
 
     #[arg(skip)]
     loaded: Option<Loaded>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SopClassesArg {
+    /// Those of the standard, and private ones
+    Any,
+    /// Those of the standard; private ones are refused in negotiation
+    Standard,
 }
 
 impl ServeArgs {
@@ -103,7 +124,14 @@ impl ServeArgs {
         self.open |= entry.open == Some(true);
         self.max_associations = self.max_associations.or(entry.max_associations);
         self.max_window = self.max_window.or(entry.max_window);
+        let of_entry = |stored| match stored {
+            Stored::Any => SopClassesArg::Any,
+            Stored::Standard => SopClassesArg::Standard,
+        };
+        self.sop_classes = self.sop_classes.or(entry.sop_classes.map(of_entry));
         self.grace = self.grace.or(entry.grace);
+        self.report_pause = self.report_pause.or(entry.report_pause);
+        self.report_tries = self.report_tries.or(entry.report_tries);
         self.archive.fill(entry);
     }
 
@@ -118,7 +146,12 @@ impl ServeArgs {
             max_associations: self.max_associations,
             max_window: self.max_window,
             grace: self.grace,
-            sop_classes: self.loaded.as_ref().and_then(|loaded| loaded.config.serve.sop_classes),
+            sop_classes: self.sop_classes.map(|stored| match stored {
+                SopClassesArg::Any => Stored::Any,
+                SopClassesArg::Standard => Stored::Standard,
+            }),
+            report_pause: self.report_pause,
+            report_tries: self.report_tries,
             ..ServeEntry::default()
         };
         entry.apply(&mut settings);
@@ -222,7 +255,13 @@ async fn reload(
                 before.config.nodes = again.config.nodes;
             }
             Err(error) => {
-                tracing::error!("the configuration cannot be used, the one before goes on: {}", error.text());
+                // A line in the log, where the error shows the place in the file over several.
+                let words = error.text().to_string();
+                let words: Vec<&str> = words.split_whitespace().collect();
+                tracing::error!(
+                    "the configuration cannot be used, the one before goes on: {}",
+                    words.join(" ")
+                );
             }
         }
     }
@@ -270,12 +309,14 @@ mod tests {
             #[command(flatten)]
             serve: ServeArgs,
         }
-        let mut args = Only::parse_from(["serve", "--aet", "OURS", "--grace", "3"]).serve;
-        let file = "[serve]\naet = \"FILE\"\ngrace = 99\nmax_associations = 7\nlisten = \"127.0.0.1:1\"\n";
+        let mut args =
+            Only::parse_from(["serve", "--aet", "OURS", "--sop-classes", "standard", "--grace", "3"]).serve;
+        let file = "[serve]\naet = \"FILE\"\ngrace = 99\nmax_associations = 7\nlisten = \"127.0.0.1:1\"\nsop_classes = \"any\"\n";
         args.fill(&Config::parse(file, "dicomet.toml").unwrap().serve);
         let settings = args.settings(Nodes::default()).unwrap();
         assert_eq!(settings.ae_title.as_str(), "OURS");
         assert_eq!(settings.grace.as_secs(), 3);
+        assert_eq!(settings.sop_classes, dicomet_server::settings::SopClasses::Standard);
         assert_eq!(settings.max_associations, 7);
         assert_eq!(args.listen, Some("127.0.0.1:1".parse().unwrap()));
     }

@@ -1,11 +1,17 @@
 //! `dicomet store`.
 
+mod commit;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dicomet_net::retrieve::Stop;
+use dicomet_net::retrieve::{MAX_ASSOCIATIONS, Stop};
+use dicomet_net::service::c_store::WINDOW;
 use dicomet_net::store::{Options, Report, Store};
+use serde::Serialize;
 use tokio::sync::watch;
+
+use commit::{CommitArgs, Committed, SentFiles};
 
 use crate::exit::{CommandError, Exit};
 use crate::interrupts::interrupts;
@@ -25,6 +31,10 @@ use crate::progress::{Progress, ProgressArg, remark_line};
 /// A file counts as sent when the peer has confirmed it. When the connection is cut, it is opened again and what was
 /// under way is sent once more. Ctrl-C waits for what is under way, and releases.
 ///
+/// With --commit, the peer is asked to answer for what it has confirmed (storage commitment), and an instance counts as
+/// done when it does. The report is taken on the association that asked and, with --receive, on one that the peer
+/// opens.
+///
 /// Exit status: 0 the peer has every instance; 1 it has none; 2 wrong usage; 3 done in part: the report says which
 /// file failed and why.
 ///
@@ -33,6 +43,8 @@ use crate::progress::{Progress, ProgressArg, remark_line};
 ///   dicomet store ORTHANC@127.0.0.1:4242 retrieved
 ///
 ///   dicomet store ORTHANC@pacs.example:104 ct mr/0001.dcm --associations 4 --aet WORKSTATION
+///
+///   dicomet store PACS@pacs.example:104 ct --commit --receive 0.0.0.0:11113 --aet WORKSTATION
 #[derive(Debug, clap::Args)]
 pub struct StoreArgs {
     #[command(flatten)]
@@ -42,12 +54,12 @@ pub struct StoreArgs {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Associations side by side; more than one pays over distance
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    associations: u16,
+    /// Associations side by side [default: as many as are worth it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
+    associations: Option<u16>,
 
     /// Instances under way at a time on one association, where the peer allows it; 0 is no limit, 1 is not negotiated
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = WINDOW)]
     window: u16,
 
     /// How the report is written: text, or one line of JSON
@@ -61,34 +73,80 @@ pub struct StoreArgs {
     /// Show each instance with its transfer syntax and what the peer said
     #[arg(long, short)]
     verbose: bool,
+
+    #[command(flatten)]
+    commit: CommitArgs,
 }
 
 pub async fn run(args: StoreArgs) -> Result<ExitCode, CommandError> {
-    let options =
-        Options { caller: args.node.caller(), associations: args.associations.into(), window: args.window };
+    let options = Options {
+        caller: args.node.caller(),
+        associations: args.associations.map(usize::from),
+        window: args.window,
+    };
     let (stop, stopped) = watch::channel(Stop::No);
     let interrupts = tokio::spawn(interrupts(
         stop,
         ["ending when what is under way is answered (Ctrl-C again aborts)", "aborting"],
     ));
-    let store = Store::new(args.node.node.clone(), args.paths.clone()).options(options).stop_by(stopped);
+    let store =
+        Store::new(args.node.node.clone(), args.paths.clone()).options(options).stop_by(stopped.clone());
     let mut progress = Progress::new(args.progress, args.verbose);
-    let outcome = store.run(|event| progress.store_event(event)).await;
+    let mut sent = SentFiles::default();
+    let outcome = store
+        .run(|event| {
+            progress.store_event(event);
+            if args.commit.commit {
+                sent.note(event);
+            }
+        })
+        .await;
+    if args.commit.commit {
+        progress.say(&format!("waiting for the storage commitment of {}", sent.count()));
+    }
     progress.finish();
+    let mut report = outcome.map_err(|error| args.node.explain(&error))?;
+    let committed = match args.commit.commit {
+        true => Some(committed(&args, sent, stopped).await),
+        false => None,
+    };
     interrupts.abort();
-    let report = outcome.map_err(|error| args.node.explain(&error))?;
-    tell(&args, &report)
+    if let Some(committed) = &committed {
+        report.complete &= committed.files == report.files;
+    }
+    tell(&args, &report, committed.as_ref())
 }
 
-fn tell(args: &StoreArgs, report: &Report) -> Result<ExitCode, CommandError> {
+/// What the peer answers for. That it cannot be asked is a failure of what was sent, and told with it.
+async fn committed(args: &StoreArgs, sent: SentFiles, stop: watch::Receiver<Stop>) -> Committed {
+    let asked = sent.commit(&args.node, &args.commit, stop).await;
+    asked.unwrap_or_else(|error| {
+        let error = Some(format!("storage commitment cannot be asked for: {error}"));
+        Committed { error, ..Committed::default() }
+    })
+}
+
+/// The report as one line of JSON.
+#[derive(Serialize)]
+struct Whole<'r> {
+    #[serde(flatten)]
+    report: &'r Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    committed: Option<u64>,
+}
+
+fn tell(args: &StoreArgs, report: &Report, committed: Option<&Committed>) -> Result<ExitCode, CommandError> {
+    let details = details(report, committed);
+    let committed = committed.map(|committed| committed.files);
     match args.format {
         ReportFormat::Json => {
-            details(report).iter().for_each(|line| eprintln!("{line}"));
-            output::line(serde_json::to_string(report).map_err(CommandError::new)?)?;
+            details.iter().for_each(|line| eprintln!("{line}"));
+            let whole = Whole { report, committed };
+            output::line(serde_json::to_string(&whole).map_err(CommandError::new)?)?;
         }
         ReportFormat::Text => {
-            details(report).iter().try_for_each(output::line)?;
-            output::line(summary(report))?;
+            details.iter().try_for_each(output::line)?;
+            output::line(summary(report, committed))?;
         }
     }
     if report.files == 0 && !report.cancelled {
@@ -97,21 +155,25 @@ fn tell(args: &StoreArgs, report: &Report) -> Result<ExitCode, CommandError> {
     }
     let exit = match report.complete {
         true => Exit::Done,
-        false if report.sent + report.already == 0 => Exit::Failed,
+        false if committed.unwrap_or(report.sent + report.already) == 0 => Exit::Failed,
         false => Exit::Partial,
     };
     Ok(exit.into())
 }
 
 /// What failed and why, and what else a person should know.
-fn details(report: &Report) -> Vec<String> {
+fn details(report: &Report, committed: Option<&Committed>) -> Vec<String> {
     let failures = report.failures.iter().map(|failure| format!("failed {}", remark_line(failure)));
     let notes = report.notes.iter().map(|note| format!("note: {}", remark_line(note)));
-    failures.chain(notes).collect()
+    let uncommitted = committed.into_iter().flat_map(|committed| &committed.failures);
+    let uncommitted = uncommitted.map(|failure| format!("not committed {}", remark_line(failure)));
+    let error = committed.and_then(|committed| committed.error.as_ref());
+    let error = error.map(|error| format!("note: {}", output::visible(error)));
+    failures.chain(notes).chain(uncommitted).chain(error).collect()
 }
 
 /// The report in one line for a person.
-fn summary(report: &Report) -> String {
+fn summary(report: &Report, committed: Option<u64>) -> String {
     let seconds = report.seconds.as_secs_f64();
     let rate = (report.bytes as f64 / seconds.max(0.001)) as u64;
     let mut text = format!("{}: {} sent", output::count(report.files, "instance", "instances"), report.sent);
@@ -124,6 +186,9 @@ fn summary(report: &Report) -> String {
         if count > 0 {
             text.push_str(&format!(", {count} {words}"));
         }
+    }
+    if let Some(committed) = committed {
+        text.push_str(&format!(", {committed} committed"));
     }
     if report.skipped > 0 {
         text.push_str(&format!("; {} passed over", output::count(report.skipped, "file", "files")));
@@ -155,11 +220,12 @@ mod tests {
             ..Report::default()
         };
         assert_eq!(
-            summary(&report),
+            summary(&report, None),
             "5 instances: 3 sent, 1 with a warning, 2 failed; 1 file passed over; 4.0 MB in 2.00 s, 2.0 MB/s; \
              not complete"
         );
         let report = Report { failed: 0, sent: 5, complete: true, ..report };
-        assert!(summary(&report).ends_with("; complete"));
+        assert!(summary(&report, None).ends_with("; complete"));
+        assert!(summary(&report, Some(5)).contains(", 5 committed"));
     }
 }

@@ -32,6 +32,12 @@ impl Progress {
             Event::Associated { accepted, proposed, window } => self.detail(|| {
                 format!("association: {accepted} of {proposed} contexts accepted, window {window}")
             }),
+            Event::SideBySide { associations, reason } => self.detail(|| {
+                let number = output::count(*associations as u64, "association", "associations");
+                format!("{number} side by side: {reason}")
+            }),
+            Event::OneAlone => self
+                .say("one association alone: dcmqrscp loses instances that are stored with it side by side"),
             Event::Bytes(bytes) => self.state.bytes += bytes,
             Event::Sent(sent) => {
                 self.state.arrived += 1;

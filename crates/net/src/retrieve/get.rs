@@ -1,79 +1,68 @@
 //! Getting: one association that works off requests by C-GET and writes what comes into the folder.
 //!
-//! Several workers may share a queue of requests, each with an association of its own and the same contexts. What
-//! a worker learns goes into the ledger, under a lock that is held for a look-up; what it sees goes out as events.
+//! Several workers may share a queue of requests, each with an association of its own and the same contexts.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Context, Negotiated, Proposal};
-use dicomet_proto::dataset::dictionary::{self, uids};
-use dicomet_proto::message::{CStoreRq, Refusal, Status, StatusKind};
+use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::pdu::{AsyncOperationsWindow, RoleSelection};
-use dicomet_proto::query::Model;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::folder::{Folder, Part};
-use super::head::{self, Head};
 use super::plan::{self, Request};
-use super::report::{Arrival, Event};
-use super::verify::Ledger;
-use super::{Caller, Stop, find};
+use super::report::Event;
+use super::shared::{Shared, reached};
+use super::take::Refused;
+use super::work::{Roles, Work};
+use super::{Stop, find};
 use crate::service::c_get::scu::{Get, GetEvent, Response};
-use crate::{Association, Error, Node, connect};
+use crate::{Association, Error, connect};
 
-/// Bytes after which a big instance says how far it is.
-const BYTES_PER_EVENT: u64 = 4 * 1024 * 1024;
-
-/// The roles to propose for storage classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Roles {
-    /// SCP alone, as a C-GET needs.
-    Scp,
-    /// Both: some peers grant the one only with the other.
-    ScuAndScp,
+/// What a worker has of the one who started it.
+pub(super) struct Post {
+    pub(super) number: usize,
+    pub(super) served: mpsc::UnboundedSender<Served>,
+    pub(super) give_up: watch::Receiver<GiveUp>,
 }
 
-/// What an instance is taken from as it comes.
-pub(super) trait Carrier: Send {
-    /// The next piece of its data set; `None` at its end. Cancel safe.
-    fn data(&mut self) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
-
-    /// Asks the peer to stop, where that is done on this association.
-    fn cancel(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+/// Who is not to wait any more: workers below these numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct GiveUp {
+    /// For their association.
+    pub(super) connecting: usize,
+    /// For the first answer on it.
+    pub(super) unserved: usize,
 }
 
-impl Carrier for Get<'_> {
-    async fn data(&mut self) -> Result<Option<Bytes>, Error> {
-        Get::data(self).await
-    }
-
-    async fn cancel(&mut self) -> Result<(), Error> {
-        Get::cancel(self).await
-    }
-}
-
-/// What the workers of a retrieve share.
-pub(super) struct Shared {
-    pub(super) node: Node,
-    pub(super) caller: Caller,
-    pub(super) model: Model,
+/// A worker's first request is being answered. That its association stands means little: Orthanc 1.10 accepts more
+/// than it serves.
+pub(super) struct Served {
+    pub(super) number: usize,
+    /// Operations that the peer may have under way; 0 is no limit.
     pub(super) window: u16,
-    pub(super) folder: Folder,
-    pub(super) ledger: Mutex<Ledger>,
-    pub(super) events: mpsc::UnboundedSender<Event>,
-    pub(super) stop: watch::Receiver<Stop>,
 }
 
-/// What the workers of a round share.
-pub(super) struct Work {
-    pub(super) contexts: Vec<(Uid, Uid)>,
-    pub(super) roles: Roles,
-    pub(super) queue: Mutex<VecDeque<Request>>,
+impl Post {
+    fn is_served(&self, window: u16) {
+        // Nobody listens when the round is being ended.
+        let _ = self.served.send(Served { number: self.number, window });
+    }
+
+    async fn is_given_up(&mut self, below: impl Fn(&GiveUp) -> usize) {
+        if self.give_up.wait_for(|give_up| self.number < below(give_up)).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// How a request went.
+enum Got {
+    /// It was answered, whatever came.
+    Done,
+    /// Nothing came, and we do not wait any more.
+    NeverServed,
 }
 
 /// How a worker's association went.
@@ -83,32 +72,28 @@ pub(super) struct Outcome {
     pub(super) was_open: bool,
     /// Why it ended, when not by our release.
     pub(super) error: Option<Error>,
+    /// Whether it ended because the peer fell silent, and it is known at what.
+    pub(super) is_passed_over: bool,
     /// Whether the peer gave us the SCP role for nothing that it accepted.
     pub(super) no_roles: bool,
     /// Our side cannot store any more.
     pub(super) fatal: Option<String>,
     /// SOP class and transfer syntax of the storage contexts that the peer accepted.
     pub(super) accepted: Vec<(Uid, Uid)>,
+    /// Whether we did not wait any more until it would be served.
+    pub(super) is_given_up: bool,
+    /// Whether anything came on it.
+    pub(super) is_served: bool,
+    /// The instance that is coming.
+    pub(super) coming: Option<Uid>,
 }
 
 impl Shared {
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    pub(super) fn tell(&self, event: Event) {
-        // Nobody listens any more: the retrieve goes on all the same.
-        let _ = self.events.send(event);
-    }
-
-    pub(super) fn stop(&self) -> Stop {
-        *self.stop.borrow()
-    }
-
     /// Opens an association and works off the queue.
-    pub(super) async fn work(self: Arc<Self>, work: Arc<Work>) -> Outcome {
+    pub(super) async fn work(self: Arc<Self>, work: Arc<Work>, mut post: Post) -> Outcome {
         let mut outcome = Outcome::default();
         let mut stop = self.stop.clone();
+        let begin = Instant::now();
         let connecting = connect::connect(&self.node, self.proposal(&work), &self.caller.timeouts);
         let mut association = tokio::select! {
             association = connecting => match association {
@@ -116,8 +101,11 @@ impl Shared {
                 Err(error) => return Outcome { error: Some(error), ..outcome },
             },
             () = reached(&mut stop, Stop::Cancel) => return outcome,
+            () = post.is_given_up(|below| below.connecting) => return outcome,
         };
         outcome.was_open = true;
+        // One for TCP, one for the association.
+        self.note_round_trip(begin.elapsed() / 2);
         outcome.no_roles = !self.announce(association.negotiated(), &work);
         outcome.accepted = self
             .storage_contexts(association.negotiated())
@@ -127,10 +115,11 @@ impl Shared {
         let ended = tokio::select! {
             biased;
             () = reached(&mut stop, Stop::Abort) => None,
-            ended = self.work_off(&mut association, &work, &mut outcome) => Some(ended),
+            ended = self.work_off(&mut association, &work, &mut post, &mut outcome) => Some(ended),
         };
         match ended {
             None => association.abort().await,
+            Some(Ok(())) if outcome.is_given_up => association.abort().await,
             Some(Ok(())) => {
                 tokio::select! {
                     released = association.release() => if let Err(error) = released {
@@ -193,12 +182,31 @@ impl Shared {
         &self,
         association: &mut Association,
         work: &Work,
+        post: &mut Post,
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
+        let window = association.negotiated().async_operations_window.performed;
+        let mut stop = self.stop.clone();
         while self.stop() == Stop::No && outcome.fatal.is_none() {
-            let next = work.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop_front();
+            let next = tokio::select! {
+                next = work.next(self.round_trip(), window) => next,
+                () = reached(&mut stop, Stop::Cancel) => None,
+            };
             let Some(request) = next else { break };
-            self.get(association, &request, outcome).await?;
+            match self.get(association, &request, post, outcome).await {
+                Ok(Got::Done) => work.dealer().done(&request),
+                Ok(Got::NeverServed) => {
+                    work.dealer().put_back(request);
+                    work.fed();
+                    outcome.is_given_up = true;
+                    break;
+                }
+                Err(error) => {
+                    work.dealer().done(&request);
+                    outcome.is_passed_over = self.note_silence(&request, outcome.coming.take(), &error);
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }
@@ -208,12 +216,14 @@ impl Shared {
         &self,
         association: &mut Association,
         request: &Request,
+        post: &mut Post,
         outcome: &mut Outcome,
-    ) -> Result<(), Error> {
+    ) -> Result<Got, Error> {
         let study = self.ledger().inventory().studies[request.study].head();
         let identifier = find::identifier(self.model, request, &study);
         let accepted: Vec<Uid> =
             association.negotiated().contexts.iter().map(|context| context.abstract_syntax.clone()).collect();
+        let window = association.negotiated().async_operations_window.performed;
         let mut get = Get::start(association, &plan::get_sop_class(self.model), &identifier).await?;
         let mut stop = self.stop.clone();
         let mut cancelled = false;
@@ -226,8 +236,12 @@ impl Shared {
                     get.cancel().await?;
                     continue;
                 }
+                () = post.is_given_up(|below| below.unserved), if !outcome.is_served => return Ok(Got::NeverServed),
                 event = get.next() => event?,
             };
+            if !std::mem::replace(&mut outcome.is_served, true) {
+                post.is_served(window);
+            }
             match event {
                 None => break,
                 Some(GetEvent::Response(response)) => {
@@ -235,7 +249,9 @@ impl Shared {
                     last = Some(response);
                 }
                 Some(GetEvent::Store(context, rq)) => {
+                    outcome.coming = Some(rq.affected_sop_instance_uid.clone());
                     let refusal = self.take(&mut get, &context, &rq).await?;
+                    outcome.coming = None;
                     if let Some(Refused { refusal, fatal }) = &refusal {
                         self.note_refusal(&rq, refusal);
                         if outcome.fatal.is_none() && *fatal {
@@ -253,197 +269,6 @@ impl Shared {
         if let Some(Response { command, failed }) = last {
             self.note_end(request, command.status, command.error_comment, &failed, Some(&accepted));
         }
-        Ok(())
+        Ok(Got::Done)
     }
-
-    pub(super) fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
-        let reason = format!("not taken: {refusal}");
-        self.ledger().refused(&rq.affected_sop_instance_uid, reason.clone());
-        self.tell(Event::Refused { sop_instance: rq.affected_sop_instance_uid.clone(), reason });
-    }
-
-    /// Draws the conclusions from the final response; `accepted` are the classes that the peer could send us.
-    pub(super) fn note_end(
-        &self,
-        request: &Request,
-        status: Status,
-        comment: Option<String>,
-        failed: &[Uid],
-        accepted: Option<&[Uid]>,
-    ) {
-        let said = match &comment {
-            Some(comment) => format!("the peer ended with {status}: {comment}"),
-            None => format!("the peer ended with {status}"),
-        };
-        // One instance that was asked for by itself is named by the request, where the peer names none.
-        let by_itself = match status.kind() {
-            StatusKind::Failure | StatusKind::Warning
-                if request.instances.len() == 1 && failed.is_empty() =>
-            {
-                request.instances.as_slice()
-            }
-            _ => &[],
-        };
-        let mut ledger = self.ledger();
-        for instance in failed.iter().chain(by_itself) {
-            let is_unaccepted = |class: &&Uid| accepted.is_some_and(|accepted| !accepted.contains(class));
-            match ledger.sop_class(instance).filter(is_unaccepted) {
-                Some(class) => {
-                    let reason = not_accepted(class);
-                    ledger.failed(instance, reason);
-                }
-                None => ledger.failed_at_peer(instance, format!("the peer could not send it; {said}")),
-            }
-        }
-        if status.kind() != StatusKind::Cancel {
-            let reason = match status.kind() {
-                StatusKind::Success => "the peer reported success without sending it".to_owned(),
-                _ => said,
-            };
-            ledger.failed_unless_known(request.study, request.series.as_ref(), &request.instances, &reason);
-        }
-        drop(ledger);
-        self.tell(Event::Ended { status, comment });
-    }
-
-    /// Takes one instance: to the folder as it comes, under its name when it is whole. `None` is success.
-    pub(super) async fn take(
-        &self,
-        carrier: &mut impl Carrier,
-        context: &Context,
-        rq: &CStoreRq,
-    ) -> Result<Option<Refused>, Error> {
-        let instance = &rq.affected_sop_instance_uid;
-        let place = self.ledger().place(instance);
-        if place.as_ref().is_some_and(|place| place.is_here) {
-            // The peer sends what it was not asked for; what we have is whole.
-            return Ok(None);
-        }
-        let meta = head::file_meta(rq, context, &self.node.ae_title);
-        let mut part = match self.folder.begin(meta) {
-            Ok(part) => Some(part),
-            Err(error) => return Ok(Some(out_of_resources(&error))),
-        };
-        let mut head = Head::new(self.folder.layout(), place.is_none(), context);
-        let mut refused = None;
-        let (mut bytes, mut told) = (0, 0);
-        let mut stop = self.stop.clone();
-        let mut cancelled = self.stop() != Stop::No;
-        loop {
-            let piece = tokio::select! {
-                biased;
-                () = reached(&mut stop, Stop::Cancel), if !cancelled => {
-                    cancelled = true;
-                    carrier.cancel().await?;
-                    continue;
-                }
-                piece = carrier.data() => piece?,
-            };
-            let Some(piece) = piece else { break };
-            bytes += piece.len() as u64;
-            if bytes - told >= BYTES_PER_EVENT {
-                self.tell(Event::Bytes(bytes - told));
-                told = bytes;
-            }
-            head.feed(&piece);
-            if let Some(file) = &mut part
-                && let Err(error) = file.write(&piece)
-            {
-                // What is left of the data set is read and dropped; the file goes now, to free what it holds.
-                part = None;
-                refused = Some(out_of_resources(&error));
-            }
-        }
-        self.tell(Event::Bytes(bytes - told));
-        match (part, refused) {
-            (Some(part), None) => {
-                Ok(self.keep(part, place.map(|p| (p.study, p.series)), head, context, rq, bytes))
-            }
-            (_, refused) => Ok(refused),
-        }
-    }
-
-    /// Checks that a whole instance is one we asked for, and gives it its name.
-    fn keep(
-        &self,
-        part: Part,
-        place: Option<(Uid, Uid)>,
-        head: Head,
-        context: &Context,
-        rq: &CStoreRq,
-        bytes: u64,
-    ) -> Option<Refused> {
-        let instance = &rq.affected_sop_instance_uid;
-        if bytes == 0 {
-            return Some(Refused::by_rule(
-                Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
-                "the data set is empty",
-            ));
-        }
-        if head.sop_instance().is_some_and(|uid| uid != *instance) {
-            let comment = "SOP Instance UID of the data set is not that of the command";
-            return Some(Refused::by_rule(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment));
-        }
-        let (study, series) = match place {
-            Some(place) => place,
-            None => match head.study_and_series() {
-                Some((study, series)) if self.ledger().belongs(&study, &series) => (study, series),
-                Some(_) => {
-                    return Some(Refused::by_rule(Status::NOT_AUTHORIZED, "it is not what was asked for"));
-                }
-                None => {
-                    let comment = "no usable Study and Series Instance UID";
-                    return Some(Refused::by_rule(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment));
-                }
-            },
-        };
-        let path = match self.folder.finish(part, (&study, &series, instance), &|tag| head.value(tag)) {
-            Ok(path) => path,
-            Err(error) => return Some(out_of_resources(&error)),
-        };
-        self.ledger().retrieved(&study, instance, bytes);
-        self.tell(Event::Arrived(Box::new(Arrival {
-            study,
-            sop_instance: instance.clone(),
-            sop_class: rq.affected_sop_class_uid.clone(),
-            transfer_syntax: context.transfer_syntax.clone(),
-            ae_title: self.node.ae_title.clone(),
-            path,
-            bytes,
-        })));
-        None
-    }
-}
-
-/// Waits until the user wants to stop, as much as this; for ever when nobody can.
-pub(crate) async fn reached(stop: &mut watch::Receiver<Stop>, awaited: Stop) {
-    if stop.wait_for(|stop| *stop >= awaited).await.is_err() {
-        std::future::pending().await
-    }
-}
-
-/// The reason for an instance whose class the peer did not accept.
-pub(super) fn not_accepted(class: &Uid) -> String {
-    let name = dictionary::uid_name(class).unwrap_or("private SOP class");
-    format!("the peer accepted no presentation context for {name} ({class})")
-}
-
-/// An instance that we do not take, and whether there is any use in going on.
-pub(super) struct Refused {
-    pub(super) refusal: Refusal,
-    pub(super) fatal: bool,
-}
-
-impl Refused {
-    fn by_rule(status: Status, comment: &str) -> Refused {
-        Refused { refusal: Refusal::new(status, comment), fatal: false }
-    }
-}
-
-fn out_of_resources(error: &io::Error) -> Refused {
-    let fatal = matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
-    );
-    Refused { refusal: Refusal::new(Status::OUT_OF_RESOURCES, &format!("cannot write: {error}")), fatal }
 }

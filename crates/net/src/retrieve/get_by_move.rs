@@ -1,12 +1,17 @@
 //! Getting by C-MOVE: the requests of the plan, sent as C-MOVE-RQs with ourselves as the move destination. What the
 //! peer sends comes in through [`super::receive`], into the same folder and the same ledger.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use dicomet_proto::message::{CMoveRsp, Status};
 
-use super::get::{Outcome, Shared, reached};
-use super::plan::Request;
+use super::get::Outcome;
+use super::passes::{End, Engine, MAX_PASSES, Verdict};
+use super::plan::{Granularity, Part, Request, Round};
 use super::receive::Receiver;
-use super::report::Event;
+use super::report::{Event, Method};
+use super::shared::{Shared, reached};
 use super::{Stop, find, moving};
 use crate::service::c_move::scu::{Move, Response};
 use crate::{Association, Error};
@@ -93,6 +98,44 @@ impl Shared {
         }
         self.note_end(request, command.status, command.error_comment, &failed, None);
         Ok(())
+    }
+}
+
+impl Engine {
+    /// As [`Engine::passes`], by C-MOVE: the peer proposes the contexts, so only what to ask for is left to plan.
+    pub(super) async fn move_passes(&mut self, address: SocketAddr) -> Option<End> {
+        self.method = Method::Move;
+        let receiver = match Receiver::open(address, Arc::clone(&self.shared)).await {
+            Ok(receiver) => receiver,
+            Err(error) => return Some(End::CannotStore(format!("cannot listen on {address}: {error}"))),
+        };
+        self.granularity = Granularity::Coarse;
+        self.barren = 0;
+        for _ in 0..MAX_PASSES {
+            let missing = self.shared.ledger().missing();
+            if missing.is_empty() || self.is_stopped() {
+                return None;
+            }
+            let before = self.shared.ledger().arrived();
+            let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
+            let round = Round { contexts: Vec::new(), parts };
+            let mut dealer = self.dealer(&round);
+            let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(usize::MAX)).collect();
+            let outcome = self.shared.work_by_move(&requests, &receiver).await;
+            self.associations += u64::from(outcome.was_open);
+            if let Some(reason) = outcome.fatal {
+                return Some(End::CannotStore(reason));
+            }
+            let Some(error) = outcome.error else {
+                self.granularity = self.granularity.finer()?;
+                continue;
+            };
+            let came = self.shared.ledger().arrived() > before;
+            if let Verdict::Over(end) = self.after(error, came).await {
+                return end;
+            }
+        }
+        None
     }
 }
 

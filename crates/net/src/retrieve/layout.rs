@@ -3,6 +3,9 @@
 //! What a peer says becomes at most one path component: separators, control characters, names that Windows keeps
 //! for devices, `.` and `..` never come through. Pure.
 
+use std::path::{Path, PathBuf};
+
+use dicomet_proto::Uid;
 use dicomet_proto::dataset::{Tag, dictionary};
 
 /// Study Instance UID.
@@ -109,6 +112,15 @@ impl Layout {
         self.tags().any(|tag| tag == SOP_INSTANCE_UID)
     }
 
+    /// The folder that has the instances of a series and nothing else, where the layout gives it one: it begins with
+    /// `{StudyInstanceUID}/{SeriesInstanceUID}/`.
+    pub fn series_folder(&self, study: &Uid, series: &Uid) -> Option<PathBuf> {
+        let own = [[Piece::Value(STUDY_INSTANCE_UID)], [Piece::Value(SERIES_INSTANCE_UID)]];
+        let begins = self.components.iter().zip(&own).all(|(component, own)| component[..] == own[..]);
+        (self.components.len() == own.len() + 1 && begins && self.is_unique())
+            .then(|| Path::new(study.as_str()).join(series.as_str()))
+    }
+
     fn tags(&self) -> impl Iterator<Item = Tag> + '_ {
         self.components.iter().flatten().filter_map(|piece| match piece {
             Piece::Value(tag) => Some(*tag),
@@ -194,6 +206,28 @@ mod tests {
         assert_eq!(layout, Layout::default());
         assert!(layout.is_by_uids());
         assert!(!"{PatientID}/{SOPInstanceUID}".parse::<Layout>().unwrap().is_by_uids());
+    }
+
+    #[test]
+    fn a_series_has_a_folder_of_its_own_where_the_layout_begins_with_study_and_series() {
+        let folder = |template: &str| {
+            let layout: Layout = template.parse().unwrap();
+            layout.series_folder(&Uid::from_static("1.2"), &Uid::from_static("1.3"))
+        };
+        let by_uids = "{StudyInstanceUID}/{SeriesInstanceUID}/";
+        assert_eq!(
+            folder(&format!("{by_uids}{{InstanceNumber}}-{{SOPInstanceUID}}")),
+            Some("1.2/1.3".into())
+        );
+        for template in [
+            "{SOPInstanceUID}",
+            "{StudyInstanceUID}/{SOPInstanceUID}",
+            "{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}",
+            "x{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}",
+            "{StudyInstanceUID}/{SeriesInstanceUID}/{InstanceNumber}",
+        ] {
+            assert_eq!(folder(template), None, "{template}");
+        }
     }
 
     #[test]

@@ -1,56 +1,78 @@
 //! The retrieve engine: find, plan, get, verify. This file and `passes` are the only ones that know the order.
 //!
-//! - [`mod@find`], `relational`: the studies that match, and the inventory of every instance in them;
+//! - [`mod@find`], `relational`: the studies that match, and the [`inventory`] of every instance in them;
 //! - [`plan`], `likely`: what to propose and what to ask for, from what is missing;
+//! - `fetch`: what follows the finding, for an inventory;
+//! - `look_into`, `while_found`: getting what is known while the rest is being found;
+//! - [`known`], `habits`: what was learnt of the node in earlier runs;
 //! - `passes`, `alone`: asking, and asking again in other ways for what did not come;
-//! - `get`: an association that works off requests and writes what comes;
+//! - [`associations`], `side_by_side`, `work`, `meter`: how many associations share the work, and what each gets of it;
+//! - `get`, `take`, `shared`, `silence`, [`rate`]: an association that works off requests and writes what comes;
 //! - `get_by_move`, `receive`: the same by C-MOVE, with a storage SCP to which the peer sends;
 //! - [`folder`], [`layout`], `head`, `journal`: where instances go, and what of them must be read for that;
 //! - [`verify`]: the ledger of what was found and what became of it;
 //! - [`report`]: what is told, while it runs and at the end;
+//! - [`bulk`]: all of it for a list of queries, with a state that a second run continues;
 //! - [`moving`]: the same find, and the peer sends to a third party.
 
 mod alone;
+pub mod associations;
+pub mod bulk;
+mod fetch;
 pub mod find;
 pub mod folder;
 mod get;
 mod get_by_move;
+mod habits;
 mod head;
+pub mod inventory;
 mod journal;
+pub mod known;
 pub mod layout;
 mod likely;
+mod look_into;
+mod meter;
 pub mod moving;
 mod passes;
 pub mod plan;
+pub mod rate;
 mod receive;
 mod relational;
 pub mod report;
+mod shared;
+mod side_by_side;
+mod silence;
+mod take;
 pub mod verify;
+mod while_found;
+mod work;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use dicomet_proto::message::Status;
-use dicomet_proto::query::{Level, Model, Query};
+use dicomet_proto::query::{Level, Query};
 use dicomet_proto::{AeTitle, Uid};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::association::Timeouts;
+use crate::service::c_store;
 use crate::{Error, Node};
-use find::{Finder, Inventory};
+use fetch::Fetch;
+use find::Finder;
 use folder::{Folder, FolderError};
-use get::Shared;
-use passes::Engine;
-use verify::Ledger;
+use inventory::Inventory;
 
 pub use find::find;
-pub(crate) use get::reached;
+pub use known::Known;
 pub use layout::Layout;
 pub use moving::{MoveEvent, MoveReport, Moving};
 pub(crate) use passes::is_final;
+pub use rate::RateLimit;
 pub use report::{Arrival, Event, Failure, Method, Report};
+pub(crate) use shared::reached;
 
 /// The most associations side by side. More bring nothing on any line that was measured, and many peers have no more
 /// for all their users together.
@@ -92,8 +114,9 @@ pub enum Stop {
 pub struct Options {
     /// Who calls.
     pub caller: Caller,
-    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones.
-    pub associations: usize,
+    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; fewer, when the peer rejects the further ones. `None`
+    /// is as many as turn out to be worth it.
+    pub associations: Option<usize>,
     /// Operations that the peer may have under way on one association; 0 is no limit, 1 is not negotiated.
     pub window: u16,
     /// Where instances go below the folder.
@@ -101,23 +124,29 @@ pub struct Options {
     /// The only transfer syntaxes to propose; `None` proposes all there are. A C-MOVE takes them all: there the peer
     /// proposes.
     pub transfer_syntaxes: Option<Vec<Uid>>,
+    /// Where what is learnt of nodes is kept; `None` keeps and uses nothing.
+    pub known: Option<Known>,
     /// How instances come; `None` is C-GET, and C-MOVE for what does not come so.
     pub method: Option<Method>,
     /// Where to listen for what the peer sends by C-MOVE; it must know us there, by our AE title. Without, there is
     /// no C-MOVE.
     pub receive: Option<SocketAddr>,
+    /// The most bytes a second, over all associations together.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Default for Options {
     fn default() -> Options {
         Options {
             caller: Caller::default(),
-            associations: 1,
-            window: 16,
+            associations: None,
+            window: c_store::WINDOW,
             layout: Layout::default(),
             transfer_syntaxes: None,
+            known: None,
             method: None,
             receive: None,
+            rate_limit: None,
         }
     }
 }
@@ -177,79 +206,41 @@ impl Retrieve {
     ///
     /// # Errors
     /// [`RetrieveError`] when nothing could be done. A retrieve that is done in part has a report that says so.
-    pub async fn run(self, mut tell: impl FnMut(&Event)) -> Result<Report, RetrieveError> {
+    pub async fn run(self, tell: impl FnMut(&Event)) -> Result<Report, RetrieveError> {
         let begin = Instant::now();
         let folder = Folder::open(&self.output, self.options.layout.clone())?;
         let mut stop = self.stop.clone().unwrap_or_else(|| watch::channel(Stop::No).1);
         let found = tokio::select! {
-            found = self.inventory(&mut tell) => Some(found?),
-            () = get::reached(&mut stop, Stop::Cancel) => None,
+            found = self.studies() => Some(found?),
+            () = reached(&mut stop, Stop::Cancel) => None,
         };
-        let Some((model, inventory)) = found else {
+        let Some((finder, mut inventory)) = found else {
             return Ok(Report { cancelled: true, seconds: begin.elapsed(), ..Report::default() });
         };
-        let mut ledger = Ledger::new(inventory);
-        for uid in folder.present(ledger.expected()) {
-            ledger.present(&uid);
-        }
-        let report = ledger.report("");
-        tell(&Event::Planned { studies: report.studies, expected: report.expected, present: report.present });
-        let (events, mut receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            node: self.node,
-            caller: self.options.caller.clone(),
-            model,
-            window: self.options.window,
-            folder,
-            ledger: Mutex::new(ledger),
-            events,
-            stop: stop.clone(),
-        });
-        let mut engine = Engine::new(shared, self.options, self.query);
-        let outcome = {
-            let mut passes = std::pin::pin!(engine.all_passes());
-            loop {
-                tokio::select! {
-                    biased;
-                    Some(event) = receiver.recv() => tell(&event),
-                    outcome = &mut passes => break outcome,
-                }
-            }
-        };
-        while let Ok(event) = receiver.try_recv() {
-            tell(&event);
-        }
-        engine.report(outcome, begin.elapsed(), *stop.borrow() != Stop::No)
+        let studies = std::mem::take(&mut inventory.studies);
+        let found = (finder.model, finder.round_trip, inventory);
+        let query = self.query.clone();
+        let mut fetch =
+            Fetch::new(self.node, self.options, Arc::new(folder), stop.clone(), found, self.query);
+        fetch.look_into(finder, studies, query);
+        let end = fetch.run(tell).await;
+        fetch.report(end, begin.elapsed(), *stop.borrow() != Stop::No)
     }
 
-    /// Find: what there is to fetch.
-    async fn inventory(&self, tell: &mut impl FnMut(&Event)) -> Result<(Model, Inventory), RetrieveError> {
+    /// The studies that match, not yet looked into.
+    async fn studies(&self) -> Result<(Finder, Inventory), RetrieveError> {
         let mut finder = Finder::open(&self.node, &self.options.caller, &self.query).await?;
-        match fill(&mut finder, tell).await {
-            Ok(inventory) => {
-                let model = finder.model;
-                finder.close().await;
-                Ok((model, inventory))
-            }
+        finder.knows_no_image_level = self.options.known.as_ref().is_some_and(|known| {
+            known.habits(&self.node, SystemTime::now()).no_image_level.is_some_and(|learnt| learnt.value)
+        });
+        match finder.studies().await {
+            Ok(inventory) => Ok((finder, inventory)),
             Err(error) => {
                 finder.abort().await;
                 Err(error)
             }
         }
     }
-}
-
-async fn fill(finder: &mut Finder, tell: &mut impl FnMut(&Event)) -> Result<Inventory, RetrieveError> {
-    let mut inventory = finder.studies().await?;
-    let mut instances = 0;
-    for (place, study) in inventory.studies.iter_mut().enumerate() {
-        finder.look_into(study).await?;
-        instances += study.series.iter().map(|series| series.instances.len() as u64).sum::<u64>();
-        tell(&Event::Found { studies: place as u64 + 1, instances });
-    }
-    // Keys below STUDY level may leave nothing of a study.
-    inventory.studies.retain(|study| study.is_whole || !study.series.is_empty());
-    Ok(inventory)
 }
 
 #[cfg(test)]

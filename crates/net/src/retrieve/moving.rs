@@ -12,10 +12,11 @@ use dicomet_proto::{AeTitle, Uid};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::find::{self, Finder, Study};
-use super::get::reached;
+use super::find::{self, Finder};
+use super::inventory::Study;
 use super::plan::Request;
 use super::report::milliseconds;
+use super::shared::reached;
 use super::{Caller, Method, RetrieveError, Stop};
 use crate::service::c_move::scu::{Move, Response};
 use crate::{Association, Error, Node, connect};

@@ -7,21 +7,24 @@
 //!       -> by series, then one by one, and each time the same again
 //! ```
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dicomet_proto::Uid;
 use dicomet_proto::query::Query;
-use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::alone::Alone;
+use super::associations::Controller;
 use super::find::Finder;
-use super::get::{self, Roles, Shared, Work};
-use super::plan::{self, Granularity, Offered, Part, Round};
-use super::receive::Receiver;
+use super::look_into::Found;
+use super::plan::{self, Dealer, Granularity, Offered, Round};
 use super::report::{Event, Method, Report};
+use super::shared::{Shared, reached};
+use super::side_by_side::{self, Pass};
 use super::verify::MissingStudy;
+use super::while_found::Intake;
+use super::work::{Roles, Work};
 use super::{MAX_ASSOCIATIONS, Options, RetrieveError, Stop};
 use crate::Error;
 
@@ -33,39 +36,34 @@ const MAX_BARREN: u32 = 3;
 const MAX_REJECTED: u32 = 6;
 
 /// Passes over what is missing: a bound for peers that always promise more.
-const MAX_PASSES: u32 = 40;
+pub(super) const MAX_PASSES: u32 = 40;
 
 /// Plan, get and verify, until nothing is missing or nothing more comes.
 pub(super) struct Engine {
-    shared: Arc<Shared>,
-    options: Options,
+    pub(super) shared: Arc<Shared>,
+    pub(super) options: Options,
     query: Query,
-    associations: u64,
-    /// Associations to open side by side.
-    workers: usize,
-    roles: Roles,
-    granularity: Granularity,
-    offered: Offered,
-    alone: Alone,
+    pub(super) associations: u64,
+    /// The studies, when they are still being found.
+    pub(super) found: Option<Found>,
+    /// Whether all studies that match are in the ledger.
+    pub(super) is_all_found: bool,
+    pub(super) begin: Instant,
+    pub(super) controller: Controller,
+    pub(super) roles: Roles,
+    pub(super) granularity: Granularity,
+    pub(super) offered: Offered,
+    pub(super) alone: Alone,
     /// How instances come now.
-    method: Method,
+    pub(super) method: Method,
     /// How many instances the peer had failed when syntaxes were last tried from the first.
     failed_ever: usize,
     /// Passes in a row that ended early without anything having come.
-    barren: u32,
-}
-
-/// How a pass over all that is missing went.
-#[derive(Default)]
-struct Pass {
-    error: Option<Error>,
-    no_roles: bool,
-    fatal: Option<String>,
-    accepted: Vec<(Uid, Uid)>,
+    pub(super) barren: u32,
 }
 
 /// What follows from a pass.
-enum Verdict {
+pub(super) enum Verdict {
     /// All was asked for.
     Through,
     /// It ended early: the same once more.
@@ -87,7 +85,10 @@ impl Engine {
     pub(super) fn new(shared: Arc<Shared>, options: Options, query: Query) -> Engine {
         Engine {
             shared,
-            workers: options.associations.clamp(1, MAX_ASSOCIATIONS),
+            found: None,
+            is_all_found: true,
+            begin: Instant::now(),
+            controller: Controller::new(options.associations.map(|number| number.clamp(1, MAX_ASSOCIATIONS))),
             options,
             query,
             associations: 0,
@@ -104,66 +105,57 @@ impl Engine {
     /// By C-GET, by C-MOVE, or by C-MOVE what C-GET did not bring. Answers why it ended before all was tried, if it
     /// did.
     pub(super) async fn all_passes(&mut self) -> Option<End> {
-        let mut end = None;
-        if self.options.method != Some(Method::Move) {
-            end = self.passes().await;
-        }
+        let habits = self.recall();
+        let is_by_move = self.options.method == Some(Method::Move)
+            || (self.options.method.is_none() && self.options.receive.is_some() && habits.has_no_get());
+        let first = match self.found.take() {
+            Some(found) => self.first_pass(Intake::new(found), is_by_move || habits.serves_one()).await,
+            None => Verdict::Again,
+        };
+        let end = match first {
+            _ if is_by_move => None,
+            Verdict::Over(end) => end,
+            Verdict::Through => self.passes(true).await,
+            Verdict::Again => self.passes(false).await,
+        };
         let may_move = self.options.method != Some(Method::Get) && !self.is_stopped();
         let is_done = matches!(end, Some(End::CannotStore(_))) || self.shared.ledger().lacking() == 0;
-        match self.options.receive {
+        let by_get = self.shared.progress().instances;
+        let end = match self.options.receive {
             Some(address) if may_move && !is_done => self.move_passes(address).await,
             _ => end,
-        }
-    }
-
-    /// As [`Engine::passes`], by C-MOVE: the peer proposes the contexts, so only what to ask for is left to plan.
-    async fn move_passes(&mut self, address: SocketAddr) -> Option<End> {
-        self.method = Method::Move;
-        let receiver = match Receiver::open(address, Arc::clone(&self.shared)).await {
-            Ok(receiver) => receiver,
-            Err(error) => return Some(End::CannotStore(format!("cannot listen on {address}: {error}"))),
         };
-        self.granularity = Granularity::Coarse;
-        self.barren = 0;
-        for _ in 0..MAX_PASSES {
-            let missing = self.shared.ledger().missing();
-            if missing.is_empty() || self.is_stopped() {
-                return None;
-            }
-            let before = self.shared.ledger().arrived();
-            let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
-            let round = Round { contexts: Vec::new(), parts };
-            let requests = plan::requests(&self.shared.ledger(), &round, self.granularity, 1);
-            let outcome = self.shared.work_by_move(&requests, &receiver).await;
-            self.associations += u64::from(outcome.was_open);
-            if let Some(reason) = outcome.fatal {
-                return Some(End::CannotStore(reason));
-            }
-            let Some(error) = outcome.error else {
-                self.granularity = self.granularity.finer()?;
-                continue;
-            };
-            let came = self.shared.ledger().arrived() > before;
-            if let Verdict::Over(end) = self.after(error, came).await {
-                return end;
-            }
-        }
-        None
+        self.learn(by_get);
+        end
     }
 
-    /// Answers why it ended before all was tried, if it did.
-    async fn passes(&mut self) -> Option<End> {
+    /// What is found is got at once, or, where that is of no use, when all is found.
+    async fn first_pass(&mut self, mut intake: Intake, is_later: bool) -> Verdict {
+        let mut verdict = Verdict::Again;
+        if !is_later {
+            verdict = self.while_found(&mut intake).await;
+        }
+        if matches!(verdict, Verdict::Over(Some(End::Association(_))) | Verdict::Again) {
+            self.enter_all(&mut intake).await;
+        }
+        self.is_all_found = intake.is_all();
+        intake.end().await;
+        verdict
+    }
+
+    /// Answers why it ended before all was tried, if it did. All may have been asked for once already.
+    async fn passes(&mut self, is_asked: bool) -> Option<End> {
         let mut has_asked_classes = false;
         for number in 0..MAX_PASSES {
-            if number > 0 {
-                self.tell_missing();
+            if self.is_stopped() || self.shared.ledger().lacking() == 0 {
+                return None;
             }
-            let missing = self.shared.ledger().missing();
-            let rounds = plan::rounds(&missing, &self.offered, self.narrowed());
-            match self.attempt(&rounds).await {
-                Verdict::Through => rounds.iter().for_each(|round| self.offered.add(&round.contexts)),
-                Verdict::Again => continue,
-                Verdict::Over(end) => return end,
+            if number > 0 || !is_asked {
+                match self.ask_for_all(number).await {
+                    Verdict::Through => {}
+                    Verdict::Again => continue,
+                    Verdict::Over(end) => return end,
+                }
             }
             let mut missing = self.shared.ledger().missing();
             if !has_asked_classes && missing.iter().any(|study| study.unknown > 0) {
@@ -183,6 +175,20 @@ impl Engine {
             self.granularity = self.granularity.finer()?;
         }
         None
+    }
+
+    /// Asks for all that is missing, in what it was not offered yet.
+    async fn ask_for_all(&mut self, number: u32) -> Verdict {
+        if number > 0 {
+            self.tell_missing();
+        }
+        let missing = self.shared.ledger().missing();
+        let rounds = plan::rounds(&missing, &self.offered, self.narrowed());
+        let verdict = self.attempt(&rounds).await;
+        if matches!(verdict, Verdict::Through) {
+            rounds.iter().for_each(|round| self.offered.add(&round.contexts));
+        }
+        verdict
     }
 
     /// Asks for what the peer failed itself in passes that leave it no choice of the transfer syntax.
@@ -208,13 +214,13 @@ impl Engine {
     }
 
     fn tell_missing(&self) {
-        let missing = self.shared.ledger().lacking();
+        let missing = self.shared.ledger().lacking().saturating_sub(self.shared.silences().count() as u64);
         if missing > 0 && !self.is_stopped() {
             let _ = self.shared.events.send(Event::AskingAgain { missing });
         }
     }
 
-    fn narrowed(&self) -> Option<&[Uid]> {
+    pub(super) fn narrowed(&self) -> Option<&[Uid]> {
         self.options.transfer_syntaxes.as_deref()
     }
 
@@ -234,6 +240,10 @@ impl Engine {
             return Verdict::Over(None);
         }
         if let Some(error) = pass.error {
+            if pass.is_passed_over {
+                self.barren = 0;
+                return Verdict::Again;
+            }
             return self.after(error, came).await;
         }
         self.barren = 0;
@@ -246,7 +256,7 @@ impl Engine {
 
     /// What follows from an association that was lost or is not to be had: once more after a moment, if that makes
     /// sense.
-    async fn after(&mut self, error: Error, came: bool) -> Verdict {
+    pub(super) async fn after(&mut self, error: Error, came: bool) -> Verdict {
         self.barren = if came { 0 } else { self.barren + 1 };
         let most = if matches!(error, Error::Rejected(_)) { MAX_REJECTED } else { MAX_BARREN };
         if is_final(&error) || self.barren >= most {
@@ -257,7 +267,7 @@ impl Engine {
         let mut stop = self.shared.stop.clone();
         tokio::select! {
             () = tokio::time::sleep(moment) => {}
-            () = get::reached(&mut stop, Stop::Cancel) => {}
+            () = reached(&mut stop, Stop::Cancel) => {}
         }
         Verdict::Again
     }
@@ -279,49 +289,38 @@ impl Engine {
         finder.close().await;
     }
 
-    /// Works off the rounds one after the other, each with as many workers as are useful. Stops at an error.
+    /// Works off the rounds one after the other, each on as many associations as are worth it. Stops at an error.
     async fn pass(&mut self, rounds: &[Round]) -> Pass {
-        let mut pass = Pass { no_roles: true, ..Pass::default() };
+        let mut all = Pass { no_roles: true, ..Pass::default() };
         for round in rounds {
-            let requests = plan::requests(&self.shared.ledger(), round, self.granularity, self.workers);
-            let workers = self.workers.min(requests.len());
-            let work = Arc::new(Work {
-                contexts: round.contexts.clone(),
-                roles: self.roles,
-                queue: Mutex::new(requests.into()),
-            });
-            let mut running = JoinSet::new();
-            for _ in 0..workers {
-                running.spawn(Arc::clone(&self.shared).work(Arc::clone(&work)));
+            let dealer = self.dealer(round);
+            if dealer.is_empty() {
+                continue;
             }
-            let (mut stood, mut lost, mut refused) = (0, None, None);
-            while let Some(joined) = running.join_next().await {
-                let outcome = joined.unwrap_or_default();
-                match outcome.was_open {
-                    true => lost = lost.or(outcome.error),
-                    false => refused = refused.or(outcome.error),
-                }
-                stood += usize::from(outcome.was_open);
-                pass.no_roles &= outcome.no_roles;
-                pass.accepted.extend(outcome.accepted);
-                pass.fatal = pass.fatal.or(outcome.fatal);
-            }
-            self.associations += stood as u64;
-            let is_done = work.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_empty();
-            if refused.is_some() {
-                // The peer has no more associations for us: those it gave do the work, and we do not ask again.
-                self.workers = stood.max(1);
-            }
-            // What was not opened is no failure when others did the work.
-            pass.error = lost.or(refused.filter(|_| stood == 0 || !is_done));
-            if pass.error.is_some() || pass.fatal.is_some() || self.is_stopped() {
+            let work = Work::new(round.contexts.clone(), self.roles, self.options.associations, dealer);
+            work.close();
+            let pass =
+                side_by_side::work_off(&self.shared, Arc::new(work), &mut self.controller, self.begin).await;
+            self.associations += pass.stood;
+            all.add(pass);
+            if all.error.is_some() || all.fatal.is_some() || self.is_stopped() {
                 break;
             }
         }
-        pass
+        all
     }
 
-    fn is_stopped(&self) -> bool {
+    /// What a round has to bring, less what the peer hangs at.
+    pub(super) fn dealer(&self, round: &Round) -> Dealer {
+        let mut dealer = Dealer::of_round(&self.shared.ledger(), round, self.granularity);
+        let silences = self.shared.silences();
+        if !silences.is_empty() {
+            dealer.set_apart(|uid| silences.is_passed_over(uid), |uid| silences.is_suspect(uid));
+        }
+        dealer
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
         *self.shared.stop.borrow() != Stop::No
     }
 
@@ -339,6 +338,10 @@ impl Engine {
             None => "the peer never sent it and did not say why".to_owned(),
         };
         let mut report = self.shared.ledger().report(&otherwise);
+        if !self.is_all_found {
+            report.complete = false;
+            report.notes.push("not all studies that match were looked into before it ended".to_owned());
+        }
         let nothing_is_here = report.retrieved + report.present + report.unnamed == 0;
         match end {
             Some(End::Association(error)) if nothing_is_here => return Err(error.into()),

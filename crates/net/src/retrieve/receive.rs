@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::Support;
+use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::pdu::{
     AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
     RoleSelection,
@@ -19,8 +20,9 @@ use dicomet_proto::query::Model;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::get::{Carrier, Shared};
 use super::report::Event;
+use super::shared::Shared;
+use super::take::Carrier;
 use crate::accept::Incoming;
 use crate::listen::Listener;
 use crate::service::{Request, c_echo, c_store, next_request};
@@ -155,7 +157,11 @@ async fn receive_from(
             }
             Request::Echo(context, rq) => c_echo::answer(&mut association, &context, &rq).await?,
             // Their SOP classes are not accepted, so that `next_request` has refused them already.
-            Request::Find(..) | Request::Get(..) | Request::Move(..) => {}
+            Request::Find(..)
+            | Request::Get(..)
+            | Request::Move(..)
+            | Request::Action(..)
+            | Request::EventReport(..) => {}
         }
     }
     association.respond_release().await
@@ -192,14 +198,16 @@ impl Carrier for Association {
     }
 }
 
-/// Takes every SOP class but those of query and retrieve, in the transfer syntax that the peer puts first.
+/// Takes every SOP class but those of query and retrieve and of storage commitment, in the transfer syntax that the peer puts first.
 struct Storage {
     window: u16,
 }
 
 impl Support for Storage {
     fn transfer_syntax(&self, abstract_syntax: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
-        if Model::of_sop_class(abstract_syntax).is_some() {
+        let is_other_service = Model::of_sop_class(abstract_syntax).is_some()
+            || *abstract_syntax == uids::STORAGE_COMMITMENT_PUSH_MODEL;
+        if is_other_service {
             return Err(ContextResultReason::AbstractSyntaxNotSupported);
         }
         proposed.first().cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)

@@ -7,6 +7,8 @@ use dicomet_proto::Uid;
 use dicomet_proto::message::{Counters, Status};
 use serde::{Serialize, Serializer};
 
+use super::associations::Reason;
+
 /// The end of a retrieve, in numbers. Serialises to the one line of `get --format json`.
 ///
 /// Every expected instance is counted once: `expected = retrieved + present + failed + missing`.
@@ -84,6 +86,8 @@ pub struct Failure {
 /// What happens while a retrieve runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// What earlier runs have learnt of the node, and is used now.
+    Known(Vec<String>),
     /// C-FIND named another study; so many instances are known so far.
     Found {
         /// Studies whose instances are known.
@@ -91,7 +95,7 @@ pub enum Event {
         /// Their instances.
         instances: u64,
     },
-    /// The inventory stands, and the folder was looked through.
+    /// So much of the inventory stands, and the folder was looked through for it.
     Planned {
         /// Studies found.
         studies: u64,
@@ -99,6 +103,8 @@ pub enum Event {
         expected: u64,
         /// Of them, in the folder already.
         present: u64,
+        /// Whether that is all there is; else more are being found, while these are got.
+        is_all: bool,
     },
     /// An association stands.
     Associated {
@@ -108,6 +114,13 @@ pub enum Event {
         proposed: usize,
         /// Operations the peer may have under way at a time; 0 is no limit.
         window: u16,
+    },
+    /// There are to be so many associations side by side.
+    SideBySide {
+        /// How many.
+        associations: usize,
+        /// Why so many.
+        reason: Reason,
     },
     /// Bytes of a data set came.
     Bytes(u64),

@@ -5,16 +5,18 @@ pub mod c_find;
 pub mod c_get;
 pub mod c_move;
 pub mod c_store;
+pub mod storage_commitment;
 pub mod sub_operations;
 
 use dicomet_proto::Uid;
 use dicomet_proto::association::ContextId;
 use dicomet_proto::association::negotiation::Context;
-use dicomet_proto::dataset::dictionary::uid_name;
+use dicomet_proto::dataset::dictionary::{uid_name, uids};
 use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{
     CEchoRq, CEchoRsp, CFindRq, CFindRsp, CGetRq, CGetRsp, CMoveRq, CMoveRsp, CStoreRq, CStoreRsp, Command,
-    Counters, DataSetType, Refusal, Status,
+    Counters, DataSetType, MessageId, NActionRq, NActionRsp, NEventReportRq, NEventReportRsp, Refusal,
+    Status,
 };
 
 use crate::association::{Data, Message, Received};
@@ -40,17 +42,64 @@ pub enum Request {
     Get(Context, CGetRq, Result<DataSet, DataSetError>),
     /// C-MOVE-RQ with its identifier.
     Move(Context, CMoveRq, Result<DataSet, DataSetError>),
+    /// N-ACTION-RQ of Storage Commitment, with its Action Information.
+    Action(Context, NActionRq, Result<DataSet, DataSetError>),
+    /// N-EVENT-REPORT-RQ of Storage Commitment, with its Event Information.
+    EventReport(Context, NEventReportRq, Result<DataSet, DataSetError>),
+}
+
+impl Request {
+    /// The command itself, for an answer that says no. The data set of a C-STORE-RQ is still to be taken.
+    pub fn into_command(self) -> (Context, Command) {
+        match self {
+            Request::Echo(context, request) => (context, Command::CEchoRq(request)),
+            Request::Store(context, request) => (context, Command::CStoreRq(request)),
+            Request::Find(context, request, _) => (context, Command::CFindRq(request)),
+            Request::Get(context, request, _) => (context, Command::CGetRq(request)),
+            Request::Move(context, request, _) => (context, Command::CMoveRq(request)),
+            Request::Action(context, request, _) => (context, Command::NActionRq(request)),
+            Request::EventReport(context, request, _) => (context, Command::NEventReportRq(request)),
+        }
+    }
+}
+
+/// What comes while a request of ours is outstanding and the peer may make requests of its own.
+#[derive(Debug)]
+pub enum Next {
+    /// A request of the peer.
+    Request(Request),
+    /// The response to ours.
+    Response(Command),
 }
 
 /// Waits for the next request; `None` when the peer wants to release.
 ///
 /// What is no request is dealt with here: a C-CANCEL of a finished operation is ignored, an unknown command
-/// answered with 0211, a mistyped one with 0212, a SOP class that is not the context's with 0122, a response
-/// that nobody waits for dropped.
+/// answered with 0211, a mistyped one with 0212, a SOP class that is not the context's with 0122 (0118 for N-ACTION and
+/// N-EVENT-REPORT), a response that nobody waits for dropped.
 ///
 /// # Errors
 /// [`Error`]; the association is then at its end.
 pub async fn next_request(association: &mut Association) -> Result<Option<Request>, Error> {
+    match next(association, None).await? {
+        Some(Next::Request(request)) => Ok(Some(request)),
+        // A response is told only to who waits for one.
+        Some(Next::Response(_)) | None => Ok(None),
+    }
+}
+
+/// As [`next_request`], while the response to a request of ours is outstanding.
+///
+/// # Errors
+/// [`Error`]; the association is then at its end.
+pub async fn next_or_response(
+    association: &mut Association,
+    outstanding: MessageId,
+) -> Result<Option<Next>, Error> {
+    next(association, Some(outstanding)).await
+}
+
+async fn next(association: &mut Association, outstanding: Option<MessageId>) -> Result<Option<Next>, Error> {
     let idle = association.timeouts().idle;
     let mut stray_responses = 0;
     loop {
@@ -63,43 +112,64 @@ pub async fn next_request(association: &mut Association) -> Result<Option<Reques
                 association.misbehaved("sent a message on a presentation context that was not accepted")
             );
         };
-        if let Some(refusal) = sop_class_refusal(&message.command, &context) {
+        if let Some(refusal) = context_refusal(&message.command, &context) {
             respond_refusal(association, context.id, &message.command, &refusal).await?;
             continue;
         }
-        match message.command {
-            Command::CEchoRq(request) => return Ok(Some(Request::Echo(context, request))),
-            Command::CStoreRq(request) => return Ok(Some(Request::Store(context, request))),
-            Command::CFindRq(request) => {
-                let identifier = receive_identifier(association, &context).await?;
-                return Ok(Some(Request::Find(context, request, identifier)));
+        if let Some(response_to) = response_to(&message.command) {
+            if response_to.is_some() && response_to == outstanding {
+                return Ok(Some(Next::Response(message.command)));
             }
-            Command::CGetRq(request) => {
-                let identifier = receive_identifier(association, &context).await?;
-                return Ok(Some(Request::Get(context, request, identifier)));
+            stray_responses += 1;
+            tracing::debug!(context_id = context.id.get(), "passing over a response that nobody waits for");
+            if stray_responses > MAX_STRAY_RESPONSES {
+                return Err(association.misbehaved("keeps sending responses that nobody waits for"));
             }
-            Command::CMoveRq(request) => {
-                let identifier = receive_identifier(association, &context).await?;
-                return Ok(Some(Request::Move(context, request, identifier)));
-            }
-            // The operation has ended, and C-CANCEL has no response of its own.
-            Command::CCancelRq(_) => {}
-            command if is_response(&command) => {
-                stray_responses += 1;
-                tracing::debug!(
-                    context_id = context.id.get(),
-                    "passing over a response that nobody waits for"
-                );
-                if stray_responses > MAX_STRAY_RESPONSES {
-                    return Err(association.misbehaved("keeps sending responses that nobody waits for"));
-                }
-            }
-            command => {
-                let refusal = Refusal::new(Status::UNRECOGNIZED_OPERATION, "");
-                respond_refusal(association, context.id, &command, &refusal).await?;
-            }
+            continue;
+        }
+        if let Some(request) = take_request(association, context, message.command).await? {
+            return Ok(Some(Next::Request(request)));
         }
     }
+}
+
+/// A command as a request, its identifier taken; `None` when it is none, and was answered if it has to be.
+async fn take_request(
+    association: &mut Association,
+    context: Context,
+    command: Command,
+) -> Result<Option<Request>, Error> {
+    Ok(Some(match command {
+        Command::CEchoRq(request) => Request::Echo(context, request),
+        Command::CStoreRq(request) => Request::Store(context, request),
+        Command::CFindRq(request) => {
+            let identifier = receive_identifier(association, &context).await?;
+            Request::Find(context, request, identifier)
+        }
+        Command::CGetRq(request) => {
+            let identifier = receive_identifier(association, &context).await?;
+            Request::Get(context, request, identifier)
+        }
+        Command::CMoveRq(request) => {
+            let identifier = receive_identifier(association, &context).await?;
+            Request::Move(context, request, identifier)
+        }
+        Command::NActionRq(request) => {
+            let information = receive_identifier(association, &context).await?;
+            Request::Action(context, request, information)
+        }
+        Command::NEventReportRq(request) => {
+            let information = receive_identifier(association, &context).await?;
+            Request::EventReport(context, request, information)
+        }
+        // The operation has ended, and C-CANCEL has no response of its own.
+        Command::CCancelRq(_) => return Ok(None),
+        command => {
+            let refusal = Refusal::new(Status::UNRECOGNIZED_OPERATION, "");
+            respond_refusal(association, context.id, &command, &refusal).await?;
+            return Ok(None);
+        }
+    }))
 }
 
 /// Sends the response that says no to a request, whatever its service; nothing to what is no request.
@@ -163,6 +233,24 @@ fn refusal_response(request: &Command, refusal: &Refusal) -> Option<Command> {
             error_comment,
             offending_elements,
         }),
+        Command::NActionRq(request) => Command::NActionRsp(NActionRsp {
+            message_id: request.message_id,
+            affected_sop_class_uid: Some(request.requested_sop_class_uid.clone()),
+            affected_sop_instance_uid: Some(request.requested_sop_instance_uid.clone()),
+            action_type_id: Some(request.action_type_id),
+            status,
+            action_reply: DataSetType::Null,
+            error_comment,
+        }),
+        Command::NEventReportRq(request) => Command::NEventReportRsp(NEventReportRsp {
+            message_id: request.message_id,
+            affected_sop_class_uid: Some(request.affected_sop_class_uid.clone()),
+            affected_sop_instance_uid: Some(request.affected_sop_instance_uid.clone()),
+            event_type_id: Some(request.event_type_id),
+            status,
+            event_reply: DataSetType::Null,
+            error_comment,
+        }),
         Command::Unknown(request) if !is_response_field(request.command_field) => {
             Command::refusal(request.command_field, request.message_id?, status)
         }
@@ -199,36 +287,45 @@ async fn receive_identifier(
     let identifier = association.receive_data_whole(MAX_IDENTIFIER_LENGTH).await?;
     Ok(match identifier {
         Some(bytes) => DataSet::parse(&bytes, &context.transfer_syntax),
-        None => Err(DataSetError::Malformed(format!(
-            "the identifier is longer than {MAX_IDENTIFIER_LENGTH} bytes"
-        ))),
+        None => Err(DataSetError::Limit("more than 4 MiB")),
     })
 }
 
-/// 0122 for a request whose SOP class is not the abstract syntax of its context (PS3.7 C.5.7).
-fn sop_class_refusal(command: &Command, context: &Context) -> Option<Refusal> {
-    let sop_class = match command {
-        Command::CEchoRq(request) => &request.affected_sop_class_uid,
-        Command::CStoreRq(request) => &request.affected_sop_class_uid,
-        Command::CFindRq(request) => &request.affected_sop_class_uid,
-        Command::CGetRq(request) => &request.affected_sop_class_uid,
-        Command::CMoveRq(request) => &request.affected_sop_class_uid,
+/// The answer to a request that its presentation context does not allow: 0211 for N-ACTION and N-EVENT-REPORT of
+/// another service than Storage Commitment, 0122 for a SOP class that is not the abstract syntax (PS3.7 C.5.7), 0118 in
+/// the services that have no 0122 (PS3.7 10.1.4.1.10).
+fn context_refusal(command: &Command, context: &Context) -> Option<Refusal> {
+    let (sop_class, status) = match command {
+        Command::CEchoRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
+        Command::CStoreRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
+        Command::CFindRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
+        Command::CGetRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
+        Command::CMoveRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
+        Command::NActionRq(_) | Command::NEventReportRq(_)
+            if context.abstract_syntax != uids::STORAGE_COMMITMENT_PUSH_MODEL =>
+        {
+            return Some(Refusal::new(Status::UNRECOGNIZED_OPERATION, ""));
+        }
+        Command::NActionRq(request) => (&request.requested_sop_class_uid, Status::NO_SUCH_SOP_CLASS),
+        Command::NEventReportRq(request) => (&request.affected_sop_class_uid, Status::NO_SUCH_SOP_CLASS),
         _ => return None,
     };
-    (*sop_class != context.abstract_syntax).then(|| {
-        Refusal::new(Status::SOP_CLASS_NOT_SUPPORTED, "SOP class is not that of the presentation context")
-    })
+    (*sop_class != context.abstract_syntax)
+        .then(|| Refusal::new(status, "SOP class is not that of the presentation context"))
 }
 
-fn is_response(command: &Command) -> bool {
+/// Of a response, the request that it answers, as far as it says so; `None` for what is no response.
+fn response_to(command: &Command) -> Option<Option<MessageId>> {
     match command {
-        Command::CEchoRsp(_)
-        | Command::CStoreRsp(_)
-        | Command::CFindRsp(_)
-        | Command::CGetRsp(_)
-        | Command::CMoveRsp(_) => true,
-        Command::Unknown(command) => is_response_field(command.command_field),
-        _ => false,
+        Command::CEchoRsp(response) => Some(Some(response.message_id)),
+        Command::CStoreRsp(response) => Some(Some(response.message_id)),
+        Command::CFindRsp(response) => Some(Some(response.message_id)),
+        Command::CGetRsp(response) => Some(Some(response.message_id)),
+        Command::CMoveRsp(response) => Some(Some(response.message_id)),
+        Command::NActionRsp(response) => Some(Some(response.message_id)),
+        Command::NEventReportRsp(response) => Some(Some(response.message_id)),
+        Command::Unknown(command) if is_response_field(command.command_field) => Some(command.message_id),
+        _ => None,
     }
 }
 

@@ -25,6 +25,7 @@ use dicomet_proto::message::{
 };
 
 use crate::association::{Data, Source};
+use crate::service::c_store;
 use crate::{Association, Error};
 
 pub(super) use answer::Answer;
@@ -92,7 +93,7 @@ pub struct Pace {
     pub response: Duration,
     /// After C-CANCEL, how long a move destination may take to end what was begun.
     pub cancel_grace: Duration,
-    /// The most sub-operations outstanding, whatever larger window was negotiated.
+    /// The most sub-operations outstanding, whatever larger window was negotiated. Their bytes are bounded too.
     pub max_outstanding: u16,
 }
 
@@ -103,7 +104,7 @@ impl Default for Pace {
             keep_alive: Duration::from_secs(5),
             response: Duration::from_secs(60),
             cancel_grace: Duration::from_secs(1),
-            max_outstanding: 64,
+            max_outstanding: c_store::WINDOW,
         }
     }
 }

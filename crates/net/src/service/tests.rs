@@ -7,8 +7,8 @@ use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::command_set::UnknownCommand;
 use dicomet_proto::message::{
-    CCancelRq, CEchoRq, CEchoRsp, CFindRq, CFindRsp, CStoreRq, Command, DataSetType, MessageId, Priority,
-    Refusal, Status,
+    CCancelRq, CEchoRq, CEchoRsp, CFindRq, CFindRsp, CStoreRq, Command, DataSetType, MessageId, NActionRq,
+    Priority, Refusal, Status,
 };
 use dicomet_proto::query::{Level, Model, Query};
 
@@ -79,10 +79,25 @@ async fn what_is_no_request_is_dealt_with_and_the_association_goes_on() {
         requestor.send(context_id(3), &cancel, Data::None).await.unwrap();
         let stray = find_rsp(MessageId(77), Status::SUCCESS, DataSetType::Null);
         requestor.send(context_id(3), &stray, Data::None).await.unwrap();
-        // An N-ACTION-RQ.
-        requestor.send(context_id(5), &unknown(0x0130, Some(5), None), Data::None).await.unwrap();
-        let answer = message(&mut requestor).await.command;
-        assert_eq!(answer, unknown(0x8130, Some(5), Some(Status::UNRECOGNIZED_OPERATION)));
+        // N-GET, N-SET, N-CREATE, N-DELETE.
+        for service in [0x0110, 0x0120, 0x0140, 0x0150] {
+            requestor.send(context_id(5), &unknown(service, Some(5), None), Data::None).await.unwrap();
+            let answer = message(&mut requestor).await.command;
+            assert_eq!(answer, unknown(service | 0x8000, Some(5), Some(Status::UNRECOGNIZED_OPERATION)));
+        }
+        // N-ACTION on a storage context; its data set is passed over.
+        let action = Command::NActionRq(NActionRq {
+            message_id: MessageId(5),
+            requested_sop_class_uid: uids::CT_IMAGE_STORAGE,
+            requested_sop_instance_uid: Uid::from_static("1.2.3"),
+            action_type_id: 1,
+            action_information: DataSetType::Present,
+        });
+        requestor.send(context_id(5), &action, Data::Bytes(&[0; 100_000])).await.unwrap();
+        match message(&mut requestor).await.command {
+            Command::NActionRsp(response) => assert_eq!(response.status, Status::UNRECOGNIZED_OPERATION),
+            other => panic!("{other:?}"),
+        }
         // A C-STORE-RQ without its arguments.
         requestor.send(context_id(5), &unknown(0x0001, Some(6), None), Data::None).await.unwrap();
         match message(&mut requestor).await.command {
@@ -352,6 +367,6 @@ fn an_echo_on_a_storage_context_is_refused() {
     };
     let echo =
         Command::CEchoRq(CEchoRq { message_id: MessageId(1), affected_sop_class_uid: uids::VERIFICATION });
-    let refusal = sop_class_refusal(&echo, &context).unwrap();
+    let refusal = context_refusal(&echo, &context).unwrap();
     assert_eq!(refusal.status, Status::SOP_CLASS_NOT_SUPPORTED);
 }

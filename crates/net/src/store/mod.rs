@@ -3,29 +3,35 @@
 //! - [`walk`]: the files below the paths that the user named;
 //! - [`files`]: what of them is an instance, and of which SOP class and transfer syntax;
 //! - [`plan`]: which presentation contexts that needs, in how many associations;
-//! - `send`: associations that send what is in a queue;
+//! - `side_by_side`, `work`: how many associations, and what they share;
+//! - `quirk`: the peer with which there may be one alone;
+//! - `send`: an association that sends what is in a queue;
 //! - [`report`]: what is told, while it runs and at the end.
 
 pub mod files;
 pub mod plan;
+mod quirk;
 pub mod report;
 mod send;
+mod side_by_side;
 pub mod walk;
+mod work;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::retrieve::{Caller, Stop};
+use crate::retrieve::associations::Controller;
+use crate::retrieve::{Caller, MAX_ASSOCIATIONS, Stop};
+use crate::service::c_store::WINDOW;
 use crate::{Error, Node};
 use files::{FileInstance, Unfit};
-use plan::Round;
-use send::{Item, Rank, Shared, Work};
+use send::Shared;
 use walk::{Step, Walk};
+use work::Item;
 
 pub use report::{Event, Remark, Report, Sent};
 
@@ -37,15 +43,15 @@ const FILES_PER_EVENT: u64 = 256;
 pub struct Options {
     /// Who calls.
     pub caller: Caller,
-    /// Associations side by side.
-    pub associations: usize,
+    /// Associations side by side, at most [`MAX_ASSOCIATIONS`]; `None` leaves it to what is seen of the peer.
+    pub associations: Option<usize>,
     /// Operations that we want to have under way on one association; 0 is no limit, 1 is not negotiated.
     pub window: u16,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { caller: Caller::default(), associations: 1, window: 16 }
+        Options { caller: Caller::default(), associations: None, window: WINDOW }
     }
 }
 
@@ -97,7 +103,7 @@ impl Store {
             stop,
         });
         let ended = {
-            let mut engine = std::pin::pin!(run(&shared, self.paths, self.options.associations.max(1)));
+            let mut engine = std::pin::pin!(run(&shared, self.paths, self.options.associations, begin));
             loop {
                 tokio::select! {
                     biased;
@@ -122,7 +128,12 @@ impl Store {
 }
 
 /// Look, plan, send. Answers why it gave up before all was tried, if it did.
-async fn run(shared: &Arc<Shared>, paths: Vec<PathBuf>, associations: usize) -> Option<Error> {
+async fn run(
+    shared: &Arc<Shared>,
+    paths: Vec<PathBuf>,
+    associations: Option<usize>,
+    begin: Instant,
+) -> Option<Error> {
     let looking = Arc::clone(shared);
     // A fault in there leaves no files, which is told as such.
     let files = tokio::task::spawn_blocking(move || look(&looking, paths)).await.unwrap_or_default();
@@ -134,13 +145,14 @@ async fn run(shared: &Arc<Shared>, paths: Vec<PathBuf>, associations: usize) -> 
         rounds: rounds.len(),
     });
     let mut files: Vec<Option<FileInstance>> = files.into_iter().map(Some).collect();
+    let mut controller = Controller::new(associations.map(|fixed| fixed.clamp(1, MAX_ASSOCIATIONS)));
     let mut end = None;
     for round in rounds {
         let items = round.files.iter().filter_map(|&place| files[place].take());
         let items: VecDeque<Item> = items.map(|file| Item { file, cuts: 0 }).collect();
         let (left, error) = match end {
             Some(error) => (items, Some(error)),
-            None => send(shared, &round, items, associations).await,
+            None => side_by_side::send(shared, &round, items, &mut controller, begin).await,
         };
         leave(shared, left, error.as_ref());
         end = error;
@@ -190,30 +202,6 @@ fn note(shared: &Shared, file: &FileInstance) {
     if let Some(reason) = file.note.clone() {
         shared.report().notes.push(Remark { path: file.path.clone(), reason });
     }
-}
-
-/// Sends the files of a round, with as many workers as are useful. Answers what is left, and why.
-async fn send(
-    shared: &Arc<Shared>,
-    round: &Round,
-    items: VecDeque<Item>,
-    associations: usize,
-) -> (VecDeque<Item>, Option<Error>) {
-    let workers = associations.min(items.len());
-    let work = Arc::new(Work { contexts: round.contexts.clone(), queue: Mutex::new(items) });
-    let mut running = JoinSet::new();
-    for number in 0..workers {
-        let rank = if number == 0 { Rank::First } else { Rank::Further };
-        running.spawn(Arc::clone(shared).work(Arc::clone(&work), rank));
-    }
-    let mut error = None;
-    while let Some(joined) = running.join_next().await {
-        error = error.or(joined.unwrap_or_default());
-    }
-    let left = std::mem::take(&mut *work.queue());
-    // A worker that got no association while others did the work is no failure.
-    let error = error.filter(|_| !left.is_empty());
-    (left, error)
 }
 
 /// Notes what was not sent.

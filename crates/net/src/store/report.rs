@@ -7,6 +7,7 @@ use dicomet_proto::Uid;
 use dicomet_proto::message::Status;
 use serde::Serialize;
 
+use crate::retrieve::associations::Reason;
 use crate::retrieve::report::milliseconds;
 
 /// The end of a store, in numbers. Serialises to the one line of `store --format json`.
@@ -85,6 +86,15 @@ pub enum Event {
         /// Operations that may be under way at a time; 0 is no limit.
         window: u16,
     },
+    /// There are to be so many associations side by side.
+    SideBySide {
+        /// Associations.
+        associations: usize,
+        /// Why so many.
+        reason: Reason,
+    },
+    /// Further associations would be of use, but the peer loses instances that are stored side by side.
+    OneAlone,
     /// Bytes of a data set were read to be sent.
     Bytes(u64),
     /// The peer confirmed an instance.
@@ -105,6 +115,8 @@ pub enum Event {
 pub struct Sent {
     /// The file.
     pub path: PathBuf,
+    /// SOP Class UID.
+    pub sop_class: Uid,
     /// SOP Instance UID.
     pub sop_instance: Uid,
     /// The transfer syntax it was sent in.

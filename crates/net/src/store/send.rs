@@ -6,25 +6,29 @@
 //! sent with nothing else outstanding: a file that the peer falls over takes no other with it. Cut a second
 //! time, it has failed.
 
-use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Chain};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dicomet_proto::Uid;
-use dicomet_proto::association::negotiation::{Context, Proposal};
-use dicomet_proto::dataset::dictionary::uid_name;
-use dicomet_proto::message::{CStoreRsp, Command, MessageId, Refusal, Status, StatusKind};
+use dicomet_proto::association::negotiation::{Context, Negotiated, Proposal};
+use dicomet_proto::dataset::dictionary::{uid_name, uids};
+use dicomet_proto::message::{CStoreRsp, Command, Refusal, Status, StatusKind};
 use dicomet_proto::pdu::AsyncOperationsWindow;
 use tokio::sync::{mpsc, watch};
 
 use super::files::FileInstance;
+use super::plan::MAX_CONTEXTS;
+use super::quirk;
 use super::report::{Event, Remark, Report, Sent};
+use super::work::{Item, Work};
 use crate::association::{ReaderSource, Received, Source};
 use crate::retrieve::{Caller, Stop, is_final, reached};
-use crate::service::{c_store, respond_refusal};
+use crate::service::c_store::{self, WINDOW, outstanding::Outstanding};
+use crate::service::respond_refusal;
 use crate::transcode::{self, Converter, Pieces};
 use crate::{Association, Error, Node, connect};
 
@@ -33,9 +37,6 @@ const MAX_BARREN: u32 = 3;
 
 /// How often an association may be cut while a file is outstanding.
 const MAX_CUTS: u8 = 2;
-
-/// The most instances outstanding, where the peer sets no limit.
-const MAX_OUTSTANDING: u16 = 64;
 
 /// Bytes after which a big instance says how far it is.
 const BYTES_PER_EVENT: u64 = 4 * 1024 * 1024;
@@ -50,54 +51,44 @@ pub(super) struct Shared {
     pub(super) stop: watch::Receiver<Stop>,
 }
 
-/// What the workers of a round share.
-pub(super) struct Work {
-    pub(super) contexts: Vec<(Uid, Uid)>,
-    pub(super) queue: Mutex<VecDeque<Item>>,
-}
-
-/// A file that waits.
-pub(super) struct Item {
-    pub(super) file: FileInstance,
-    /// How often an association was cut while it was outstanding.
-    pub(super) cuts: u8,
-}
-
 /// Whether a worker is the one that keeps trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rank {
     /// Tries again when it is refused an association.
     First,
-    /// Leaves the work to the others when it gets none at all: the peer may have a limit.
+    /// Leaves the work to the others when it is refused one: the peer may have a limit.
     Further,
 }
 
 /// What is outstanding on an association.
 struct Flight {
-    window: usize,
-    outstanding: HashMap<MessageId, (Item, Uid)>,
+    outstanding: Outstanding<(Item, Uid)>,
+    /// What was begun last was cut before: it is outstanding alone.
+    alone: bool,
+    /// It takes no more, though files are left.
+    is_retired: bool,
     /// Instances that were confirmed, or have failed for good.
     settled: u64,
+    rank: Rank,
 }
 
 impl Flight {
     fn has_room(&self) -> bool {
-        // What was cut before is outstanding alone.
-        self.outstanding.len() < self.window && self.outstanding.values().all(|(item, _)| item.cuts == 0)
-    }
-}
-
-impl Work {
-    pub(super) fn queue(&self) -> MutexGuard<'_, VecDeque<Item>> {
-        self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.outstanding.is_empty() || (self.outstanding.has_room() && !self.alone)
     }
 
     /// The next file that may go beside what is outstanding.
-    fn next(&self, flight: &Flight) -> Option<Item> {
-        let mut queue = self.queue();
+    fn next(&mut self, work: &Work) -> Option<Item> {
+        if !self.has_room() {
+            return None;
+        }
+        self.is_retired |= self.rank == Rank::Further && work.is_retired();
+        if self.is_retired {
+            return None;
+        }
+        let mut queue = work.queue();
         let first = queue.front()?;
-        let fits = flight.has_room() && (first.cuts == 0 || flight.outstanding.is_empty());
-        if fits { queue.pop_front() } else { None }
+        if first.cuts == 0 || self.outstanding.is_empty() { queue.pop_front() } else { None }
     }
 }
 
@@ -124,25 +115,39 @@ impl Shared {
         report.failures.push(remark);
     }
 
+    /// Instances that were settled so far, and the bytes of those that the peer confirmed.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        let report = self.report();
+        (report.sent + report.already + report.failed, report.bytes)
+    }
+
     /// Works off the queue, over one association after the other when they are cut. Answers why it gave up, if it
-    /// did.
-    pub(super) async fn work(self: Arc<Self>, work: Arc<Work>, rank: Rank) -> Option<Error> {
+    /// did. Counted among those that are being opened already.
+    pub(super) async fn work(
+        self: Arc<Self>,
+        work: Arc<Work>,
+        rank: Rank,
+        mut give_up: watch::Receiver<()>,
+    ) -> Option<Error> {
         let mut stop = self.stop.clone();
-        let mut barren = 0;
-        let mut had_one = false;
-        while !self.is_stopped() && !work.queue().is_empty() {
-            let connecting = connect::connect(&self.node, self.proposal(&work), &self.caller.timeouts);
+        let (mut barren, mut had_one) = (0, false);
+        loop {
+            let begin = Instant::now();
             let opened = tokio::select! {
-                opened = connecting => opened,
-                () = reached(&mut stop, Stop::Cancel) => return None,
+                opened = connect::connect(&self.node, self.proposal(&work, rank), &self.caller.timeouts) => Some(opened),
+                () = reached(&mut stop, Stop::Cancel) => None,
+                _ = give_up.changed(), if rank == Rank::Further => None,
             };
-            let (error, settled) = match opened {
+            work.opening.fetch_sub(1, SeqCst);
+            let (error, settled) = match opened? {
                 Ok(association) => {
                     had_one = true;
-                    self.use_association(association, &work).await
+                    // A round trip for the connection, and one for the association.
+                    work.answered_in(begin.elapsed() / 2);
+                    self.use_association(association, &work, rank).await
                 }
                 Err(error @ Error::Connect { .. }) if !had_one => return Some(error),
-                Err(error) if !had_one && rank == Rank::Further => {
+                Err(error) if rank == Rank::Further => {
                     tracing::debug!("an association side by side was not to be had: {error}");
                     return Some(error);
                 }
@@ -153,24 +158,31 @@ impl Shared {
             if is_final(&error) || barren >= MAX_BARREN {
                 return Some(error);
             }
-            if !work.queue().is_empty() {
-                // A peer that has just fallen over needs a moment.
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_millis(200) * (1 << barren)) => {}
-                    () = reached(&mut stop, Stop::Cancel) => return None,
-                }
+            if work.left() == 0 || self.is_stopped() {
+                return None;
             }
+            // A peer that has just fallen over needs a moment.
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(200) * (1 << barren)) => {}
+                () = reached(&mut stop, Stop::Cancel) => return None,
+            }
+            if work.left() == 0 || self.is_stopped() {
+                return None;
+            }
+            give_up.mark_unchanged();
+            work.opening.fetch_add(1, SeqCst);
         }
-        None
     }
 
-    fn proposal(&self, work: &Work) -> Proposal {
+    fn proposal(&self, work: &Work, rank: Rank) -> Proposal {
         let window = AsyncOperationsWindow { invoked: self.window, performed: 1 };
         let contexts = work.contexts.iter().map(|(class, syntax)| (class.clone(), vec![syntax.clone()]));
+        let asks = rank == Rank::First && work.contexts.len() < MAX_CONTEXTS;
+        let quirk = asks.then(|| (quirk::PATIENT_STUDY_ONLY_FIND, vec![uids::IMPLICIT_VR_LITTLE_ENDIAN]));
         Proposal {
             calling_ae_title: self.caller.ae_title.clone(),
             called_ae_title: self.node.ae_title.clone(),
-            contexts: contexts.collect(),
+            contexts: contexts.chain(quirk).collect(),
             role_selections: Vec::new(),
             async_operations_window: (self.window != 1).then_some(window),
             extended_negotiations: Vec::new(),
@@ -180,22 +192,34 @@ impl Shared {
 
     /// Sends over one association as long as it stands. Answers why it ended early, if it did, and how many
     /// instances were settled.
-    async fn use_association(&self, mut association: Association, work: &Work) -> (Option<Error>, u64) {
+    async fn use_association(
+        &self,
+        mut association: Association,
+        work: &Work,
+        rank: Rank,
+    ) -> (Option<Error>, u64) {
         let negotiated = association.negotiated();
+        if rank == Rank::First {
+            work.overwrites.store(quirk::overwrites(negotiated), SeqCst);
+            work.stands.notify_one();
+        }
         let window = negotiated.async_operations_window.invoked;
         self.report().associations += 1;
         self.tell(Event::Associated {
-            accepted: negotiated.contexts.len(),
+            accepted: storage_contexts(negotiated).count(),
             proposed: work.contexts.len(),
             window,
         });
-        let window = if window == 0 { MAX_OUTSTANDING } else { window.min(MAX_OUTSTANDING) };
-        let mut flight = Flight { window: usize::from(window), outstanding: HashMap::new(), settled: 0 };
+        work.window.store(window, SeqCst);
+        work.serving.fetch_add(1, SeqCst);
+        let outstanding = Outstanding::new(window, WINDOW);
+        let mut flight = Flight { outstanding, alone: false, is_retired: false, settled: 0, rank };
         let mut stop = self.stop.clone();
         let ended = tokio::select! {
             ended = self.work_off(&mut association, work, &mut flight) => Some(ended),
             () = reached(&mut stop, Stop::Abort) => None,
         };
+        work.serving.fetch_sub(1, SeqCst);
         let error = match ended {
             Some(Ok(())) => {
                 // What was answered is stored, whatever becomes of the release.
@@ -228,12 +252,16 @@ impl Shared {
             while let Some(received) = association.try_receive()? {
                 self.take(association, received, flight).await?;
             }
-            let next = if self.is_stopped() { None } else { work.next(flight) };
+            let next = if self.is_stopped() { None } else { flight.next(work) };
             match next {
                 Some(item) => self.begin(association, item, flight).await?,
                 None if flight.outstanding.is_empty() => return Ok(()),
                 None => {
+                    let waited = Instant::now();
                     let received = association.receive().await?;
+                    if flight.outstanding.len() == 1 {
+                        work.answered_in(waited.elapsed());
+                    }
                     self.take(association, received, flight).await?;
                 }
             }
@@ -261,12 +289,13 @@ impl Shared {
                 return Ok(());
             }
         };
+        flight.alone = item.cuts > 0;
         let mut source = Told { source, events: &self.events, untold: 0 };
         let sending =
             c_store::scu::send(association, context.id, &file.sop_class, &file.sop_instance, &mut source);
         match sending.await {
             Ok(message_id) => {
-                flight.outstanding.insert(message_id, (item, context.transfer_syntax));
+                flight.outstanding.insert(message_id, file.length, (item, context.transfer_syntax));
                 Ok(())
             }
             Err(error @ Error::Source(_)) => {
@@ -276,7 +305,7 @@ impl Shared {
             }
             Err(error) => {
                 let message_id = association.next_message_id();
-                flight.outstanding.insert(message_id, (item, context.transfer_syntax));
+                flight.outstanding.insert(message_id, file.length, (item, context.transfer_syntax));
                 Err(error)
             }
         }
@@ -293,7 +322,7 @@ impl Shared {
             Received::ReleaseRequested => return Err(association.released_by_peer()),
         };
         match message.command {
-            Command::CStoreRsp(response) => match flight.outstanding.remove(&response.message_id) {
+            Command::CStoreRsp(response) => match flight.outstanding.remove(response.message_id) {
                 Some((item, transfer_syntax)) => {
                     self.answered(item, transfer_syntax, response, flight);
                     Ok(())
@@ -320,7 +349,7 @@ impl Shared {
             return;
         }
         flight.settled += 1;
-        let FileInstance { path, sop_instance, length, .. } = item.file;
+        let FileInstance { path, sop_class, sop_instance, length, .. } = item.file;
         let mut report = self.report();
         if was_there {
             report.already += 1;
@@ -333,7 +362,8 @@ impl Shared {
             report.notes.push(Remark { path: path.clone(), reason: format!("stored, with {said}") });
         }
         drop(report);
-        self.tell(Event::Sent(Box::new(Sent { path, sop_instance, transfer_syntax, status, comment })));
+        let sent = Sent { path, sop_class, sop_instance, transfer_syntax, status, comment };
+        self.tell(Event::Sent(Box::new(sent)));
     }
 
     fn settle_failed(&self, item: Item, reason: String, flight: &mut Flight) {
@@ -348,9 +378,8 @@ impl Shared {
             None | Some(Error::Source(_)) => 0,
             Some(_) => 1,
         };
-        let mut outstanding: Vec<_> = flight.outstanding.drain().collect();
-        outstanding.sort_by_key(|(message_id, _)| message_id.0);
-        for (_, (mut item, _)) in outstanding {
+        let outstanding = flight.outstanding.drain();
+        for (mut item, _) in outstanding {
             item.cuts += cut;
             match error {
                 Some(error) if item.cuts >= MAX_CUTS => {
@@ -361,6 +390,10 @@ impl Shared {
             }
         }
     }
+}
+
+fn storage_contexts(negotiated: &Negotiated) -> impl Iterator<Item = &Context> {
+    negotiated.contexts.iter().filter(|context| context.abstract_syntax != quirk::PATIENT_STUDY_ONLY_FIND)
 }
 
 /// The context for a file: its SOP class in the transfer syntax it is in, or else in one it can be written in.

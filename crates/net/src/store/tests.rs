@@ -8,13 +8,17 @@ use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::Support;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::{CStoreRq, Refusal, Status};
-use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
+use dicomet_proto::pdu::{
+    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
+    RoleSelection,
+};
 use dicomet_testkit::instance::{data_set_of_part10, transfer_syntax};
 use dicomet_testkit::study::{Plan, Written};
 
 use super::*;
 use crate::association::Timeouts;
 use crate::listen::Listener;
+use crate::retrieve::associations::Reason;
 use crate::service::{self, Request, c_store};
 
 /// What the SCP does with an instance.
@@ -151,6 +155,61 @@ async fn instances_go_byte_for_byte_as_many_at_a_time_as_the_window_allows() {
     assert_eq!(scp.stored(), originals(&written));
     let bytes: usize = originals(&written).iter().map(|(_, data)| data.len()).sum();
     assert_eq!(report.bytes, bytes as u64);
+}
+
+#[tokio::test]
+async fn a_peer_that_serves_one_association_at_a_time_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = write(folder.path(), 40);
+    // The next association is not answered before this one has ended.
+    let scp = Scp::start(None, |_, _| SUCCESS).await;
+    let options = Options { associations: Some(3), ..Options::default() };
+    let report = scp.store(folder.path()).options(options).run(|_| ()).await.unwrap();
+    assert_eq!((report.sent, report.complete), (40, true));
+    assert_eq!(scp.stored(), originals(&written));
+}
+
+#[tokio::test]
+async fn what_a_peer_rejects_is_sent_over_the_associations_that_it_gave() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = write(folder.path(), 12);
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Timeouts::default()).await.unwrap();
+    let node = format!("SCP@{}", listener.local_address()).parse().unwrap();
+    let stored = Stored::default();
+    let confirmed = Arc::clone(&stored);
+    tokio::spawn(async move {
+        let mut serving = Vec::new();
+        for number in 1.. {
+            let requested = listener.accept().await.request().await.unwrap();
+            if number > 2 {
+                let (result, reason) = (RejectResult::Transient, RejectReason::LocalLimitExceeded);
+                requested.reject(AssociateRj { result, reason }).await;
+                // The two begin when the third is told no.
+                for association in serving.drain(..) {
+                    let confirmed = Arc::clone(&confirmed);
+                    tokio::spawn(async move { serve(association, |_| SUCCESS, &confirmed).await });
+                }
+            } else {
+                serving.push(requested.accept(&Takes(None)).await.unwrap());
+            }
+        }
+    });
+    let options = Options { associations: Some(3), ..Options::default() };
+    let store = Store::new(node, vec![folder.path().to_owned()]).options(options);
+    let mut reasons = Vec::new();
+    let report = store
+        .run(|event| {
+            if let Event::SideBySide { associations, reason } = event {
+                reasons.push((*associations, reason.clone()));
+            }
+        })
+        .await
+        .unwrap();
+    assert_eq!((report.sent, report.associations, report.complete), (12, 2, true));
+    assert_eq!(reasons[0], (3, Reason::Asked));
+    let mut stored = stored.lock().unwrap().clone();
+    stored.sort();
+    assert_eq!(stored, originals(&written));
 }
 
 #[tokio::test]

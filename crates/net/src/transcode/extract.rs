@@ -116,7 +116,7 @@ pub(super) fn extract(stored: DataSet, list: &FrameList) -> Result<Extracted, Ex
             from.clone()
         }
     };
-    let sop_instance = new_uid()?;
+    let sop_instance = crate::uid::random()?;
     source.describe(&mut edits, list, &numbers, &sop_instance);
     edits.frames = Some(numbers.into_iter().collect::<HashSet<u32>>());
     let mut pieces = Pieces::new(encode(&file, &mut elements()?, Encoding::EXPLICIT, edits)?);
@@ -425,16 +425,4 @@ fn decimal_strings(numbers: &[f64]) -> Vec<u8> {
         if shortest.len() <= 16 { shortest } else { format!("{number:.8e}") }
     };
     numbers.iter().map(text).collect::<Vec<_>>().join("\\").into_bytes()
-}
-
-/// A UID of a random UUID, PS3.5 B.2.
-fn new_uid() -> io::Result<Uid> {
-    let mut bytes = [0; 16];
-    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    if filled != bytes.len() {
-        return Err(io::Error::other("no random numbers"));
-    }
-    bytes[6] = bytes[6] & 0x0F | 0x40;
-    bytes[8] = bytes[8] & 0x3F | 0x80;
-    Uid::new(format!("2.25.{}", u128::from_be_bytes(bytes))).map_err(io::Error::other)
 }

@@ -37,9 +37,12 @@ pub struct DataSet(InMemDicomObject);
 /// Why a data set cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DataSetError {
-    /// It breaks a rule of PS3.5, or a limit.
+    /// It breaks a rule of PS3.5.
     #[error("malformed data set: {0}")]
     Malformed(String),
+    /// It is larger than may be held in memory, or nested deeper.
+    #[error("the data set has {0}")]
+    Limit(&'static str),
     /// The transfer syntax is not one whose data sets can be read.
     #[error("data sets cannot be read in transfer syntax {0}")]
     TransferSyntax(Uid),
@@ -49,6 +52,7 @@ impl From<ScanError> for DataSetError {
     fn from(error: ScanError) -> DataSetError {
         match error {
             ScanError::TransferSyntax(uid) => DataSetError::TransferSyntax(uid),
+            ScanError::Limit(limit) => DataSetError::Limit(limit),
             error => DataSetError::Malformed(error.to_string()),
         }
     }
@@ -79,9 +83,23 @@ impl DataSet {
     /// # Errors
     /// [`DataSetError::TransferSyntax`].
     pub fn encode(&self, transfer_syntax: &Uid) -> Result<Vec<u8>, DataSetError> {
-        let syntax = Syntax::of(transfer_syntax)
-            .ok_or_else(|| DataSetError::TransferSyntax(transfer_syntax.clone()))?;
+        let syntax = writable(transfer_syntax)?;
         let bytes = write::data_set(&self.0, syntax.encoding);
+        if syntax.deflated { deflate(&bytes) } else { Ok(bytes) }
+    }
+
+    /// Writes the data set for somebody who reads these character sets, which (0008,0005) then says: none where all
+    /// of it is ASCII, else theirs where they can hold it, else its own, else ISO_IR 192.
+    ///
+    /// # Errors
+    /// [`DataSetError::TransferSyntax`].
+    pub fn encode_for(
+        &self,
+        transfer_syntax: &Uid,
+        character_sets: &CharacterSets,
+    ) -> Result<Vec<u8>, DataSetError> {
+        let syntax = writable(transfer_syntax)?;
+        let bytes = write::data_set_for(&self.0, syntax.encoding, character_sets);
         if syntax.deflated { deflate(&bytes) } else { Ok(bytes) }
     }
 
@@ -276,6 +294,10 @@ fn same_element((left, right): (&InMemElement, &InMemElement)) -> bool {
         _ => false,
     };
     left.tag() == right.tag() && left.vr() == right.vr() && same_value
+}
+
+fn writable(transfer_syntax: &Uid) -> Result<Syntax, DataSetError> {
+    Syntax::of(transfer_syntax).ok_or_else(|| DataSetError::TransferSyntax(transfer_syntax.clone()))
 }
 
 /// The VR to set a text by: what the dictionary does not know is LO.

@@ -212,6 +212,34 @@ fn text_that_does_not_fit_makes_the_data_set_utf8_and_says_so() {
 }
 
 #[test]
+fn an_answer_is_in_the_character_sets_of_who_asks_where_they_can_hold_it() {
+    let japanese = r"ISO 2022 IR 6\ISO 2022 IR 87";
+    for (name, own, asked, expected) in [
+        ("Bowen^William", Some("ISO_IR 100"), "ISO_IR 192", None),
+        ("Jérôme", None, "ISO_IR 100", Some("ISO_IR 100")),
+        ("Jérôme", Some("ISO_IR 192"), "iso-ir 100", Some("ISO_IR 100")),
+        ("Jérôme", Some("ISO_IR 100"), "", Some("ISO_IR 100")),
+        ("Jérôme", Some("ISO_IR 100"), "NO SUCH SET", Some("ISO_IR 100")),
+        ("Jérôme", None, "", Some("ISO_IR 192")),
+        ("Jérôme", None, japanese, Some("ISO_IR 192")),
+        ("Yamada^Tarou=山田^太郎", None, japanese, Some(japanese)),
+        ("Yamada^Tarou=山田^太郎", Some("ISO_IR 100"), "ISO_IR 13", Some("ISO_IR 192")),
+    ] {
+        let mut data_set = DataSet::new();
+        if let Some(own) = own {
+            data_set.set_text(SPECIFIC_CHARACTER_SET, own);
+        }
+        data_set.set_text(PATIENT_NAME, name);
+        let asked = CharacterSets::from_defined_terms(asked.split('\\'));
+        let written = data_set.encode_for(&EXPLICIT_VR_LITTLE_ENDIAN, &asked).unwrap();
+        let read = DataSet::parse(&written, &EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        assert_eq!(read.text(SPECIFIC_CHARACTER_SET).as_deref(), expected, "{name} {own:?} {asked:?}");
+        assert_eq!(read.text(PATIENT_NAME).as_deref(), Some(name));
+        assert_eq!(written.len() % 2, 0);
+    }
+}
+
+#[test]
 fn a_list_of_5000_uids_is_un_in_explicit_vr_and_read_as_uids() {
     let uids: Vec<Uid> = (0..5000).map(|n| Uid::new(format!("1.2.840.99999.{n}")).unwrap()).collect();
     let mut data_set = DataSet::new();

@@ -33,6 +33,22 @@ pub(super) fn data_set(object: &InMemDicomObject, encoding: Encoding) -> Vec<u8>
     writer.bytes
 }
 
+/// Writes a whole data set for somebody who reads these character sets: without any where it is all ASCII, then in
+/// theirs, then in its own, and in ISO_IR 192 when none of them has every character.
+pub(super) fn data_set_for(object: &InMemDicomObject, encoding: Encoding, theirs: &CharacterSets) -> Vec<u8> {
+    let mut writer = Writer { bytes: Vec::new(), encoding };
+    let theirs = theirs.is_known().then(|| theirs.normalised());
+    let candidates = [Some(CharacterSets::default_repertoire()), theirs, own_sets(object)];
+    for sets in candidates.into_iter().flatten() {
+        if writer.elements_in(object, &sets).is_ok() {
+            return writer.bytes;
+        }
+        writer.bytes.clear();
+    }
+    writer.elements_in_utf8(object);
+    writer.bytes
+}
+
 /// The character sets that an object says it is in.
 pub(super) fn own_sets(object: &InMemDicomObject) -> Option<CharacterSets> {
     let terms = object.get(SPECIFIC_CHARACTER_SET)?.value().primitive()?.to_multi_str();
@@ -49,20 +65,29 @@ impl Writer {
         object.iter().try_for_each(|element| self.element(element, sets))
     }
 
-    /// All of an object in UTF-8, which has every character, with (0008,0005) at its place in the order.
+    /// All of an object in UTF-8.
     fn elements_in_utf8(&mut self, object: &InMemDicomObject) {
-        let sets = CharacterSets::utf8();
-        let mut said = false;
+        // UTF-8 has every character.
+        let _ = self.elements_in(object, &CharacterSets::utf8());
+    }
+
+    /// All of an object in these character sets, with (0008,0005) at its place in the order.
+    fn elements_in(&mut self, object: &InMemDicomObject, sets: &CharacterSets) -> Result<(), NotEncodable> {
+        let mut terms = sets.defined_terms().join("\\");
+        if terms.len() % 2 == 1 {
+            terms.push(' ');
+        }
+        let mut said = terms.is_empty();
         for element in object.iter() {
             if !said && element.tag() >= SPECIFIC_CHARACTER_SET {
-                self.value(SPECIFIC_CHARACTER_SET, VR::CS, b"ISO_IR 192");
+                self.value(SPECIFIC_CHARACTER_SET, VR::CS, terms.as_bytes());
                 said = true;
             }
             if element.tag() != SPECIFIC_CHARACTER_SET {
-                // UTF-8 has every character.
-                let _ = self.element(element, &sets);
+                self.element(element, sets)?;
             }
         }
+        Ok(())
     }
 
     fn element(&mut self, element: &InMemElement, sets: &CharacterSets) -> Result<(), NotEncodable> {

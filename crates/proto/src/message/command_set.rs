@@ -21,12 +21,13 @@ pub const MAX_LENGTH: usize = 64 * 1024;
 /// Set in the Command Field of a response.
 pub(super) const RESPONSE: u16 = 0x8000;
 
-/// The elements of group 0000 that DIMSE-C has, PS3.7 Table E.1-1.
+/// The elements of group 0000 that the services have, PS3.7 Table E.1-1.
 pub(super) mod element {
     use crate::dataset::Tag;
 
     pub(crate) const COMMAND_GROUP_LENGTH: Tag = Tag(0x0000, 0x0000);
     pub(crate) const AFFECTED_SOP_CLASS_UID: Tag = Tag(0x0000, 0x0002);
+    pub(crate) const REQUESTED_SOP_CLASS_UID: Tag = Tag(0x0000, 0x0003);
     pub(crate) const COMMAND_FIELD: Tag = Tag(0x0000, 0x0100);
     pub(crate) const MESSAGE_ID: Tag = Tag(0x0000, 0x0110);
     pub(crate) const MESSAGE_ID_BEING_RESPONDED_TO: Tag = Tag(0x0000, 0x0120);
@@ -37,6 +38,9 @@ pub(super) mod element {
     pub(crate) const OFFENDING_ELEMENT: Tag = Tag(0x0000, 0x0901);
     pub(crate) const ERROR_COMMENT: Tag = Tag(0x0000, 0x0902);
     pub(crate) const AFFECTED_SOP_INSTANCE_UID: Tag = Tag(0x0000, 0x1000);
+    pub(crate) const REQUESTED_SOP_INSTANCE_UID: Tag = Tag(0x0000, 0x1001);
+    pub(crate) const EVENT_TYPE_ID: Tag = Tag(0x0000, 0x1002);
+    pub(crate) const ACTION_TYPE_ID: Tag = Tag(0x0000, 0x1008);
     pub(crate) const REMAINING_SUB_OPERATIONS: Tag = Tag(0x0000, 0x1020);
     pub(crate) const COMPLETED_SUB_OPERATIONS: Tag = Tag(0x0000, 0x1021);
     pub(crate) const FAILED_SUB_OPERATIONS: Tag = Tag(0x0000, 0x1022);
@@ -96,13 +100,14 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// The status of an answer, where there can be one: 0117 for an Affected SOP Instance UID that is no UID
-    /// (PS3.7 C.5.6), else 0212.
+    /// The status of an answer, where there can be one: 0117 for a SOP Instance UID that is no UID (PS3.7 C.5.6),
+    /// else 0212.
     pub fn status(&self) -> Option<Status> {
         match self {
             CommandError::Malformed(_) => None,
             CommandError::MistypedArgument { element, .. }
-                if *element == element::AFFECTED_SOP_INSTANCE_UID =>
+                if [element::AFFECTED_SOP_INSTANCE_UID, element::REQUESTED_SOP_INSTANCE_UID]
+                    .contains(element) =>
             {
                 Some(Status::INVALID_SOP_INSTANCE)
             }
@@ -285,10 +290,11 @@ impl CommandSet {
         }
     }
 
-    /// What is most likely when the command does not say: all DIMSE-C requests but C-ECHO and C-CANCEL have one.
+    /// What is most likely when the command does not say: all DIMSE-C requests but C-ECHO and C-CANCEL have one, and
+    /// so have the reports and actions of Storage Commitment.
     fn usual_data_set_type(&self) -> DataSetType {
         match self.command_field {
-            0x0001 | 0x0010 | 0x0020 | 0x0021 => DataSetType::Present,
+            0x0001 | 0x0010 | 0x0020 | 0x0021 | 0x0100 | 0x0130 => DataSetType::Present,
             _ => DataSetType::Null,
         }
     }

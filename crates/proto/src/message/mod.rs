@@ -1,4 +1,4 @@
-//! DIMSE-C messages, PS3.7 section 9.3: one service a file, request and response in it.
+//! DIMSE messages, PS3.7 sections 9.3 and 10.3: one service a file, request and response in it.
 //!
 //! A command is small and is held whole; the data set that may follow it is not here: it passes by in pieces.
 
@@ -10,6 +10,8 @@ pub mod c_get;
 pub mod c_move;
 pub mod c_store;
 pub mod command_set;
+pub mod n_action;
+pub mod n_event_report;
 pub mod status;
 pub mod sub_operations;
 
@@ -19,6 +21,8 @@ pub use c_find::{CFindRq, CFindRsp};
 pub use c_get::{CGetRq, CGetRsp};
 pub use c_move::{CMoveRq, CMoveRsp};
 pub use c_store::{CStoreRq, CStoreRsp};
+pub use n_action::{NActionRq, NActionRsp};
+pub use n_event_report::{NEventReportRq, NEventReportRsp};
 pub use status::{Refusal, Status, StatusKind};
 pub use sub_operations::{Counters, SubOperations};
 
@@ -49,7 +53,7 @@ pub enum DataSetType {
     Present,
 }
 
-/// A command of any DIMSE-C service, in either direction.
+/// A command of any service known here, in either direction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// C-ECHO-RQ.
@@ -74,6 +78,14 @@ pub enum Command {
     CMoveRsp(CMoveRsp),
     /// C-CANCEL-RQ, of whichever service.
     CCancelRq(CCancelRq),
+    /// N-EVENT-REPORT-RQ.
+    NEventReportRq(NEventReportRq),
+    /// N-EVENT-REPORT-RSP.
+    NEventReportRsp(NEventReportRsp),
+    /// N-ACTION-RQ.
+    NActionRq(NActionRq),
+    /// N-ACTION-RSP.
+    NActionRsp(NActionRsp),
     /// A command that is well formed but of no service known here; answered with 0211.
     Unknown(UnknownCommand),
 }
@@ -99,6 +111,12 @@ impl Command {
             CMoveRq::COMMAND_FIELD => Command::CMoveRq(CMoveRq::from_command_set(&set)?),
             CMoveRsp::COMMAND_FIELD => Command::CMoveRsp(CMoveRsp::from_command_set(&set)?),
             CCancelRq::COMMAND_FIELD => Command::CCancelRq(CCancelRq::from_command_set(&set)?),
+            NEventReportRq::COMMAND_FIELD => Command::NEventReportRq(NEventReportRq::from_command_set(&set)?),
+            NEventReportRsp::COMMAND_FIELD => {
+                Command::NEventReportRsp(NEventReportRsp::from_command_set(&set)?)
+            }
+            NActionRq::COMMAND_FIELD => Command::NActionRq(NActionRq::from_command_set(&set)?),
+            NActionRsp::COMMAND_FIELD => Command::NActionRsp(NActionRsp::from_command_set(&set)?),
             _ => Command::Unknown(UnknownCommand::from_command_set(&set)),
         })
     }
@@ -117,6 +135,10 @@ impl Command {
             Command::CMoveRq(command) => command.to_command_set(),
             Command::CMoveRsp(command) => command.to_command_set(),
             Command::CCancelRq(command) => command.to_command_set(),
+            Command::NEventReportRq(command) => command.to_command_set(),
+            Command::NEventReportRsp(command) => command.to_command_set(),
+            Command::NActionRq(command) => command.to_command_set(),
+            Command::NActionRsp(command) => command.to_command_set(),
             Command::Unknown(command) => command.to_command_set(),
         };
         set.to_bytes()
@@ -134,6 +156,10 @@ impl Command {
             Command::CFindRsp(command) => command.identifier,
             Command::CGetRsp(command) => command.identifier,
             Command::CMoveRsp(command) => command.identifier,
+            Command::NEventReportRq(command) => command.event_information,
+            Command::NEventReportRsp(command) => command.event_reply,
+            Command::NActionRq(command) => command.action_information,
+            Command::NActionRsp(command) => command.action_reply,
             Command::Unknown(command) => command.data_set_type,
         }
     }

@@ -36,18 +36,34 @@ impl Status {
     pub const PROCESSING_FAILURE: Status = Status(0x0110);
     /// Duplicate SOP instance: one with this UID is there.
     pub const DUPLICATE_SOP_INSTANCE: Status = Status(0x0111);
+    /// No such SOP instance.
+    pub const NO_SUCH_SOP_INSTANCE: Status = Status(0x0112);
+    /// No such event type.
+    pub const NO_SUCH_EVENT: Status = Status(0x0113);
+    /// Invalid argument value.
+    pub const INVALID_ARGUMENT_VALUE: Status = Status(0x0115);
     /// Invalid SOP instance: the UID breaks the UID rules.
     pub const INVALID_SOP_INSTANCE: Status = Status(0x0117);
+    /// No such SOP class.
+    pub const NO_SUCH_SOP_CLASS: Status = Status(0x0118);
+    /// Class-instance conflict: the instance is not of this class.
+    pub const CLASS_INSTANCE_CONFLICT: Status = Status(0x0119);
     /// SOP class not supported.
     pub const SOP_CLASS_NOT_SUPPORTED: Status = Status(0x0122);
+    /// No such action type.
+    pub const NO_SUCH_ACTION: Status = Status(0x0123);
     /// Not authorized.
     pub const NOT_AUTHORIZED: Status = Status(0x0124);
+    /// Duplicate transaction UID: as a Failure Reason (0008,1197) of Storage Commitment, PS3.3 C.14.1.1.
+    pub const DUPLICATE_TRANSACTION_UID: Status = Status(0x0131);
     /// Duplicate invocation: the Message ID is in use.
     pub const DUPLICATE_INVOCATION: Status = Status(0x0210);
     /// Unrecognized operation.
     pub const UNRECOGNIZED_OPERATION: Status = Status(0x0211);
     /// Mistyped argument.
     pub const MISTYPED_ARGUMENT: Status = Status(0x0212);
+    /// Resource limitation.
+    pub const RESOURCE_LIMITATION: Status = Status(0x0213);
     /// Refused: out of resources (C-STORE, C-FIND).
     pub const OUT_OF_RESOURCES: Status = Status(0xA700);
     /// Refused: unable to calculate the number of matches (C-GET, C-MOVE).
@@ -103,11 +119,16 @@ impl Status {
             0x0110 => "processing failure",
             0x0111 => "duplicate SOP instance",
             0x0112 => "no such SOP instance",
+            0x0113 => "no such event type",
+            0x0114 => "no such argument",
+            0x0115 => "invalid argument value",
             0x0117 => "invalid SOP instance UID",
             0x0118 => "no such SOP class",
             0x0119 => "class-instance conflict",
             0x0122 => "SOP class not supported",
+            0x0123 => "no such action type",
             0x0124 => "not authorized",
+            0x0131 => "duplicate transaction UID",
             0x0210 => "duplicate invocation",
             0x0211 => "unrecognized operation",
             0x0212 => "mistyped argument",

@@ -7,7 +7,6 @@
 //! ```
 
 const DATE_TIME: usize = 1;
-const FUZZY_NAMES: usize = 2;
 const EMPTY_VALUE: usize = 5;
 const MULTIPLE_VALUE: usize = 6;
 
@@ -25,12 +24,15 @@ pub struct ExtendedMatching {
 }
 
 impl ExtendedMatching {
+    /// The index, from 0, of the byte about fuzzy names: the last of those that PS3.4 K.5 has for worklists, too.
+    pub const FUZZY_NAMES: usize = 2;
+
     /// What the service-class-application-information of an A-ASSOCIATE-AC says.
     pub fn of_information(information: &[u8]) -> ExtendedMatching {
         let says = |index: usize| information.get(index) == Some(&1);
         ExtendedMatching {
             date_time: says(DATE_TIME),
-            fuzzy_names: says(FUZZY_NAMES),
+            fuzzy_names: says(Self::FUZZY_NAMES),
             empty_value: says(EMPTY_VALUE),
             multiple_value: says(MULTIPLE_VALUE),
         }
@@ -38,6 +40,6 @@ impl ExtendedMatching {
 
     /// Whether the byte of this index, from 0, is one of ours.
     pub fn is_known(index: usize) -> bool {
-        [DATE_TIME, FUZZY_NAMES, EMPTY_VALUE, MULTIPLE_VALUE].contains(&index)
+        [DATE_TIME, Self::FUZZY_NAMES, EMPTY_VALUE, MULTIPLE_VALUE].contains(&index)
     }
 }

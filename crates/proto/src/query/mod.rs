@@ -77,6 +77,7 @@ impl Query {
     /// A query without keys.
     pub fn new(model: Model, level: Level) -> Query {
         Query { model, level, keys: DataSet::new(), extended: ExtendedMatching::default() }
+            .matched(ExtendedMatching::default())
     }
 
     /// Adds a key as a person writes it: `Keyword=value`, `gggg,eeee=value`, `Sequence[0].Keyword=value`, split
@@ -95,10 +96,12 @@ impl Query {
         Ok(self)
     }
 
-    /// The same query, its keys matched as negotiated.
+    /// The same query, its keys matched as negotiated. In a worklist a range of dates and one of times are one range of
+    /// moments without negotiation, too (PS3.4 Table K.6-1).
     #[must_use]
     pub fn matched(mut self, extended: ExtendedMatching) -> Query {
-        self.extended = extended;
+        let date_time = extended.date_time || self.model == Model::Worklist;
+        self.extended = ExtendedMatching { date_time, ..extended };
         self
     }
 

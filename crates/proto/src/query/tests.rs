@@ -405,6 +405,69 @@ proptest! {
     }
 }
 
+/// An identifier in Explicit VR Little Endian: elements that queries have, with values that they should not have.
+fn hostile_identifier() -> impl Strategy<Value = Vec<u8>> {
+    const ELEMENTS: [(Tag, &[u8; 2]); 14] = [
+        (SPECIFIC_CHARACTER_SET, b"CS"),
+        (STUDY_DATE, b"DA"),
+        (Tag(0x0008, 0x0030), b"TM"),
+        (QUERY_RETRIEVE_LEVEL, b"CS"),
+        (Tag(0x0008, 0x0054), b"AE"),
+        (Tag(0x0008, 0x0056), b"CS"),
+        (Tag(0x0008, 0x0061), b"CS"),
+        (PATIENT_NAME, b"PN"),
+        (PATIENT_ID, b"LO"),
+        (STUDY_INSTANCE_UID, b"UI"),
+        (SERIES_INSTANCE_UID, b"UI"),
+        (INSTANCE_NUMBER, b"IS"),
+        (Tag(0x0020, 0x1208), b"IS"),
+        (Tag(0x0028, 0x0010), b"US"),
+    ];
+    let level = prop_oneof!["(PATIENT|STUDY|SERIES|IMAGE)".prop_map(String::into_bytes), any_bytes()];
+    let values = prop::collection::vec(prop::option::of(any_bytes()), ELEMENTS.len());
+    (level, values).prop_map(|(level, values)| {
+        let mut bytes = Vec::new();
+        for ((tag, vr), value) in ELEMENTS.into_iter().zip(values) {
+            let value = if tag == QUERY_RETRIEVE_LEVEL { Some(level.clone()) } else { value };
+            let Some(mut value) = value else { continue };
+            value.resize(value.len().next_multiple_of(2), b' ');
+            bytes.extend(tag.group().to_le_bytes());
+            bytes.extend(tag.element().to_le_bytes());
+            bytes.extend(vr);
+            bytes.extend((value.len() as u16).to_le_bytes());
+            bytes.extend(value);
+        }
+        bytes
+    })
+}
+
+fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        r"[A-Za-z0-9*?^=.:\\ \-]{0,12}".prop_map(String::into_bytes),
+        prop::collection::vec(any::<u8>(), 0..12),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_identifier_makes_it_panic_and_what_is_answered_matches(
+        bytes in hostile_identifier(),
+        data_set in hostile_identifier(),
+        [date_time, fuzzy_names, empty_value, multiple_value] in any::<[bool; 4]>(),
+    ) {
+        let extended = ExtendedMatching { date_time, fuzzy_names, empty_value, multiple_value };
+        let identifier = DataSet::parse(&bytes, &EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        let data_set = DataSet::parse(&data_set, &EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        for model in [Model::PatientRoot, Model::StudyRoot, Model::PatientStudyOnly, Model::Worklist] {
+            let _ = Query::from_retrieve_identifier(model, &identifier);
+            if let Ok(query) = Query::from_find_identifier(model, &identifier, Hierarchy::Relational, extended) {
+                let keys = query.matching_keys().unwrap();
+                prop_assert_eq!(query.matches(&data_set), keys.iter().all(|key| key.matches(&data_set)));
+            }
+        }
+    }
+}
+
 /// Each kind of matching that has to be negotiated, and what the same key means without.
 #[test]
 fn negotiated_kinds_of_matching_hold_only_where_they_were() {

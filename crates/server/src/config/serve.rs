@@ -36,6 +36,10 @@ pub struct ServeEntry {
     pub sop_classes: Option<Stored>,
     /// Seconds that running operations have after a stop was asked for.
     pub grace: Option<u32>,
+    /// Seconds to the second try of a storage commitment report.
+    pub report_pause: Option<NonZeroU32>,
+    /// Tries after which a storage commitment report is given up.
+    pub report_tries: Option<NonZeroU32>,
     /// What becomes of other bytes under a SOP Instance UID that is there.
     pub duplicate: Option<Duplicate>,
     /// The most bytes of instances.
@@ -110,6 +114,12 @@ impl ServeEntry {
         }
         if let Some(seconds) = self.grace {
             settings.grace = Duration::from_secs(seconds.into());
+        }
+        if let Some(seconds) = self.report_pause {
+            settings.reports.pause = Duration::from_secs(seconds.get().into());
+        }
+        if let Some(tries) = self.report_tries {
+            settings.reports.tries = tries.get();
         }
     }
 }

@@ -1,4 +1,5 @@
 use dicomet_proto::AeTitle;
+use proptest::prelude::*;
 
 use super::*;
 use crate::nodes::{Operation, Operations};
@@ -96,5 +97,38 @@ fn what_does_not_go_together_is_told_with_the_line_of_the_node() {
     ] {
         let error = told(&text);
         assert!(error.contains(words), "{error}");
+    }
+}
+
+/// A table with some of the keys of a node, and values that may be right.
+fn hostile_table() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        r#""(a|A|CT1|any|192\.0\.2\.0/(24|33)|::1|all|store|[a-zA-Z0-9.:/@*\[\] -]{0,20})""#,
+        "(true|-1|0|104|70000|1e9|[a-z]{0,3})",
+        r#"\["(a|any|all|echo|10\.0\.0\.0/8|.{0,10})"(, "[a-z0-9./]{0,9}")?\]"#,
+    ];
+    let key = "(name|aet|host|port|from|called|allow|destinations|listen|quota|open|[a-z]{0,6})";
+    let line = (key, value).prop_map(|(key, value)| format!("{key} = {value}\n"));
+    let section = (r"(\[serve\]|\[\[node\]\]|)\n", prop::collection::vec(line, 0..8))
+        .prop_map(|(head, lines)| head + &lines.concat());
+    prop::collection::vec(section, 0..4).prop_map(|sections| sections.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic_and_what_is_read_makes_a_table(text in prop_oneof![hostile_table(), ".{0,60}"]) {
+        if let Ok(config) = Config::parse(&text, "dicomet.toml") {
+            prop_assert!(config.table(&[], crate::nodes::Strangers::Rejected).is_ok(), "{text}");
+        }
+    }
+
+    /// A part of a good table, with one byte changed.
+    #[test]
+    fn no_damage_to_a_good_table_makes_it_panic(at in any::<prop::sample::Index>(), byte in 0_u8..128) {
+        let mut bytes = TABLE.as_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let _ = Config::parse(&String::from_utf8_lossy(&bytes), "dicomet.toml");
+        let _ = Config::parse(&TABLE[..at], "dicomet.toml");
     }
 }

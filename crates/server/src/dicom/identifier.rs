@@ -23,8 +23,12 @@ pub(super) fn find_query(
 ///
 /// # Errors
 /// The [`Refusal`] to answer with.
-pub(super) fn worklist_query(identifier: Result<DataSet, DataSetError>) -> Result<Query, Refusal> {
-    Query::from_identifier(Model::Worklist, &readable(identifier)?)
+pub(super) fn worklist_query(
+    identifier: Result<DataSet, DataSetError>,
+    extended: ExtendedMatching,
+) -> Result<Query, Refusal> {
+    // The model has one level, above which there is nothing to be asked for.
+    Query::from_find_identifier(Model::Worklist, &readable(identifier)?, Hierarchy::Relational, extended)
 }
 
 /// Reads the identifier of a C-GET-RQ or C-MOVE-RQ.

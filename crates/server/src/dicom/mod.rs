@@ -1,5 +1,6 @@
 //! The services over an association, one a file, and the association itself: admission, the next request, the end.
 
+mod commitment;
 mod composite;
 mod echo;
 mod find;
@@ -12,19 +13,21 @@ mod worklist;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use dicomet_archive::commitments::Due;
 use dicomet_net::accept::{Incoming, Requested};
-use dicomet_net::service::{Request, next_request, respond_refusal};
+use dicomet_net::service::{Request, respond_refusal};
 use dicomet_net::{Association, Error};
 use dicomet_proto::AeTitle;
 use dicomet_proto::dataset::dictionary::uids;
-use dicomet_proto::message::{Command, Refusal, Status};
+use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::pdu::{AssociateRj, RejectReason, RejectResult};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tracing::Instrument;
 
 use crate::Server;
 use crate::nodes::{Operation, Permissions};
 use crate::settings::CalledAeTitles;
+use commitment::Commitments;
 use support::ArchiveSupport;
 
 /// Whether there is room for an association.
@@ -40,6 +43,7 @@ pub(crate) async fn associate(
     server: Server,
     incoming: Incoming,
     admission: Admission,
+    reports: mpsc::UnboundedSender<Due>,
     stopped: watch::Receiver<bool>,
 ) {
     let peer = incoming.peer_address().map(|address| address.to_string()).unwrap_or_default();
@@ -52,7 +56,8 @@ pub(crate) async fn associate(
     );
     async move {
         let mut log = Log { began: Instant::now(), operations: Operations::default(), ended: false };
-        let end = talk(&server, incoming, &admission, stopped, &mut log.operations).await;
+        let commitments = Commitments::new(&server, reports);
+        let end = talk(&server, incoming, &admission, commitments, stopped, &mut log.operations).await;
         log.end(end);
     }
     .instrument(span)
@@ -95,6 +100,7 @@ struct Operations {
     worklist: u64,
     get: u64,
     moves: u64,
+    commitment: u64,
     stored_bytes: u64,
     sent_bytes: u64,
 }
@@ -109,6 +115,7 @@ impl Operations {
             worklist = self.worklist,
             get = self.get,
             moves = self.moves,
+            commitment = self.commitment,
             stored_bytes = self.stored_bytes,
             sent_bytes = self.sent_bytes,
             end,
@@ -121,6 +128,7 @@ async fn talk(
     server: &Server,
     incoming: Incoming,
     admission: &Admission,
+    mut commitments: Commitments,
     mut stopped: watch::Receiver<bool>,
     operations: &mut Operations,
 ) -> Result<(), Error> {
@@ -128,21 +136,23 @@ async fn talk(
     loop {
         let request = tokio::select! {
             biased;
-            request = next_request(&mut association) => request?,
+            request = commitments.next_request(&mut association) => request?,
             () = asked_to_stop(&mut stopped) => {
                 association.abort().await;
                 return Ok(());
             }
         };
         match request {
-            Some(request) => answer(server, &permissions, &mut association, request, operations).await?,
+            Some(request) => {
+                answer(server, &permissions, &mut association, request, &mut commitments, operations).await?;
+            }
             None => return association.respond_release().await,
         }
     }
 }
 
 /// Waits until the server is to stop. What `wait_for` gives must not live across an await: it holds a lock.
-async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
+pub(crate) async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await.map(drop);
 }
 
@@ -199,6 +209,7 @@ async fn permissions(
 ) -> Result<Permissions, RejectReason> {
     let own = called.as_ref().is_some_and(|called| *called == server.settings.ae_title);
     if server.settings.called == CalledAeTitles::Own && !own {
+        tracing::Span::current().record("why", "it did not call us by our AE title");
         return Err(RejectReason::CalledAeTitleNotRecognized);
     }
     let calling = calling.ok_or(RejectReason::CallingAeTitleNotRecognized)?;
@@ -214,6 +225,7 @@ async fn answer(
     permissions: &Permissions,
     association: &mut Association,
     request: Request,
+    commitments: &mut Commitments,
     operations: &mut Operations,
 ) -> Result<(), Error> {
     if let Err(refusal) = permissions.check(operation(&request)) {
@@ -252,6 +264,14 @@ async fn answer(
                     .await?;
             Ok(())
         }
+        Request::Action(context, request, information) => {
+            operations.commitment += 1;
+            commitments.answer(association, &context, &request, information).await
+        }
+        // The archive asks nobody to answer for anything.
+        Request::EventReport(..) => {
+            refuse(association, request, &Refusal::new(Status::UNRECOGNIZED_OPERATION, "")).await
+        }
     }
 }
 
@@ -266,6 +286,8 @@ fn operation(request: &Request) -> Operation {
         Request::Find(..) => Operation::Find,
         Request::Get(..) => Operation::Get,
         Request::Move(..) => Operation::Move,
+        // Who may store may ask what became of it.
+        Request::Action(..) | Request::EventReport(..) => Operation::Store,
     }
 }
 
@@ -273,17 +295,11 @@ fn operation(request: &Request) -> Operation {
 async fn refuse(association: &mut Association, request: Request, refusal: &Refusal) -> Result<(), Error> {
     let service = operation(&request).name();
     tracing::warn!(service, status = %refusal.status, comment = refusal.comment(), "operation not allowed");
-    let (context, command) = match request {
-        Request::Echo(context, request) => (context, Command::CEchoRq(request)),
-        Request::Store(context, request) => {
-            // A peer reads no response before it has sent all.
-            while association.receive_data().await?.is_some() {}
-            (context, Command::CStoreRq(request))
-        }
-        Request::Find(context, request, _) => (context, Command::CFindRq(request)),
-        Request::Get(context, request, _) => (context, Command::CGetRq(request)),
-        Request::Move(context, request, _) => (context, Command::CMoveRq(request)),
-    };
+    if matches!(request, Request::Store(..)) {
+        // A peer reads no response before it has sent all.
+        while association.receive_data().await?.is_some() {}
+    }
+    let (context, command) = request.into_command();
     respond_refusal(association, context.id, &command, refusal).await
 }
 

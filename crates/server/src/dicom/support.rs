@@ -62,6 +62,7 @@ enum Service {
     /// By C-GET or by C-MOVE.
     Composite(Allowed),
     Worklist,
+    Commitment,
     Storage,
 }
 
@@ -97,6 +98,7 @@ impl ArchiveSupport {
             Service::Move => allow.contains(Allowed::Move),
             Service::Composite(operation) => allow.contains(operation),
             Service::Worklist => allow.contains(Allowed::Worklist),
+            Service::Commitment => allow.contains(Allowed::Store),
             // Instances of a C-GET come back on these contexts.
             Service::Storage => allow.contains(Allowed::Store) || allow.contains(Allowed::Get),
         }
@@ -105,6 +107,9 @@ impl ArchiveSupport {
     fn service(&self, abstract_syntax: &Uid) -> Option<Service> {
         if *abstract_syntax == uids::VERIFICATION {
             return Some(Service::Verification);
+        }
+        if *abstract_syntax == uids::STORAGE_COMMITMENT_PUSH_MODEL {
+            return Some(Service::Commitment);
         }
         if let Some(operation) = composite::operation(abstract_syntax) {
             return Some(Service::Composite(operation));
@@ -133,7 +138,12 @@ impl Support for ArchiveSupport {
             }
             Some(Service::Storage | Service::Verification) => proposed.first(),
             Some(
-                Service::Find | Service::Get | Service::Move | Service::Composite(_) | Service::Worklist,
+                Service::Find
+                | Service::Get
+                | Service::Move
+                | Service::Composite(_)
+                | Service::Worklist
+                | Service::Commitment,
             ) => IDENTIFIER_SYNTAXES.iter().find(|syntax| proposed.contains(syntax)),
         };
         chosen.cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)
@@ -149,14 +159,17 @@ impl Support for ArchiveSupport {
 
     fn extended_negotiation(&self, asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
         let service = self.service(&asked.sop_class_uid)?;
-        if !matches!(service, Service::Find | Service::Get | Service::Move) {
+        // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
+        // other. Of the bytes after it those of matching are granted, of a worklist the first three (K.5); timezones
+        // are not adjusted, images not converted.
+        let is_granted = |index: usize| match service {
+            Service::Find => index == 0 || ExtendedMatching::is_known(index),
+            Service::Worklist => index <= ExtendedMatching::FUZZY_NAMES,
+            _ => index == 0,
+        };
+        if !matches!(service, Service::Find | Service::Get | Service::Move | Service::Worklist) {
             return None;
         }
-        // PS3.4 C.5.1.1 and C.5.3.1: byte 1 is relational queries or retrieval, which the index answers as any
-        // other. Of the bytes after it those of matching are granted; timezones are not adjusted, images not
-        // converted.
-        let is_granted =
-            |index: usize| index == 0 || (service == Service::Find && ExtendedMatching::is_known(index));
         let asked_bytes = asked.information.iter().enumerate();
         let information: Vec<u8> =
             asked_bytes.map(|(index, byte)| u8::from(*byte == 1 && is_granted(index))).collect();
@@ -271,8 +284,8 @@ mod tests {
     fn services_that_are_not_offered_are_refused_and_private_classes_by_setting() {
         let proposed = [uids::EXPLICIT_VR_LITTLE_ENDIAN];
         let refused = Err(ContextResultReason::AbstractSyntaxNotSupported);
-        // Storage Commitment, MPPS, Print.
-        for class in ["1.2.840.10008.1.20.1", "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.5.1.1.9"] {
+        // Storage Commitment Pull Model (retired), MPPS, Print.
+        for class in ["1.2.840.10008.1.20.2", "1.2.840.10008.3.1.2.3.3", "1.2.840.10008.5.1.1.9"] {
             assert_eq!(support().transfer_syntax(&uid(class), &proposed), refused, "{class}");
         }
         let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
@@ -297,6 +310,8 @@ mod tests {
         assert!(roles(uids::CT_IMAGE_STORAGE).scp);
         assert!(roles(uids::CT_IMAGE_STORAGE).scu);
         assert!(!roles(uids::STUDY_ROOT_GET).scp);
+        let commitment = roles(uids::STORAGE_COMMITMENT_PUSH_MODEL);
+        assert!(commitment.scu && !commitment.scp);
     }
 
     #[test]
@@ -311,7 +326,10 @@ mod tests {
         let both = RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: true, scp: true };
         let granted = reads.roles(&both);
         assert_eq!((granted.scu, granted.scp), (false, true));
+        let commitment = uids::STORAGE_COMMITMENT_PUSH_MODEL;
+        assert_eq!(reads.transfer_syntax(&commitment, &implicit), refused);
         let writes = support_for([Allowed::Store].into_iter().collect());
+        assert!(writes.transfer_syntax(&commitment, &implicit).is_ok());
         let granted = writes.roles(&both);
         assert_eq!((granted.scu, granted.scp), (true, false));
     }
@@ -321,7 +339,7 @@ mod tests {
         let window = |invoked, performed| {
             support().async_operations_window(AsyncOperationsWindow { invoked, performed })
         };
-        assert_eq!(window(0, 65_535), AsyncOperationsWindow { invoked: 64, performed: 64 });
+        assert_eq!(window(0, 65_535), AsyncOperationsWindow { invoked: 1024, performed: 1024 });
         assert_eq!(window(1, 16), AsyncOperationsWindow { invoked: 1, performed: 16 });
     }
 
@@ -335,6 +353,7 @@ mod tests {
         assert_eq!(granted(uids::STUDY_ROOT_FIND, &[1; 8]), Some(vec![1, 1, 1, 0, 0, 1, 1, 0]));
         assert_eq!(granted(uids::STUDY_ROOT_FIND, &[0, 1, 2]), Some(vec![0, 1, 0]));
         assert_eq!(granted(uids::STUDY_ROOT_GET, &[1, 1]), Some(vec![1, 0]));
-        assert_eq!(granted(uids::MODALITY_WORKLIST_FIND, &[1, 1, 1]), None);
+        assert_eq!(granted(uids::MODALITY_WORKLIST_FIND, &[1; 8]), Some(vec![1, 1, 1, 0, 0, 0, 0, 0]));
+        assert_eq!(granted(uids::CT_IMAGE_STORAGE, &[1, 1, 1]), None);
     }
 }

@@ -10,6 +10,7 @@ use dicomet_proto::message::CFindRq;
 
 use super::find::send_matches;
 use super::identifier;
+use super::support::extended_matching;
 use crate::Server;
 
 /// Answers with the items that match, or with the refusal of the identifier.
@@ -21,8 +22,10 @@ pub(super) async fn answer(
     identifier: Result<DataSet, DataSetError>,
 ) -> Result<(), Error> {
     let began = Instant::now();
-    let answer = Answer::new(association, context, request);
-    let query = match identifier::worklist_query(identifier) {
+    let character_sets = identifier.as_ref().map(DataSet::character_sets).unwrap_or_default();
+    let extended = extended_matching(association.negotiated(), &context.abstract_syntax);
+    let answer = Answer::new(association, context, request).in_character_sets(character_sets);
+    let query = match identifier::worklist_query(identifier, extended) {
         Ok(query) => query,
         Err(refusal) => {
             tracing::info!(message_id = request.message_id.0, status = %refusal.status, comment = refusal.comment(), "worklist C-FIND refused");

@@ -118,6 +118,11 @@ impl Nodes {
         self.nodes.iter()
     }
 
+    /// Where an AE title listens, if the table says so.
+    pub fn address_of(&self, ae_title: &AeTitle) -> Option<&Node> {
+        self.destinations.get(ae_title)
+    }
+
     /// What a caller may do, or why it is not let in. The first node that fits AE title, origin and called AE title
     /// counts. `archive` is our own AE title. Names of hosts are looked up, which may take a moment.
     ///

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dicomet_testkit::line::Line;
+use dicomet_testkit::line::{Cut, End, Line, Way};
 
 const USAGE: &str = "\
-usage: testkit-line LISTEN ACCEPTOR [--round-trip MS] [--bandwidth MBIT] [--cut-after BYTES] [--cuts N]
-LISTEN and ACCEPTOR are ADDRESS:PORT; port 0 takes a free one. Prints the address it listens on.";
+usage: testkit-line LISTEN ACCEPTOR [--round-trip MS] [--bandwidth MBIT]
+                    [--cut-after BYTES] [--cut-way back|there] [--cut-by fin|rst] [--cuts N]
+LISTEN and ACCEPTOR are ADDRESS:PORT; port 0 takes a free one. Prints the address it listens on.
+With --cut-after: the first N connections, by default one, are cut after so many bytes in that direction.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -30,20 +32,30 @@ async fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
     let listen = address("LISTEN")?;
     let acceptor = address("ACCEPTOR")?;
     let mut line = Line::default();
+    let mut cut = Cut { after_bytes: 0, way: Way::ToRequestor, end: End::Fin, connections: 0..0 };
+    let mut cuts = None;
     while let Some(option) = words.next() {
         let value = words.next().ok_or_else(|| format!("{option} wants a value"))?;
-        let number: u64 =
-            value.parse().map_err(|_| format!("{option} wants a whole number, not '{value}'"))?;
-        match option.as_str() {
-            "--round-trip" => line.round_trip = Duration::from_millis(number),
-            "--bandwidth" => line.bits_per_second = Some(number * 1_000_000),
-            "--cut-after" => {
-                line.cut_after_bytes = Some(number);
-                line.cuts = line.cuts.max(1);
+        let number = || -> Result<u64, String> {
+            value.parse().map_err(|_| format!("{option} wants a whole number, not '{value}'"))
+        };
+        match (option.as_str(), value.as_str()) {
+            ("--round-trip", _) => line.round_trip = Duration::from_millis(number()?),
+            ("--bandwidth", _) => line.bits_per_second = Some(number()? * 1_000_000),
+            ("--cut-after", _) => {
+                cut.after_bytes = number()?;
+                cut.connections = 0..1;
             }
-            "--cuts" => line.cuts = usize::try_from(number).unwrap_or(usize::MAX),
-            _ => return Err(format!("{option} is no option")),
+            ("--cut-way", "back") => cut.way = Way::ToRequestor,
+            ("--cut-way", "there") => cut.way = Way::ToAcceptor,
+            ("--cut-by", "fin") => cut.end = End::Fin,
+            ("--cut-by", "rst") => cut.end = End::Rst,
+            ("--cuts", _) => cuts = Some(usize::try_from(number()?).unwrap_or(usize::MAX)),
+            _ => return Err(format!("{option} {value} is no option")),
         }
+    }
+    if !cut.connections.is_empty() {
+        line.cut = Some(Cut { connections: 0..cuts.unwrap_or(1), ..cut });
     }
     let proxy = line.open(listen, acceptor).await.map_err(|error| format!("{listen}: {error}"))?;
     println!("{}", proxy.address());

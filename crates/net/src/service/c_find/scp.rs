@@ -1,6 +1,7 @@
 //! C-FIND as SCP: PS3.4 C.4.1.3, PS3.7 9.1.2.
 
 use dicomet_proto::association::negotiation::Context;
+use dicomet_proto::charset::CharacterSets;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{CFindRq, CFindRsp, Command, DataSetType, Refusal, Status};
 
@@ -12,6 +13,7 @@ pub struct Answer<'a> {
     association: &'a mut Association,
     context: Context,
     request: CFindRq,
+    character_sets: CharacterSets,
     cancelled: bool,
 }
 
@@ -24,7 +26,16 @@ impl std::fmt::Debug for Answer<'_> {
 impl<'a> Answer<'a> {
     /// Begins.
     pub fn new(association: &'a mut Association, context: &Context, request: &CFindRq) -> Answer<'a> {
-        Answer { association, context: context.clone(), request: request.clone(), cancelled: false }
+        let character_sets = CharacterSets::default_repertoire();
+        let (context, request) = (context.clone(), request.clone());
+        Answer { association, context, request, character_sets, cancelled: false }
+    }
+
+    /// Writes the matches in the character sets of the request, where these can hold them (PS3.4 C.2.2.2).
+    #[must_use]
+    pub fn in_character_sets(mut self, of_request: CharacterSets) -> Self {
+        self.character_sets = of_request;
+        self
     }
 
     /// Sends one match with Pending (`PENDING` or `PENDING_UNSUPPORTED_KEYS`), unless the peer has cancelled.
@@ -39,7 +50,7 @@ impl<'a> Answer<'a> {
         if self.is_cancelled()? {
             return Ok(false);
         }
-        let bytes = match identifier.encode(&self.context.transfer_syntax) {
+        let bytes = match identifier.encode_for(&self.context.transfer_syntax, &self.character_sets) {
             Ok(bytes) => bytes,
             // Only deflated contexts come here, or none that we accept: a fault of ours.
             Err(error) => {

@@ -189,6 +189,10 @@ fn name_of(command: &Command) -> &'static str {
         Command::CMoveRq(_) => "C-MOVE-RQ",
         Command::CMoveRsp(_) => "C-MOVE-RSP",
         Command::CCancelRq(_) => "C-CANCEL-RQ",
+        Command::NEventReportRq(_) => "N-EVENT-REPORT-RQ",
+        Command::NEventReportRsp(_) => "N-EVENT-REPORT-RSP",
+        Command::NActionRq(_) => "N-ACTION-RQ",
+        Command::NActionRsp(_) => "N-ACTION-RSP",
         Command::Unknown(_) => "command of no known service",
     }
 }

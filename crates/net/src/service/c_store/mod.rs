@@ -1,4 +1,7 @@
 //! C-STORE, as SCU and as SCP.
 
+pub(crate) mod outstanding;
 pub mod scp;
 pub mod scu;
+
+pub use outstanding::WINDOW;

@@ -299,6 +299,7 @@ async fn answer_meanwhile(
         }
         Command::CGetRq(_) | Command::CMoveRq(_) => Status::UNABLE_TO_PERFORM_SUB_OPERATIONS,
         Command::CStoreRq(_) | Command::CFindRq(_) => Status::OUT_OF_RESOURCES,
+        Command::NActionRq(_) => Status::RESOURCE_LIMITATION,
         // Responses to nothing get no answer.
         _ => Status::UNRECOGNIZED_OPERATION,
     };

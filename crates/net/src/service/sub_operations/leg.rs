@@ -1,18 +1,17 @@
 //! The loop over one association: look (what has come in) -> begin (as far as the window goes) -> wait (for a
 //! response) -> pending.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use dicomet_proto::Uid;
 use dicomet_proto::association::ContextId;
 use dicomet_proto::association::negotiation::Context;
-use dicomet_proto::message::{CStoreRsp, Command, MessageId};
+use dicomet_proto::message::{CStoreRsp, Command};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, Destination, Instance, Instances};
 use crate::association::{Received, Source};
-use crate::service::c_store;
+use crate::service::c_store::{self, outstanding::Outstanding};
 use crate::transcode;
 use crate::{Association, Error};
 
@@ -33,11 +32,10 @@ pub(super) struct Leg<'l, 'a, I: Instances> {
     other: Option<&'l mut Association>,
     line: Line,
     instances: &'l mut I,
-    window: usize,
     /// Sub-operations that were not begun; the answer's `remaining` has those that were not answered as well.
     to_begin: u64,
     last_response: Instant,
-    outstanding: HashMap<MessageId, Uid>,
+    outstanding: Outstanding<Uid>,
 }
 
 impl<'l, 'a, I: Instances> Leg<'l, 'a, I> {
@@ -54,17 +52,14 @@ impl<'l, 'a, I: Instances> Leg<'l, 'a, I> {
             None => answer.requestor.negotiated().async_operations_window.performed,
             Some(other) => other.negotiated().async_operations_window.invoked,
         };
-        let most = answer.pace.max_outstanding;
-        let window = if window == 0 { most } else { window.min(most) };
         Leg {
+            outstanding: Outstanding::new(window, answer.pace.max_outstanding),
             to_begin: instances.total(),
             answer,
             other,
             line,
             instances,
-            window: usize::from(window.max(1)),
             last_response: Instant::now(),
-            outstanding: HashMap::new(),
         }
     }
 
@@ -72,7 +67,7 @@ impl<'l, 'a, I: Instances> Leg<'l, 'a, I> {
         loop {
             self.look().await?;
             let more = self.to_begin > 0 && !self.answer.is_cancelled();
-            if more && self.outstanding.len() < self.window {
+            if more && self.outstanding.has_room() {
                 self.begin_next().await?;
             } else if !self.outstanding.is_empty() {
                 self.wait().await?;
@@ -170,7 +165,7 @@ impl<'l, 'a, I: Instances> Leg<'l, 'a, I> {
             }
         };
         self.answer.bytes += length;
-        self.outstanding.insert(sent, instance.sop_instance);
+        self.outstanding.insert(sent, length, instance.sop_instance);
         self.answer.most_outstanding = self.answer.most_outstanding.max(self.outstanding.len());
         Ok(())
     }
@@ -244,7 +239,7 @@ impl<'l, 'a, I: Instances> Leg<'l, 'a, I> {
     }
 
     fn take_response(&mut self, response: CStoreRsp) {
-        let Some(sop_instance) = self.outstanding.remove(&response.message_id) else {
+        let Some(sop_instance) = self.outstanding.remove(response.message_id) else {
             tracing::debug!("dropped a C-STORE-RSP that answers no outstanding sub-operation");
             return;
         };
@@ -266,7 +261,7 @@ impl<'l, 'a, I: Instances> Leg<'l, 'a, I> {
 
     fn fail_outstanding(&mut self) {
         self.line = Line::Lost;
-        for (_, sop_instance) in std::mem::take(&mut self.outstanding) {
+        for sop_instance in self.outstanding.drain() {
             self.answer.count_failed(sop_instance);
         }
     }

@@ -42,6 +42,10 @@ pub mod uids {
     pub const STUDY_ROOT_GET: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.2.3");
     /// Modality Worklist Information Model - FIND.
     pub const MODALITY_WORKLIST_FIND: Uid = Uid::from_static("1.2.840.10008.5.1.4.31");
+    /// Storage Commitment Push Model SOP Class.
+    pub const STORAGE_COMMITMENT_PUSH_MODEL: Uid = Uid::from_static("1.2.840.10008.1.20.1");
+    /// Storage Commitment Push Model SOP Instance, the well-known one.
+    pub const STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE: Uid = Uid::from_static("1.2.840.10008.1.20.1.1");
     /// CT Image Storage.
     pub const CT_IMAGE_STORAGE: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.1.2");
     /// MR Image Storage.

@@ -20,6 +20,12 @@ const SEQUENCE_DELIMITER: Tag = Tag(0xFFFE, 0xE0DD);
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 const UNDEFINED_LENGTH: u32 = 0xFFFF_FFFF;
 
+/// The longest value that is known again when its element comes twice. Elements that software writes twice are
+/// short: UIDs, names, dates.
+const MAX_REPEATED: usize = 1024;
+
+const TWICE: &str = "an element that comes twice, and not the same";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FrameKind {
     Sequence,
@@ -50,6 +56,15 @@ enum State {
         element: Element,
         held: Vec<u8>,
         remaining: usize,
+        want: Want,
+    },
+    /// The value of an element that comes for the second time.
+    Repeated {
+        tag: Tag,
+        /// Where its header began.
+        offset: u64,
+        /// Bytes that agreed with those of the first.
+        agreed: usize,
     },
     /// Zeros after the last element: no element has them for a header, so nothing hides there.
     Zeros,
@@ -71,6 +86,9 @@ pub(crate) struct Scanner {
     frames: Vec<Frame>,
     /// The element before at the top.
     last: Option<Tag>,
+    /// The VR of the element before, if it may come again; its value is in `last_value`.
+    last_vr: Option<VR>,
+    last_value: Vec<u8>,
     /// Where the data set ends, when that is known beforehand.
     end: Option<u64>,
     elements: u64,
@@ -97,6 +115,8 @@ impl Scanner {
             partial_length: 0,
             frames: Vec::new(),
             last: None,
+            last_vr: None,
+            last_value: Vec::new(),
             end: None,
             elements: 0,
             max_elements: MAX_ELEMENTS,
@@ -176,7 +196,9 @@ impl Scanner {
         self.close_ended(sink);
         match self.state {
             State::Stopped | State::Zeros => Ok(()),
-            State::Skip { .. } | State::Value { .. } => Err(ScanError::Truncated("within a value")),
+            State::Skip { .. } | State::Value { .. } | State::Repeated { .. } => {
+                Err(ScanError::Truncated("within a value"))
+            }
             State::Header if self.partial[..self.partial_length].iter().any(|&byte| byte != 0) => {
                 Err(ScanError::Truncated("within the header of an element"))
             }
@@ -210,19 +232,19 @@ impl Scanner {
                     }
                     &bytes[here..]
                 }
-                State::Value { element, held, remaining } => {
+                State::Value { element, held, remaining, want } => {
                     let (here, rest) = bytes.split_at(bytes.len().min(*remaining));
                     held.extend_from_slice(here);
                     *remaining -= here.len();
                     self.position += here.len() as u64;
                     if *remaining == 0 {
-                        let (element, held) = (*element, std::mem::take(held));
+                        let (element, held, want) = (*element, std::mem::take(held), *want);
                         self.state = State::Header;
-                        sink.value(&element, &held)?;
-                        self.close_ended(sink);
+                        self.end_value(&element, want, &held, sink)?;
                     }
                     rest
                 }
+                State::Repeated { .. } => self.repeated(bytes, sink)?,
             };
         }
         Ok(())
@@ -310,7 +332,9 @@ impl Scanner {
             self.state = State::Zeros;
             return Ok(bytes);
         }
-        self.check_tag(header)?;
+        if self.check_tag(header)? {
+            return self.begin_repeated(header, bytes, sink);
+        }
         let undefined = header.length == UNDEFINED_LENGTH;
         if header.tag == PIXEL_DATA && self.frames.is_empty() {
             self.check_pixel_form(header)?;
@@ -397,25 +421,79 @@ impl Scanner {
             Element { tag: header.tag, vr: header.vr, length: header.length, depth: self.depth(), encoding };
         let want = sink.element(&element)?;
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+        self.last_vr = None;
         match (want, bytes.split_at_checked(length)) {
             (Want::Stop, _) => self.state = State::Stopped,
             (want, Some((value, rest))) => {
                 self.position += value.len() as u64;
-                if want == Want::Value {
-                    sink.value(&element, value)?;
-                }
-                self.close_ended(sink);
+                self.end_value(&element, want, value, sink)?;
                 return Ok(rest);
             }
-            (Want::Value, None) => {
-                self.state = State::Value { element, held: Vec::new(), remaining: length };
+            (Want::Nothing, None) if length > MAX_REPEATED => {
+                self.state = State::Skip { remaining: u64::from(header.length) };
             }
-            (Want::Nothing, None) => self.state = State::Skip { remaining: u64::from(header.length) },
+            (want, None) => {
+                self.state = State::Value { element, held: Vec::new(), remaining: length, want };
+            }
         }
         Ok(bytes)
     }
 
-    fn check_tag(&mut self, header: &RawHeader) -> Result<(), ScanError> {
+    /// A value is there whole.
+    fn end_value(
+        &mut self,
+        element: &Element,
+        want: Want,
+        value: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<(), ScanError> {
+        if value.len() <= MAX_REPEATED {
+            self.last_vr = Some(element.vr);
+            self.last_value.clear();
+            self.last_value.extend_from_slice(value);
+        }
+        if want == Want::Value {
+            sink.value(element, value)?;
+        }
+        self.close_ended(sink);
+        Ok(())
+    }
+
+    /// An element comes for the second time: against PS3.5 7.1, but tolerated when it says the same again, for then
+    /// nobody can take one of them for the other. The sink hears of the first alone.
+    fn begin_repeated<'a>(
+        &mut self,
+        header: &RawHeader,
+        bytes: &'a [u8],
+        sink: &mut impl Sink,
+    ) -> Result<&'a [u8], ScanError> {
+        let same_form = self.last_vr == Some(header.vr) && header.length as usize == self.last_value.len();
+        if !same_form {
+            return Err(self.broken_header(header, TWICE));
+        }
+        let offset = self.position - header.size as u64;
+        self.state = State::Repeated { tag: header.tag, offset, agreed: 0 };
+        self.repeated(bytes, sink)
+    }
+
+    fn repeated<'a>(&mut self, bytes: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], ScanError> {
+        let State::Repeated { tag, offset, agreed } = &mut self.state else { return Ok(bytes) };
+        let expected = &self.last_value[*agreed..];
+        let (here, rest) = bytes.split_at(bytes.len().min(expected.len()));
+        if !expected.starts_with(here) {
+            return Err(ScanError::Structure { tag: *tag, offset: *offset, rule: TWICE });
+        }
+        *agreed += here.len();
+        self.position += here.len() as u64;
+        if here.len() == expected.len() {
+            self.state = State::Header;
+            self.close_ended(sink);
+        }
+        Ok(rest)
+    }
+
+    /// Whether the element is the one before once more.
+    fn check_tag(&mut self, header: &RawHeader) -> Result<bool, ScanError> {
         let tag = header.tag;
         let rule = match tag.group() {
             0xFFFE => Some("a delimiter or item where there is no sequence"),
@@ -427,12 +505,10 @@ impl Scanner {
         }
         let last = self.frames.last_mut().map_or(&mut self.last, |frame| &mut frame.last);
         let before = last.replace(tag);
-        if before.is_some_and(|before| before >= tag) {
-            let rule =
-                if before == Some(tag) { "an element that comes twice" } else { "elements out of order" };
-            return Err(self.broken_header(header, rule));
+        if before.is_some_and(|before| before > tag) {
+            return Err(self.broken_header(header, "elements out of order"));
         }
-        Ok(())
+        Ok(before == Some(tag))
     }
 
     fn open(
@@ -446,6 +522,7 @@ impl Scanner {
         if kind != FrameKind::Item && depth == MAX_DEPTH {
             return Err(ScanError::Limit("sequences nested too deep"));
         }
+        self.last_vr = None;
         let limit = self.frames.last().map_or(self.end, |frame| frame.limit);
         let end = (header.length != UNDEFINED_LENGTH).then(|| self.position + u64::from(header.length));
         self.frames.push(Frame { kind, end, limit: end.or(limit), encoding, last: None });
@@ -486,6 +563,7 @@ impl Scanner {
     }
 
     fn close(&mut self, sink: &mut impl Sink) {
+        self.last_vr = None;
         match self.frames.pop().map(|frame| frame.kind) {
             Some(FrameKind::Item) => sink.end_item(),
             Some(FrameKind::Sequence | FrameKind::Fragments) => sink.end_sequence(),

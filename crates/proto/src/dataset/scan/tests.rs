@@ -154,7 +154,7 @@ fn the_number_of_elements_has_a_limit_and_a_smaller_one_where_they_are_held() {
     assert!(explicit(&[&many]).is_ok());
     assert!(matches!(
         DataSet::parse(&many, &EXPLICIT_VR_LITTLE_ENDIAN),
-        Err(crate::dataset::DataSetError::Malformed(_))
+        Err(crate::dataset::DataSetError::Limit(_))
     ));
 }
 
@@ -259,15 +259,43 @@ fn bytes_of_another_transfer_syntax_are_refused() {
 }
 
 #[test]
-fn a_tag_that_comes_twice_or_out_of_order_is_refused() {
+fn a_tag_that_comes_twice_with_other_values_or_out_of_order_is_refused() {
     let id = b"\x10\0\x20\0LO\x02\0ab";
     let name = b"\x10\0\x10\0PN\x02\0ab";
-    assert_eq!(rule(explicit(&[id, id])), "an element that comes twice");
+    let twice = "an element that comes twice, and not the same";
+    for other in [&b"\x10\0\x20\0LO\x02\0ac"[..], b"\x10\0\x20\0LO\0\0", b"\x10\0\x20\0SH\x02\0ab"] {
+        assert_eq!(rule(explicit(&[id, other])), twice);
+        assert_eq!(rule(explicit(&[id, id, other])), twice);
+    }
+    let sequence = [SEQUENCE, END_SEQUENCE].concat();
+    assert_eq!(rule(explicit(&[&sequence, &sequence])), twice);
+    let long = [&b"\x10\0\x20\0LO\x02\x10"[..], &[b'a'; 0x1002]].concat();
+    assert_eq!(rule(explicit(&[&long, &long])), twice);
     assert_eq!(rule(explicit(&[id, name])), "elements out of order");
     assert_eq!(rule(explicit(&[SEQUENCE, BEGIN_ITEM, id, name])), "elements out of order");
     assert!(
         explicit(&[SEQUENCE, BEGIN_ITEM, name, END_ITEM, BEGIN_ITEM, name, END_ITEM, END_SEQUENCE]).is_ok()
     );
+}
+
+#[test]
+fn an_element_that_says_the_same_twice_is_forgiven_however_it_comes() {
+    let id = &b"\x10\0\x20\0LO\x04\0abcd"[..];
+    let comment = b"\x10\0\0\x40LT\x02\0xy";
+    let item = [BEGIN_ITEM, id, id, END_ITEM].concat();
+    let bytes = [SEQUENCE, &item, END_SEQUENCE, id, id, id, comment].concat();
+    let once = [SEQUENCE, BEGIN_ITEM, id, END_ITEM, END_SEQUENCE, id, comment].concat();
+    let expected = DataSet::parse(&once, &EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+    assert_eq!(DataSet::parse(&bytes, &EXPLICIT_VR_LITTLE_ENDIAN).unwrap(), expected);
+    for piece in 1..bytes.len() {
+        let mut walk = Walk::new(&EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        for piece in bytes.chunks(piece) {
+            walk.push(piece).unwrap();
+        }
+        assert_eq!(walk.finish().unwrap().data_set, expected, "in pieces of {piece}");
+    }
+    let cut = &[id, id].concat()[..22];
+    assert!(matches!(walk(cut, &EXPLICIT_VR_LITTLE_ENDIAN), Err(ScanError::Truncated(_))));
 }
 
 #[test]

@@ -1,0 +1,184 @@
+//! The controller against peers that are a formula: so many instances a second with so many associations.
+
+use super::*;
+
+/// A peer and a line.
+struct Line {
+    round_trip: Duration,
+    window: u16,
+    /// Instances a second with so many associations.
+    rate: fn(usize) -> f64,
+    /// Associations beyond are not answered.
+    serves: usize,
+    bytes: u64,
+}
+
+/// Lets it run until all has come, or for ten minutes. Answers each advice, and the seconds it took.
+fn run(line: &Line, controller: &mut Controller, instances: u64) -> (Vec<Advice>, f64) {
+    let step = Duration::from_millis(50);
+    let first = controller.begin(instances as usize);
+    let (mut serving, mut opening) = (first.associations.min(line.serves), 0);
+    let mut opened_at = Duration::ZERO;
+    let (mut now, mut came) = (Duration::ZERO, 0.0);
+    let mut said = vec![first];
+    while came < instances as f64 && now < Duration::from_secs(600) {
+        now += step;
+        came += (line.rate)(serving) * step.as_secs_f64();
+        if opening > 0 && now - opened_at >= 2 * line.round_trip {
+            let more = opening.min(line.serves - serving);
+            (serving, opening) = (serving + more, opening - more);
+        }
+        let sight = Sight {
+            now,
+            instances: came as u64,
+            bytes: came as u64 * line.bytes,
+            left: instances.saturating_sub(came as u64),
+            serving,
+            opening,
+            round_trip: line.round_trip,
+            window: line.window,
+        };
+        if let Some(advice) = controller.look(&sight) {
+            opening = advice.associations.saturating_sub(serving);
+            serving = serving.min(advice.associations);
+            opened_at = now;
+            said.push(advice);
+        }
+    }
+    (said, now.as_secs_f64())
+}
+
+fn counts(said: &[Advice]) -> Vec<usize> {
+    said.iter().map(|advice| advice.associations).collect()
+}
+
+const FAR: Line = Line {
+    round_trip: Duration::from_millis(50),
+    window: 1,
+    // Some 56 ms an instance of 525 KB, and a line of 1 Gbit/s for all of them.
+    rate: |associations| (associations as f64 * 17.8).min(232.0),
+    serves: usize::MAX,
+    bytes: 537_600,
+};
+
+#[test]
+fn over_distance_without_a_window_there_are_soon_as_many_as_fill_the_line() {
+    let mut controller = Controller::new(None);
+    let (said, seconds) = run(&FAR, &mut controller, 500);
+    assert_eq!(counts(&said)[..4], [1, 4, 8, 16], "{said:?}");
+    // One association takes 28 s, and the line alone 2.2.
+    assert!(seconds < 4.5, "{seconds} s: {said:?}");
+}
+
+#[test]
+fn one_association_is_enough_when_the_window_covers_the_line() {
+    let line = Line { window: 16, rate: |_| 220.0, ..FAR };
+    let (said, _) = run(&line, &mut Controller::new(None), 5000);
+    assert_eq!(counts(&said), vec![1; said.len()]);
+    assert_eq!(said[1].reason, Reason::Window(16));
+}
+
+#[test]
+fn a_window_that_small_instances_leave_half_empty_gets_company() {
+    let line = Line {
+        round_trip: Duration::from_millis(150),
+        window: 16,
+        rate: |associations| 100.0 * associations as f64,
+        bytes: 3000,
+        ..FAR
+    };
+    let (said, _) = run(&line, &mut Controller::new(None), 20_000);
+    assert_eq!(said.last().unwrap().associations, MOST);
+}
+
+#[test]
+fn a_short_study_from_a_peer_nearby_is_left_on_one() {
+    let line = Line { round_trip: Duration::from_millis(1), rate: |_| 1000.0, ..FAR };
+    let (said, _) = run(&line, &mut Controller::new(None), 500);
+    assert_eq!(counts(&said), [1]);
+}
+
+#[test]
+fn more_that_bring_too_little_go_again() {
+    let rate = |associations| if associations == 1 { 1000.0 } else { 1100.0 };
+    let line = Line { round_trip: Duration::from_millis(1), rate, ..FAR };
+    let (said, _) = run(&line, &mut Controller::new(None), 20_000);
+    assert_eq!(counts(&said), [1, 2, 1]);
+    assert!(matches!(said[2].reason, Reason::NoGain { tried: 2, percent: 8..=12 }), "{said:?}");
+}
+
+#[test]
+fn a_peer_that_leaves_the_fifth_without_an_answer_gets_four() {
+    let line = Line { serves: 4, ..FAR };
+    let mut controller = Controller::new(None);
+    let (said, _) = run(&line, &mut controller, 1000);
+    assert_eq!(counts(&said), [1, 4, 8, 4]);
+    assert_eq!(said[3].reason, Reason::Unserved);
+    assert_eq!((controller.most(), controller.worth()), (Some(4), 4));
+    // The next run knows.
+    let mut next = Controller::new(None);
+    next.remember(controller.most(), Some(controller.worth()));
+    let (said, _) = run(&line, &mut next, 1000);
+    assert_eq!(counts(&said), [4, 4]);
+    assert_eq!((said[0].reason.clone(), said[1].reason.clone()), (Reason::Remembered, Reason::Most));
+}
+
+#[test]
+fn a_rejection_is_the_end_of_opening() {
+    let mut controller = Controller::new(None);
+    let sight = Sight { serving: 1, window: 1, round_trip: FAR.round_trip, left: 500, ..Sight::default() };
+    assert_eq!(controller.look(&sight), None);
+    let later = Sight { now: Duration::from_secs(1), instances: 18, bytes: 18 * FAR.bytes, ..sight };
+    assert_eq!(controller.look(&later).unwrap().associations, 4);
+    let advice = controller.rejected(later.now, 2);
+    assert_eq!(advice, Advice { associations: 2, reason: Reason::Rejected });
+    assert_eq!(controller.begin(500).associations, 2);
+}
+
+#[test]
+fn a_peer_that_becomes_slower_is_left_half_of_them() {
+    let mut controller = Controller::new(None);
+    controller.remember(Some(8), Some(8));
+    let mut sight =
+        Sight { serving: 8, window: 1, round_trip: FAR.round_trip, left: 1_000_000, ..Sight::default() };
+    let mut said = Vec::new();
+    for second in 1..=20 {
+        sight.now = Duration::from_secs(second);
+        sight.instances += if second <= 10 { 140 } else { 40 };
+        sight.bytes = sight.instances * FAR.bytes;
+        if let Some(advice) = controller.look(&sight) {
+            sight.serving = advice.associations;
+            said.push(advice);
+        }
+    }
+    assert_eq!(counts(&said), [8, 4], "{said:?}");
+    assert_eq!(said[1].reason, Reason::Slower);
+}
+
+#[test]
+fn after_a_while_more_are_tried_again() {
+    let rate = |associations| if associations == 1 { 20.0 } else { 21.0 };
+    let (said, _) = run(&Line { rate, ..FAR }, &mut Controller::new(None), 10_000);
+    let tries = said.iter().filter(|advice| advice.reason == Reason::Trying).count();
+    assert!((4..=10).contains(&tries), "{tries} in 500 s: {said:?}");
+}
+
+#[test]
+fn what_the_user_says_stays() {
+    let mut controller = Controller::new(Some(3));
+    controller.remember(Some(1), Some(8));
+    assert_eq!(controller.begin(100), Advice { associations: 3, reason: Reason::Asked });
+    assert_eq!(controller.begin(2).associations, 2);
+    let (said, _) = run(&FAR, &mut controller, 200);
+    assert_eq!(counts(&said), [3]);
+}
+
+#[test]
+fn shares_are_whole_where_they_may_be_and_small_where_several_share() {
+    let (near, far) = (Duration::from_millis(1), Duration::from_millis(50));
+    assert_eq!(share(far, 0, 1, 5000), usize::MAX);
+    assert!(share(near, 1, 1, 500) >= 500, "a short local study is asked for whole");
+    assert_eq!(share(far, 1, 1, 500), 32);
+    assert_eq!(share(far, 1, 8, 160), 10);
+    assert_eq!(share(far, 1, 16, 20), 8);
+}

@@ -1,0 +1,292 @@
+//! What was learnt of a node in earlier runs, in a small file of the user's: habits that cost time to find out anew.
+//!
+//! ```text
+//! {"PACS@192.0.2.7:104":{"associations_most":{"value":4,"learnt":1763856000}, ...}, ...}
+//! ```
+//!
+//! Each habit is forgotten after a while, so that a peer that was mended is found out. The file names nodes and holds
+//! nothing of patients; a broken one is as good as none, and it may be deleted at any time.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Node;
+
+/// After this a habit is tried again.
+const REMEMBERED_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// More nodes than anybody has; a bigger file is none of ours.
+const MAX_LENGTH: u64 = 4 * 1024 * 1024;
+
+/// What is known of a node.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Habits {
+    /// It grants the SCP role only together with the SCU role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub both_roles: Option<Learnt<bool>>,
+    /// It answers no C-FIND at IMAGE level.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_image_level: Option<Learnt<bool>>,
+    /// It brought nothing by C-GET that came by C-MOVE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_get: Option<Learnt<bool>>,
+    /// The most associations that it serves at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub associations_most: Option<Learnt<usize>>,
+    /// How many associations were worth it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub associations: Option<Learnt<usize>>,
+}
+
+/// A habit, with when it was learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learnt<T> {
+    /// What was learnt.
+    pub value: T,
+    /// In seconds since 1970.
+    learnt: u64,
+}
+
+impl<T: Copy + PartialEq> Learnt<T> {
+    /// Learnt at a time.
+    pub fn at(value: T, now: SystemTime) -> Learnt<T> {
+        Learnt { value, learnt: seconds(now) }
+    }
+
+    /// What was learnt anew, or what was learnt before and is confirmed by nothing: that keeps its time, so that it is
+    /// tried again one day.
+    fn merged(before: Option<Learnt<T>>, value: Option<T>, now: SystemTime) -> Option<Learnt<T>> {
+        match (before, value) {
+            (Some(before), Some(value)) if before.value == value => Some(before),
+            (_, Some(value)) => Some(Learnt::at(value, now)),
+            (before, None) => before,
+        }
+    }
+
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        // What was learnt in the future was learnt by a clock that was wrong.
+        seconds(now).checked_sub(self.learnt).is_some_and(|age| age < REMEMBERED_FOR.as_secs())
+    }
+}
+
+/// What a run has learnt; `None` is nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lesson {
+    pub(super) both_roles: Option<bool>,
+    pub(super) no_image_level: Option<bool>,
+    pub(super) no_get: Option<bool>,
+    pub(super) associations_most: Option<usize>,
+    pub(super) associations: Option<usize>,
+}
+
+impl Habits {
+    /// Without what is too old to be believed.
+    fn fresh(self, now: SystemTime) -> Habits {
+        Habits {
+            both_roles: self.both_roles.filter(|learnt| learnt.is_fresh(now)),
+            no_image_level: self.no_image_level.filter(|learnt| learnt.is_fresh(now)),
+            no_get: self.no_get.filter(|learnt| learnt.is_fresh(now)),
+            associations_most: self.associations_most.filter(|learnt| learnt.is_fresh(now)),
+            associations: self.associations.filter(|learnt| learnt.is_fresh(now)),
+        }
+    }
+
+    fn learn(self, lesson: Lesson, now: SystemTime) -> Habits {
+        Habits {
+            both_roles: Learnt::merged(self.both_roles, lesson.both_roles, now),
+            no_image_level: Learnt::merged(self.no_image_level, lesson.no_image_level, now),
+            no_get: Learnt::merged(self.no_get, lesson.no_get, now),
+            associations_most: Learnt::merged(self.associations_most, lesson.associations_most, now),
+            associations: Learnt::merged(self.associations, lesson.associations, now),
+        }
+    }
+
+    /// In words, one each.
+    pub fn in_words(&self) -> Vec<String> {
+        let is = |learnt: Option<Learnt<bool>>| learnt.is_some_and(|learnt| learnt.value);
+        let mut words = Vec::new();
+        if is(self.both_roles) {
+            words.push("grants the SCP role only with the SCU role".to_owned());
+        }
+        if is(self.no_image_level) {
+            words.push("answers no C-FIND at IMAGE level".to_owned());
+        }
+        if is(self.no_get) {
+            words.push("sends by C-MOVE and not by C-GET".to_owned());
+        }
+        if let Some(most) = self.associations_most {
+            words.push(format!("serves {} associations at a time", most.value));
+        }
+        if let Some(associations) = self.associations {
+            words.push(format!("is fastest with {}", associations.value));
+        }
+        words
+    }
+}
+
+/// The file.
+#[derive(Debug, Clone)]
+pub struct Known {
+    path: PathBuf,
+}
+
+impl Known {
+    /// The file at a path; it need not be there.
+    pub fn at(path: impl Into<PathBuf>) -> Known {
+        Known { path: path.into() }
+    }
+
+    /// What is known of a node.
+    pub fn habits(&self, node: &Node, now: SystemTime) -> Habits {
+        self.read().remove(&node.to_string()).unwrap_or_default().fresh(now)
+    }
+
+    /// Adds what a run has learnt. A file that cannot be written is no reason to fail.
+    pub(super) fn learn(&self, node: &Node, lesson: Lesson, now: SystemTime) {
+        if lesson == Lesson::default() {
+            return;
+        }
+        let mut nodes = self.read();
+        let before = nodes.remove(&node.to_string()).unwrap_or_default();
+        let habits = before.clone().fresh(now).learn(lesson, now);
+        if habits == before {
+            return;
+        }
+        nodes.insert(node.to_string(), habits);
+        if let Err(error) = self.write(&nodes) {
+            tracing::warn!("what was learnt of the node cannot be kept in {}: {error}", self.path.display());
+        }
+    }
+
+    /// Forgets a node, or all of them; answers how many.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn forget(&self, node: Option<&Node>) -> io::Result<usize> {
+        let mut nodes = self.read();
+        let before = nodes.len();
+        match node {
+            Some(node) => _ = nodes.remove(&node.to_string()),
+            None => nodes.clear(),
+        }
+        if nodes.len() < before {
+            self.write(&nodes)?;
+        }
+        Ok(before - nodes.len())
+    }
+
+    fn read(&self) -> BTreeMap<String, Habits> {
+        match read(&self.path) {
+            Ok(nodes) => nodes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => {
+                tracing::warn!("{} cannot be used, and is passed over: {error}", self.path.display());
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// Writes it beside, and puts it in the place of the one that was there.
+    fn write(&self, nodes: &BTreeMap<String, Habits>) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec_pretty(nodes)?)?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> io::Result<BTreeMap<String, Habits>> {
+    if std::fs::metadata(path)?.len() > MAX_LENGTH {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long"));
+    }
+    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn node(text: &str) -> Node {
+        text.parse().unwrap()
+    }
+
+    fn day(number: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(20_000 * 24 * 3600 + number * 24 * 3600)
+    }
+
+    const FOUR: Lesson = Lesson {
+        both_roles: Some(true),
+        no_image_level: None,
+        no_get: None,
+        associations_most: Some(4),
+        associations: None,
+    };
+
+    #[test]
+    fn what_is_learnt_is_known_to_the_next_run_and_of_this_node_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = Known::at(folder.path().join("state/nodes.json"));
+        let pacs = node("PACS@192.0.2.7:104");
+        assert_eq!(known.habits(&pacs, day(0)), Habits::default());
+        known.learn(&pacs, FOUR, day(0));
+        let habits = known.habits(&pacs, day(1));
+        assert_eq!(habits.associations_most.unwrap().value, 4);
+        assert_eq!(
+            habits.in_words(),
+            ["grants the SCP role only with the SCU role", "serves 4 associations at a time"]
+        );
+        assert_eq!(known.habits(&node("PACS@192.0.2.8:104"), day(1)), Habits::default());
+    }
+
+    #[test]
+    fn a_habit_is_tried_again_after_a_week_though_it_was_used_every_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = Known::at(folder.path().join("nodes.json"));
+        let pacs = node("PACS@192.0.2.7:104");
+        for number in 0..7 {
+            known.learn(&pacs, FOUR, day(number));
+            assert!(known.habits(&pacs, day(number)).associations_most.is_some());
+        }
+        assert_eq!(known.habits(&pacs, day(7)), Habits::default());
+        // A clock that was set back.
+        assert_eq!(known.habits(&pacs, day(0) - Duration::from_secs(1)), Habits::default());
+    }
+
+    #[test]
+    fn a_broken_file_is_passed_over_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes.json");
+        let pacs = node("PACS@192.0.2.7:104");
+        for broken in [&b"{"[..], b"[1, 2]", b"\xff\xfe", b"{\"PACS@192.0.2.7:104\": {\"both_roles\": 3}}"] {
+            std::fs::write(&path, broken).unwrap();
+            let known = Known::at(&path);
+            assert_eq!(known.habits(&pacs, day(0)), Habits::default());
+            known.learn(&pacs, FOUR, day(0));
+            assert_ne!(known.habits(&pacs, day(0)), Habits::default());
+        }
+    }
+
+    #[test]
+    fn a_node_is_forgotten_by_name_or_with_all_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = Known::at(folder.path().join("nodes.json"));
+        let nodes = [node("A@192.0.2.7:104"), node("B@192.0.2.7:104"), node("C@192.0.2.7:104")];
+        nodes.iter().for_each(|node| known.learn(node, FOUR, day(0)));
+        assert_eq!(known.forget(Some(&nodes[0])).unwrap(), 1);
+        assert_eq!(known.forget(Some(&nodes[0])).unwrap(), 0);
+        assert_eq!(known.forget(None).unwrap(), 2);
+        assert_eq!(known.habits(&nodes[1], day(0)), Habits::default());
+    }
+}

@@ -1,0 +1,74 @@
+//! What has come so far and how fast the peer answers: for the number of associations.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::shared::Shared;
+
+/// Counts over all associations.
+#[derive(Debug)]
+pub(super) struct Meter {
+    instances: AtomicU64,
+    bytes: AtomicU64,
+    round_trip_us: AtomicU64,
+    /// Whether the peer answers no C-FIND at IMAGE level.
+    pub(super) has_no_image_level: AtomicBool,
+}
+
+/// What has come so far.
+pub(super) struct Progress {
+    pub(super) instances: u64,
+    pub(super) bytes: u64,
+}
+
+impl Meter {
+    /// With the shortest time in which the peer has answered anything so far, if it has.
+    pub(super) fn new(round_trip: Option<Duration>) -> Meter {
+        let has_no_image_level = AtomicBool::new(false);
+        let meter = Meter {
+            has_no_image_level,
+            instances: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            round_trip_us: AtomicU64::new(u64::MAX),
+        };
+        if let Some(round_trip) = round_trip {
+            meter.answered_within(round_trip);
+        }
+        meter
+    }
+
+    fn answered_within(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.round_trip_us.fetch_min(micros, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// An instance came.
+    pub(super) fn note_instance(&self) {
+        self.meter.instances.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes of data sets came.
+    pub(super) fn note_bytes(&self, bytes: u64) {
+        self.meter.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The peer has answered something within this time.
+    pub(super) fn note_round_trip(&self, time: Duration) {
+        self.meter.answered_within(time);
+    }
+
+    /// The shortest time in which the peer has answered anything; zero while that is not known.
+    pub(super) fn round_trip(&self) -> Duration {
+        match self.meter.round_trip_us.load(Ordering::Relaxed) {
+            u64::MAX => Duration::ZERO,
+            micros => Duration::from_micros(micros),
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let Meter { instances, bytes, .. } = &self.meter;
+        Progress { instances: instances.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
+    }
+}

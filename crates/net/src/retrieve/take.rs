@@ -1,0 +1,174 @@
+//! Taking an instance that the peer sends: into the folder as it comes, under its name when it is whole and one that
+//! was asked for.
+
+use std::future::Future;
+use std::io;
+
+use bytes::Bytes;
+use dicomet_proto::Uid;
+use dicomet_proto::association::negotiation::Context;
+use dicomet_proto::message::{CStoreRq, Refusal, Status};
+
+use super::Stop;
+use super::folder::Part;
+use super::head::{self, Head};
+use super::report::{Arrival, Event};
+use super::shared::{Shared, reached};
+use crate::Error;
+use crate::service::c_get::scu::Get;
+
+/// Bytes after which a big instance says how far it is.
+const BYTES_PER_EVENT: u64 = 4 * 1024 * 1024;
+/// What an instance is taken from as it comes.
+pub(super) trait Carrier: Send {
+    /// The next piece of its data set; `None` at its end. Cancel safe.
+    fn data(&mut self) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+
+    /// Asks the peer to stop, where that is done on this association.
+    fn cancel(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+impl Carrier for Get<'_> {
+    async fn data(&mut self) -> Result<Option<Bytes>, Error> {
+        Get::data(self).await
+    }
+
+    async fn cancel(&mut self) -> Result<(), Error> {
+        Get::cancel(self).await
+    }
+}
+impl Shared {
+    /// Takes one instance: to the folder as it comes, under its name when it is whole. `None` is success.
+    pub(super) async fn take(
+        &self,
+        carrier: &mut impl Carrier,
+        context: &Context,
+        rq: &CStoreRq,
+    ) -> Result<Option<Refused>, Error> {
+        let instance = &rq.affected_sop_instance_uid;
+        let place = self.ledger().place(instance);
+        if place.as_ref().is_some_and(|place| place.is_here) {
+            // The peer sends what it was not asked for; what we have is whole.
+            return Ok(None);
+        }
+        let meta = head::file_meta(rq, context, &self.node.ae_title);
+        let mut part = match self.folder.begin(meta) {
+            Ok(part) => Some(part),
+            Err(error) => return Ok(Some(out_of_resources(&error))),
+        };
+        let mut head = Head::new(self.folder.layout(), place.is_none(), context);
+        let mut refused = None;
+        let (mut bytes, mut told) = (0, 0);
+        let mut stop = self.stop.clone();
+        let mut cancelled = self.stop() != Stop::No;
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = reached(&mut stop, Stop::Cancel), if !cancelled => {
+                    cancelled = true;
+                    carrier.cancel().await?;
+                    continue;
+                }
+                piece = carrier.data() => piece?,
+            };
+            let Some(piece) = piece else { break };
+            bytes += piece.len() as u64;
+            if bytes - told >= BYTES_PER_EVENT {
+                self.note_bytes(bytes - told);
+                self.tell(Event::Bytes(bytes - told));
+                told = bytes;
+            }
+            head.feed(&piece);
+            if let Some(file) = &mut part
+                && let Err(error) = file.write(&piece)
+            {
+                // What is left of the data set is read and dropped; the file goes now, to free what it holds.
+                part = None;
+                refused = Some(out_of_resources(&error));
+            }
+            if let Some(limit) = &self.rate_limit {
+                limit.took(piece.len()).await;
+            }
+        }
+        self.note_bytes(bytes - told);
+        self.tell(Event::Bytes(bytes - told));
+        match (part, refused) {
+            (Some(part), None) => {
+                Ok(self.keep(part, place.map(|p| (p.study, p.series)), head, context, rq, bytes))
+            }
+            (_, refused) => Ok(refused),
+        }
+    }
+
+    /// Checks that a whole instance is one we asked for, and gives it its name.
+    fn keep(
+        &self,
+        part: Part,
+        place: Option<(Uid, Uid)>,
+        head: Head,
+        context: &Context,
+        rq: &CStoreRq,
+        bytes: u64,
+    ) -> Option<Refused> {
+        let instance = &rq.affected_sop_instance_uid;
+        if bytes == 0 {
+            return Some(Refused::by_rule(
+                Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+                "the data set is empty",
+            ));
+        }
+        if head.sop_instance().is_some_and(|uid| uid != *instance) {
+            let comment = "SOP Instance UID of the data set is not that of the command";
+            return Some(Refused::by_rule(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment));
+        }
+        let (study, series) = match place {
+            Some(place) => place,
+            None => match head.study_and_series() {
+                Some((study, series)) if self.ledger().belongs(&study, &series) => (study, series),
+                Some(_) => {
+                    return Some(Refused::by_rule(Status::NOT_AUTHORIZED, "it is not what was asked for"));
+                }
+                None => {
+                    let comment = "no usable Study and Series Instance UID";
+                    return Some(Refused::by_rule(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment));
+                }
+            },
+        };
+        let path = match self.folder.finish(part, (&study, &series, instance), &|tag| head.value(tag)) {
+            Ok(path) => path,
+            Err(error) => return Some(out_of_resources(&error)),
+        };
+        self.ledger().retrieved(&study, instance, bytes);
+        self.note_instance();
+        self.tell(Event::Arrived(Box::new(Arrival {
+            study,
+            sop_instance: instance.clone(),
+            sop_class: rq.affected_sop_class_uid.clone(),
+            transfer_syntax: context.transfer_syntax.clone(),
+            ae_title: self.node.ae_title.clone(),
+            path,
+            bytes,
+        })));
+        None
+    }
+}
+
+/// An instance that we do not take, and whether there is any use in going on.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) fatal: bool,
+}
+
+impl Refused {
+    fn by_rule(status: Status, comment: &str) -> Refused {
+        Refused { refusal: Refusal::new(status, comment), fatal: false }
+    }
+}
+
+fn out_of_resources(error: &io::Error) -> Refused {
+    let fatal = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
+    );
+    Refused { refusal: Refusal::new(Status::OUT_OF_RESOURCES, &format!("cannot write: {error}")), fatal }
+}

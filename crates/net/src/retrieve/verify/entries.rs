@@ -1,0 +1,97 @@
+//! The entries of a ledger, in the order of the inventory, and the way to them by SOP Instance UID.
+//!
+//! The index holds numbers alone; whose they are stands in the inventory. So each UID is held once.
+
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+
+use dicomet_proto::Uid;
+use hashbrown::HashTable;
+
+use super::super::inventory::{Instance, Inventory};
+use super::entry::{Entry, State};
+
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    all: Vec<Entry>,
+    index: HashTable<u32>,
+    hasher: RandomState,
+    /// By study.
+    ranges: Vec<Range<usize>>,
+}
+
+impl Entries {
+    /// Enters the instances of the inventory's last study, all missing. A UID that a peer names twice is one
+    /// instance, where it was named first.
+    pub(super) fn enter_last(&mut self, inventory: &Inventory) {
+        let begin = self.all.len();
+        let Some((place, study)) = inventory.studies.iter().enumerate().next_back() else { return };
+        for (series_place, series) in study.series.iter().enumerate() {
+            for (instance_place, instance) in series.instances.iter().enumerate() {
+                let entry = Entry {
+                    study: number(place),
+                    series: number(series_place),
+                    instance: number(instance_place),
+                    state: State::Missing,
+                    failed_at_peer: false,
+                    is_refused: false,
+                };
+                self.enter(inventory, &instance.uid, entry);
+            }
+        }
+        self.ranges.push(begin..self.all.len());
+    }
+
+    fn enter(&mut self, inventory: &Inventory, uid: &Uid, entry: Entry) {
+        let Entries { all, index, hasher, .. } = self;
+        let uid_of = |number: u32| &told(inventory, &all[number as usize]).uid;
+        let free = index.entry(
+            hasher.hash_one(uid),
+            |other| uid_of(*other) == uid,
+            |other| hasher.hash_one(uid_of(*other)),
+        );
+        if let hashbrown::hash_table::Entry::Vacant(free) = free {
+            free.insert(number(all.len()));
+            all.push(entry);
+        }
+    }
+
+    fn find(&self, inventory: &Inventory, uid: &Uid) -> Option<usize> {
+        let is_it = |number: &u32| told(inventory, &self.all[*number as usize]).uid == *uid;
+        Some(*self.index.find(self.hasher.hash_one(uid), is_it)? as usize)
+    }
+
+    pub(super) fn get(&self, inventory: &Inventory, uid: &Uid) -> Option<&Entry> {
+        Some(&self.all[self.find(inventory, uid)?])
+    }
+
+    pub(super) fn get_mut(&mut self, inventory: &Inventory, uid: &Uid) -> Option<&mut Entry> {
+        let place = self.find(inventory, uid)?;
+        Some(&mut self.all[place])
+    }
+
+    pub(super) fn all(&self) -> &[Entry] {
+        &self.all
+    }
+
+    pub(super) fn of_study(&self, place: usize) -> &[Entry] {
+        self.ranges.get(place).map_or(&[], |range| &self.all[range.clone()])
+    }
+
+    pub(super) fn of_study_mut(&mut self, place: usize) -> &mut [Entry] {
+        match self.ranges.get(place) {
+            Some(range) => &mut self.all[range.clone()],
+            None => &mut [],
+        }
+    }
+}
+
+/// What C-FIND told of an entry's instance.
+pub(super) fn told<'a>(inventory: &'a Inventory, entry: &Entry) -> &'a Instance {
+    &inventory.studies[entry.study as usize].series[entry.series as usize].instances[entry.instance as usize]
+}
+
+/// A place as it is kept: no inventory that fits into memory has 2^32 of anything.
+fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}

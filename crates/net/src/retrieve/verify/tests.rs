@@ -1,0 +1,178 @@
+#![allow(clippy::unwrap_used)]
+
+use super::super::inventory::{Instance, Series};
+use super::super::report::Report;
+use super::*;
+
+const STUDY: Uid = Uid::from_static("1.2");
+
+fn uid(number: u64) -> Uid {
+    Uid::new(format!("1.2.3.{number}")).unwrap()
+}
+
+fn ledger(named: u64, counted: Option<u64>, is_named: bool) -> Ledger {
+    let study = study(STUDY, &[(1..=named).map(uid).collect()]);
+    let study = Study { counted, is_named, ..study };
+    Ledger::new(Inventory { studies: vec![study], ..Inventory::default() })
+}
+
+/// A study with these instances in each series.
+fn study(study: Uid, series: &[Vec<Uid>]) -> Study {
+    let instances = |uids: &Vec<Uid>| {
+        uids.iter().map(|uid| Instance { uid: uid.clone(), sop_class: None }).collect::<Vec<_>>()
+    };
+    let series = series.iter().enumerate().map(|(place, uids)| Series {
+        uid: Uid::new(format!("{study}.{place}")).unwrap(),
+        is_whole: true,
+        instances: instances(uids),
+    });
+    let series = series.collect();
+    Study {
+        uid: study,
+        patient_id: None,
+        sop_classes: Vec::new(),
+        modalities: Vec::new(),
+        counted: None,
+        is_whole: true,
+        is_named: true,
+        series,
+    }
+}
+
+/// Expected, retrieved, present, failed, missing.
+fn counts(report: &Report) -> [u64; 5] {
+    let counts = [report.expected, report.retrieved, report.present, report.failed, report.missing];
+    assert_eq!(counts[0], counts[1..].iter().sum::<u64>(), "every instance is counted once");
+    counts
+}
+
+#[test]
+fn complete_is_when_every_named_instance_is_here() {
+    let mut ledger = ledger(3, Some(3), true);
+    assert_eq!(counts(&ledger.report("")), [3, 0, 0, 0, 3]);
+    ledger.present(&uid(1));
+    ledger.retrieved(&STUDY, &uid(2), 100);
+    ledger.failed(&uid(3), "no space");
+    let report = ledger.report("");
+    assert_eq!(counts(&report), [3, 1, 1, 1, 0]);
+    assert!(!report.complete);
+    assert_eq!(report.failures[0].reason, "no space");
+    ledger.retrieved(&STUDY, &uid(3), 50);
+    let report = ledger.report("");
+    assert!(report.complete && report.failures.is_empty());
+    assert_eq!(report.bytes, 150);
+    assert!(ledger.missing().is_empty());
+}
+
+#[test]
+fn a_count_beyond_the_names_is_filled_by_what_comes_unnamed() {
+    let mut ledger = ledger(2, Some(3), false);
+    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.retrieved(&STUDY, &uid(2), 1);
+    assert_eq!(counts(&ledger.report("")), [3, 2, 0, 0, 1]);
+    assert!(ledger.missing()[0].is_open);
+    ledger.retrieved(&STUDY, &uid(99), 1);
+    let report = ledger.report("");
+    assert_eq!(counts(&report), [3, 3, 0, 0, 0]);
+    assert!(ledger.missing().is_empty());
+    assert!(!report.complete, "a count proves nothing");
+    assert!(report.notes[0].contains("does not name them"), "{:?}", report.notes);
+}
+
+#[test]
+fn a_study_that_is_neither_named_nor_counted_is_never_complete() {
+    let mut ledger = ledger(0, None, false);
+    ledger.retrieved(&STUDY, &uid(1), 1);
+    let report = ledger.report("");
+    assert_eq!(counts(&report), [2, 1, 0, 0, 1]);
+    assert!(!report.complete);
+}
+
+#[test]
+fn what_was_not_named_is_kept_apart() {
+    let mut ledger = ledger(1, Some(1), true);
+    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.retrieved(&STUDY, &uid(2), 1);
+    let report = ledger.report("");
+    assert_eq!(counts(&report), [1, 1, 0, 0, 0]);
+    assert_eq!(report.unnamed, 1);
+    assert!(report.complete);
+}
+
+#[test]
+fn a_reason_never_takes_an_instance_away() {
+    let mut ledger = ledger(1, None, true);
+    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.failed(&uid(1), "the peer says it failed");
+    ledger.failed_unless_known(0, None, &[], "the peer ended with a failure");
+    assert!(ledger.report("").complete);
+}
+
+#[test]
+fn a_study_without_a_usable_uid_is_counted_and_told() {
+    let mut ledger = ledger(1, Some(1), true);
+    ledger.inventory.nameless = 2;
+    ledger.retrieved(&STUDY, &uid(1), 1);
+    let report = ledger.report("");
+    assert_eq!((report.studies, counts(&report)), (3, [3, 1, 0, 2, 0]));
+    assert!(!report.complete && report.notes[0].starts_with("2 studies that match"), "{:?}", report.notes);
+    assert_eq!(ledger.lacking(), 0, "there is nothing to ask for");
+    let json = serde_json::to_string(&report).unwrap();
+    assert!(json.contains("no usable Study Instance UID"), "{json}");
+}
+
+#[test]
+fn our_own_reason_stays_when_the_peer_reports_what_we_refused() {
+    let mut ledger = ledger(1, Some(1), true);
+    ledger.refused(&uid(1), "not taken: no space");
+    ledger.failed_at_peer(&uid(1), "the peer could not send it");
+    assert_eq!(ledger.report("").failures[0].reason, "not taken: no space");
+    assert!(ledger.failures_at_peer().0.is_empty());
+    ledger.failed_at_peer(&uid(1), "the peer could not send it");
+    assert_eq!(ledger.report("").failures[0].reason, "the peer could not send it");
+    assert_eq!(ledger.failures_at_peer().0, [(0, None)].into());
+}
+
+#[test]
+fn nothing_found_is_not_complete() {
+    assert!(!Ledger::new(Inventory::default()).report("").complete);
+}
+
+#[test]
+fn a_reason_for_a_request_is_for_what_it_asked_for_and_for_no_other() {
+    let mut ledger = Ledger::default();
+    for (place, name) in ["1.3", "1.4"].into_iter().enumerate() {
+        let at = 10 * (place as u64 + 1);
+        let series = [vec![uid(at), uid(at + 1)], vec![uid(at + 2)]];
+        assert_eq!(ledger.add(study(Uid::from_static(name), &series)), place);
+    }
+    ledger.failed_unless_known(1, Some(&Uid::from_static("1.4.0")), &[], "by series");
+    ledger.failed_unless_known(1, None, &[], "by study");
+    ledger.failed_unless_known(0, None, &[uid(12), uid(20)], "by instance");
+    let reasons: Vec<(u64, String)> = ledger
+        .report("")
+        .failures
+        .into_iter()
+        .map(|failure| {
+            (failure.sop_instance.as_str().rsplit('.').next().unwrap().parse().unwrap(), failure.reason)
+        })
+        .collect();
+    let expected = [(10, ""), (11, ""), (12, "by instance")].into_iter().chain([
+        (20, "by series"),
+        (21, "by series"),
+        (22, "by study"),
+    ]);
+    assert_eq!(reasons, expected.map(|(number, reason)| (number, reason.to_owned())).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_instance_that_is_named_twice_is_one() {
+    let mut ledger = Ledger::default();
+    ledger.add(study(STUDY, &[vec![uid(1), uid(2), uid(1)], vec![uid(2)]]));
+    ledger.add(study(Uid::from_static("1.3"), &[vec![uid(1)]]));
+    assert_eq!(counts(&ledger.report("")), [2, 0, 0, 0, 2]);
+    assert_eq!(ledger.missing_in(0, None).count(), 2);
+    assert!(ledger.missing_in(0, None).is_whole, "all of it is missing, named twice or not");
+    assert_eq!(ledger.missing_in(1, None).count(), 0);
+    assert_eq!(ledger.place(&uid(1)).unwrap().study, STUDY, "where it was named first");
+}

@@ -1,0 +1,229 @@
+//! The first pass, over studies that are still being found: what is known is got, on associations with the contexts
+//! that it needs, and studies that become known meanwhile are added where these contexts suit them. The others have
+//! the next associations.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dicomet_proto::Uid;
+
+use super::Stop;
+use super::inventory::Study;
+use super::look_into::Found;
+use super::passes::{End, Engine, Verdict};
+use super::plan::{self, Offered, Round};
+use super::report::Event;
+use super::shared::{Shared, reached};
+use super::side_by_side::{self, Pass};
+use super::work::{Roles, Work};
+
+/// The studies as they come, on their way into the ledger.
+pub(super) struct Intake {
+    found: Found,
+    came: usize,
+    expected: u64,
+    present: u64,
+    studies: u64,
+}
+
+impl Intake {
+    pub(super) fn new(found: Found) -> Intake {
+        Intake { found, came: 0, expected: 0, present: 0, studies: 0 }
+    }
+
+    /// Takes no more studies.
+    pub(super) async fn end(self) {
+        self.found.end().await;
+    }
+
+    /// Whether all studies are in the ledger.
+    pub(super) fn is_all(&self) -> bool {
+        self.came == self.found.most
+    }
+
+    /// The places of the next studies of which something is missing; `None` when there are no more. Cancel safe.
+    async fn next(&mut self, shared: &Shared) -> Option<Vec<usize>> {
+        let mut batch = Vec::new();
+        let most = self.found.studies.max_capacity();
+        if self.found.studies.recv_many(&mut batch, most).await == 0 {
+            return None;
+        }
+        self.came += batch.len();
+        let places = batch.into_iter().filter_map(|study| self.enter(shared, study)).collect();
+        if self.is_all() {
+            let report = shared.ledger().report("");
+            (self.studies, self.expected, self.present) = (report.studies, report.expected, report.present);
+        }
+        shared.tell(Event::Planned {
+            studies: self.studies,
+            expected: self.expected,
+            present: self.present,
+            is_all: self.is_all(),
+        });
+        Some(places)
+    }
+
+    /// Enters a study into the ledger; its place, when something of it is missing.
+    fn enter(&mut self, shared: &Shared, study: Study) -> Option<usize> {
+        // Keys below STUDY level may leave nothing of it.
+        if !study.is_whole && study.series.is_empty() && study.is_named {
+            return None;
+        }
+        let here = shared.folder.expect(&study);
+        let mut ledger = shared.ledger();
+        let place = ledger.add(study);
+        here.iter().for_each(|uid| ledger.present(uid));
+        self.studies += 1;
+        self.present += here.len() as u64;
+        let named = &ledger.inventory().studies[place].series;
+        self.expected += named.iter().map(|series| series.instances.len() as u64).sum::<u64>();
+        ledger.missing_of(place).map(|_| place)
+    }
+}
+
+impl Engine {
+    /// Gets what is found while the rest is being found. Whether all of it was asked for, once: `Verdict::Again` is
+    /// when it was not.
+    pub(super) async fn while_found(&mut self, intake: &mut Intake) -> Verdict {
+        let shared = Arc::clone(&self.shared);
+        let mut pending: Vec<usize> = Vec::new();
+        let mut seen: Vec<Uid> = Vec::new();
+        let mut verdict = Verdict::Through;
+        loop {
+            if self.is_stopped() {
+                return Verdict::Over(None);
+            }
+            if pending.is_empty() {
+                let mut stop = shared.stop.clone();
+                let next = tokio::select! {
+                    next = intake.next(&shared) => next,
+                    () = reached(&mut stop, Stop::Cancel) => continue,
+                };
+                match next {
+                    Some(places) => pending = places,
+                    None => break,
+                }
+                continue;
+            }
+            let (round, rest) = self.next_round(&pending, &mut seen);
+            let before = shared.ledger().arrived();
+            let (pass, left) = self.fed(&round, intake).await;
+            let came = shared.ledger().arrived() > before;
+            pending = rest.into_iter().chain(left).collect();
+            if pass.error.is_some() && pass.stood == 0 && !intake.is_all() {
+                // The peer may have no association to spare beside that for C-FIND.
+                self.enter_all(intake).await;
+                return Verdict::Again;
+            }
+            match self.conclude(&round, pass, came).await {
+                Verdict::Through => {}
+                Verdict::Again => verdict = Verdict::Again,
+                over => return over,
+            }
+        }
+        verdict
+    }
+
+    /// Waits until all is found.
+    pub(super) async fn enter_all(&mut self, intake: &mut Intake) {
+        let mut stop = self.shared.stop.clone();
+        let all = async { while intake.next(&self.shared).await.is_some() {} };
+        tokio::select! {
+            () = all => {}
+            () = reached(&mut stop, Stop::Cancel) => {}
+        }
+    }
+
+    /// The contexts for as many of the studies as fit together, and for what was seen before besides; and the studies
+    /// that did not fit.
+    fn next_round(&self, pending: &[usize], seen: &mut Vec<Uid>) -> (Round, Vec<usize>) {
+        let ledger = self.shared.ledger();
+        let missing: Vec<_> = pending.iter().filter_map(|place| ledger.missing_of(*place)).collect();
+        // Of a study of more classes than fit, what is left out here is asked for by the next pass.
+        let mut rounds =
+            plan::rounds_beside(&missing, &Offered::default(), self.narrowed(), seen).into_iter();
+        let round = rounds.next().unwrap_or(Round { contexts: Vec::new(), parts: Vec::new() });
+        let rest: BTreeSet<usize> = rounds.flat_map(|round| round.parts).map(|part| part.study).collect();
+        let asked: BTreeSet<usize> = round.parts.iter().map(|part| part.study).collect();
+        for (class, _) in &round.contexts {
+            if !seen.contains(class) {
+                seen.push(class.clone());
+            }
+        }
+        (round, rest.difference(&asked).copied().collect())
+    }
+
+    /// Works off a round, to which suitable studies are added while it lasts. Answers how it went, and the studies
+    /// that were not asked for.
+    async fn fed(&mut self, round: &Round, intake: &mut Intake) -> (Pass, Vec<usize>) {
+        let dealer = self.dealer(round);
+        let work = Arc::new(Work::new(round.contexts.clone(), self.roles, self.options.associations, dealer));
+        let proposed: BTreeSet<&Uid> = round.contexts.iter().map(|(class, _)| class).collect();
+        let mut unsuitable = Vec::new();
+        let pass = {
+            let working =
+                side_by_side::work_off(&self.shared, Arc::clone(&work), &mut self.controller, self.begin);
+            let mut working = std::pin::pin!(working);
+            let mut takes_more = true;
+            loop {
+                tokio::select! {
+                    pass = &mut working => break pass,
+                    places = intake.next(&self.shared), if takes_more => {
+                        takes_more = places.is_some();
+                        for place in places.unwrap_or_default() {
+                            match suits(&self.shared, place, &proposed) {
+                                true => feed(&self.shared, &work, place),
+                                false => unsuitable.push(place),
+                            }
+                        }
+                        if !unsuitable.is_empty() || !takes_more {
+                            // The others are not to wait until all is found.
+                            takes_more = false;
+                            work.close();
+                        }
+                    }
+                }
+            }
+        };
+        unsuitable.extend(work.dealer().undealt());
+        unsuitable.sort_unstable();
+        unsuitable.dedup();
+        (pass, unsuitable)
+    }
+
+    /// What follows from a round.
+    async fn conclude(&mut self, round: &Round, pass: Pass, came: bool) -> Verdict {
+        self.associations += pass.stood;
+        self.alone.learn(pass.accepted);
+        if let Some(reason) = pass.fatal {
+            return Verdict::Over(Some(End::CannotStore(reason)));
+        }
+        if let Some(error) = pass.error {
+            if pass.is_passed_over {
+                self.barren = 0;
+                return Verdict::Again;
+            }
+            return self.after(error, came).await;
+        }
+        self.barren = 0;
+        if pass.no_roles && !came && pass.stood > 0 && self.roles == Roles::Scp {
+            self.roles = Roles::ScuAndScp;
+            return Verdict::Again;
+        }
+        self.offered.add(&round.contexts);
+        Verdict::Through
+    }
+}
+
+/// Whether the contexts proposed are those that a study needs.
+fn suits(shared: &Shared, place: usize, proposed: &BTreeSet<&Uid>) -> bool {
+    let ledger = shared.ledger();
+    let Some(missing) = ledger.missing_of(place) else { return true };
+    plan::classes_of(&missing).iter().all(|class| proposed.contains(class))
+}
+
+fn feed(shared: &Shared, work: &Work, place: usize) {
+    let missing = shared.ledger().missing_in(place, None);
+    work.dealer().add(place, missing);
+    work.fed();
+}
