@@ -3,7 +3,7 @@
 //! It lies in a database of its own beside the index: an index can be rebuilt from the blobs, a worklist from
 //! nothing. Whoever puts items in need not hold the archive's lock, so a worklist is filled while it is served.
 //!
-//! A search goes two ways at once: columns and [`names`] narrow it by SQL, and what is left is held against the query
+//! A search goes two ways at once: columns and `names` narrow it by SQL, and what is left is held against the query
 //! by [`dicomet_proto::query`], which has the last word. [`item`] checks what is put in, [`file`](mod@file) reads it.
 
 pub mod file;

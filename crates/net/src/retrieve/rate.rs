@@ -1,7 +1,7 @@
 //! A limit to the bytes a second that instances come by, over all associations together.
 //!
 //! Nothing is buffered: who has taken a piece waits before it takes the next, so that the peer's sending is held back
-//! by TCP itself. The limit keeps the moment until which what was taken is paid for; no more than [`AHEAD`] may be
+//! by TCP itself. The limit keeps the moment until which what was taken is paid for; no more than `AHEAD` may be
 //! taken without waiting, and time that nobody used is not saved up.
 
 use std::num::NonZeroU64;
