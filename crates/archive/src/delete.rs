@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
+use std::time::Duration;
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::Tag;
@@ -22,7 +23,10 @@ use crate::index::condition::{Selection, select};
 use crate::index::remove::remove;
 use crate::index::schema::{open_beside, open_for_reading, open_for_writing};
 use crate::index::settle::bury;
-use crate::{Absent, Error, Settings};
+use crate::{Absent, Archive, Error, Settings};
+
+/// How long a running archive is waited for that is at its index: as long as its largest commit takes on a slow disk.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The instances that a query matches, as they were when it was asked.
 #[derive(Debug)]
@@ -84,7 +88,7 @@ impl RemovedStudy {
 }
 
 impl Removal {
-    /// Finds what a query matches at its level, and all below that. Changes nothing.
+    /// Finds what a query matches at its level, and all below that. Changes nothing but what a crash has left half done.
     ///
     /// # Errors
     /// [`Error::Refused`] when no key has a value, or one cannot be matched at this level: less precise than it
@@ -92,6 +96,7 @@ impl Removal {
     /// system.
     pub fn plan(folder: &Path, query: &Query) -> Result<Removal, Error> {
         let layout = Layout::existing(folder)?;
+        settle(&layout)?;
         let selection = precise(query).map_err(Error::Refused)?;
         if !layout.index.exists() {
             return Err(Error::IndexLost(layout.root));
@@ -119,13 +124,16 @@ impl Removal {
         };
         let open = if running.is_some() { open_for_writing } else { open_beside };
         let mut index = open(&self.layout.index, &settings)?;
+        index.busy_timeout(PATIENCE)?;
         let mut gone = Vec::new();
         for study in &self.studies {
             let doomed = study.remove(&mut index, &gone)?;
             tell(study);
             gone = bury(&self.layout.blobs, doomed);
         }
-        RemovedStudy::forget(&index, &gone)
+        let transaction = index.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        RemovedStudy::forget(&transaction, &gone)?;
+        Ok(transaction.commit()?)
     }
 
     /// Instances that go.
@@ -136,6 +144,19 @@ impl Removal {
     /// Bytes of the files that go.
     pub fn bytes(&self) -> u64 {
         self.studies.iter().map(|study| study.bytes).sum()
+    }
+}
+
+/// Has an archive that nobody has open bring to its end what a crash has left: what is not in the index could not be
+/// removed, and would be there again when it is next opened.
+fn settle(layout: &Layout) -> Result<(), Error> {
+    if layout.is_in_use()? || !layout.index.exists() {
+        return Ok(());
+    }
+    let settings = Settings { absent: Absent::Refuse, ..Settings::default() };
+    match Archive::open(&layout.root, settings) {
+        Ok(_) | Err(Error::InUse(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -112,7 +112,7 @@ impl Folder {
             return Err(Error::NoArchive(folder.to_owned()));
         }
         let unwritable = |error| unwritable(folder, error);
-        fs::create_dir_all(folder).map_err(unwritable)?;
+        make_folders(folder).map_err(unwritable)?;
         let root = fs::canonicalize(folder).map_err(failed)?;
         if is_new && fs::read_dir(&root).map_err(failed)?.next().is_some() {
             return Err(Error::NotAnArchive(root));
@@ -146,6 +146,17 @@ impl Folder {
         }
         Ok(worklist_of(folder))
     }
+}
+
+/// Makes a folder and those above it, and syncs what holds each of them: a name that is lost there takes all with it.
+fn make_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let folder = std::path::absolute(folder)?;
+    let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.is_dir()).collect();
+    fs::create_dir_all(&folder)?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(sync_folder)
 }
 
 fn worklist_of(folder: &Path) -> PathBuf {

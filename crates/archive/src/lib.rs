@@ -11,8 +11,8 @@
 //! DIR/quarantine/        what a repair has set aside, and why
 //! ```
 //!
-//! What was answered with success is durable: the file synced, renamed, its folder synced, the index committed
-//! and synced, in this order. What was not answered is wholly there or wholly absent. All calls block; an
+//! What was answered with success is durable: the file renamed into its place, synced, its folder synced, the index
+//! committed, in this order; a commit that only adds is found again from the files, and so is not synced. What was not answered is wholly there or wholly absent. All calls block; an
 //! [`Archive`] is cheap to clone and may be used from any number of threads.
 //!
 //! In the order to read them: [`store`](Archive::receive), [`find`](Archive::find), [`plan`](Archive::plan),
@@ -26,6 +26,8 @@ mod folder;
 mod settings;
 
 mod store;
+
+mod in_hand;
 
 mod reread;
 

@@ -1,5 +1,6 @@
 //! The archive, and how an instance gets into it: received in pieces, checked, made durable (PS3.4 Annex B).
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,18 +14,23 @@ use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::uid::InvalidUid;
 use dicomet_proto::{AeTitle, Uid};
 
+use crate::blob::Fault;
 use crate::blob::numbers::Numbers;
 use crate::blob::seal::Seal;
 use crate::blob::write::{PlacedBlob, TemporaryBlob};
 use crate::error::status;
 use crate::folder::{Folder, Layout};
+use crate::in_hand::InHand;
 use crate::index::attributes::tags;
+use crate::index::commit::other_bytes;
 use crate::index::read::Readers;
 use crate::index::record::{FileFacts, Identity, Record};
-use crate::index::schema::open_for_writing;
+use crate::index::schema::{open_for_writing, sync_log};
 use crate::index::settle;
-use crate::index::writer::{Stored, Writer};
-use crate::{Commitments, Error, Settings, Worklist};
+use crate::index::write::{self, Conflicts};
+use crate::index::writer::{Outcome, Standing, Stored, Writer};
+use crate::reread::{Unreadable, reread};
+use crate::{Commitments, Duplicates, Error, Settings, Worklist};
 
 /// An archive: stores, finds and gives back instances. A clone is another handle of the same archive.
 #[derive(Debug, Clone)]
@@ -32,16 +38,18 @@ pub struct Archive {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What all handles of an archive have in common. In this order it is taken down: the writer first, the lock
-/// of the folder last.
+/// What all handles of an archive have in common. In this order it is taken down: the readers first, so that the writer
+/// is the last to close the index and leaves no log behind; the lock of the folder last.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) readers: Readers,
     pub(crate) writer: Writer,
     numbers: Arc<Numbers>,
-    pub(crate) readers: Readers,
+    in_hand: Arc<InHand>,
     pub(crate) worklist: Worklist,
     pub(crate) commitments: Commitments,
     pub(crate) folder: Folder,
+    duplicates: Duplicates,
     next_incoming: AtomicU64,
 }
 
@@ -71,23 +79,26 @@ impl Archive {
         if highest.is_some() && !path.exists() {
             return Err(Error::IndexLost(root.clone()));
         }
-        let mut index = open_for_writing(path, &settings)?;
+        // What an earlier process has left in the log is durable from here on, whatever it had come to.
+        sync_log(path).map_err(|error| Error::io("syncing the index", error))?;
+        let index = open_for_writing(path, &settings)?;
         let readers = Readers::new(path.clone(), &settings);
         let worklist = Worklist::of_folder(&folder, &settings)?;
         // Before anything is buried: no number is used again while it is noted as doomed.
         let numbers = Arc::new(Numbers::from(settle::next_blob(&index, highest)?, blobs.clone()));
-        settle::adopt_interrupted(&mut index, blobs, highest, settings.duplicates)?;
         let commitments = Commitments::open(&folder.layout.commitments, &settings)?;
-        let writer = Writer::start(index, blobs.clone(), &settings)?;
+        let writer = Writer::start(index, blobs.clone(), &settings, highest)?;
         let next_incoming = AtomicU64::new(0);
         Ok(Archive {
             shared: Arc::new(Shared {
                 writer,
                 numbers,
+                in_hand: Arc::default(),
                 readers,
                 worklist,
                 commitments,
                 folder,
+                duplicates: settings.duplicates,
                 next_incoming,
             }),
         })
@@ -175,26 +186,70 @@ impl Incoming {
             calling_ae_title: provenance.calling_ae_title,
         };
         let record = Record::new(identity, &header.data_set, facts);
-        let blob = place(&shared, file)?;
-        shared.writer.store(record, blob)
+        let _held = shared.in_hand.take(&record.sop_instance);
+        let same = match shared.known(&record)? {
+            Some(Standing::Good) => {
+                return Ok(Stored::new(&record, Outcome::AlreadyThere, Conflicts::default()));
+            }
+            // Also when there is none: whoever else puts one into the index has it in hand.
+            Some(Standing::Damaged) | None => Standing::Damaged,
+        };
+        let blob = shared.place(file)?;
+        shared.writer.store(record, blob, same)
     }
 }
 
-/// Puts a received file into its place, durably.
-fn place(shared: &Shared, mut file: TemporaryBlob) -> Result<PlacedBlob, Error> {
-    let blobs = &shared.folder.layout.blobs;
-    file.seal().map_err(|error| Error::io("writing an instance", error))?;
-    let placed =
-        file.place(blobs, &shared.numbers).map_err(|error| Error::io("renaming an instance", error))?;
-    placed.sync(blobs).map_err(|error| {
-        let error = Error::io("syncing an instance", error);
-        // A sync that succeeds after one that failed says nothing about the bytes of the first.
-        if !matches!(error, Error::NoRoom { .. }) {
-            shared.writer.degrade();
+impl Shared {
+    /// What the instance is worth that is there already, if it has the same bytes; its file is read for that.
+    fn known(&self, record: &Record) -> Result<Option<Standing>, Error> {
+        let present = self.readers.with(|index| Ok(write::present(index, record)?))?;
+        let Some(present) = present else { return Ok(None) };
+        if !present.same_bytes {
+            return match self.duplicates {
+                Duplicates::Refuse => Err(other_bytes()),
+                Duplicates::Replace => Ok(None),
+            };
+        }
+        match reread(&self.folder.layout.blobs.path(present.blob)) {
+            Ok(first) if first.file.data_set_digest == record.file.data_set_digest => {
+                Ok(Some(Standing::Good))
+            }
+            // It may be good, and is not to be given up.
+            Err(Unreadable::Io(error)) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::io("reading an instance that is stored already", error))
+            }
+            _ => {
+                tracing::error!(
+                    blob = present.blob.0,
+                    "a stored instance is damaged; it came again, and is replaced"
+                );
+                Ok(Some(Standing::Damaged))
+            }
+        }
+    }
+
+    /// Puts a received file into its place, durably.
+    fn place(&self, mut file: TemporaryBlob) -> Result<PlacedBlob, Error> {
+        let blobs = &self.folder.layout.blobs;
+        file.seal().map_err(|error| Error::io("writing an instance", error))?;
+        let placed =
+            file.place(blobs, &self.numbers).map_err(|fault| self.fault("renaming an instance", fault))?;
+        placed.sync(blobs).map_err(|fault| self.fault("syncing an instance", fault))?;
+        Ok(placed)
+    }
+
+    /// A sync that succeeds after one that failed says nothing about the bytes of the first.
+    fn fault(&self, doing: &'static str, fault: Fault) -> Error {
+        let (error, is_of_sync) = match fault {
+            Fault::Sync(error) => (error, true),
+            Fault::Other(error) => (error, false),
+        };
+        let error = Error::io(doing, error);
+        if is_of_sync && !matches!(error, Error::NoRoom { .. }) {
+            self.writer.degrade();
         }
         error
-    })?;
-    Ok(placed)
+    }
 }
 
 fn seconds_since_1970() -> i64 {

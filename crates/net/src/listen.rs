@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::accept::Incoming;
 use crate::association::{TcpTransport, Timeouts};
@@ -55,13 +55,26 @@ impl Listener {
     ///
     /// Cancel safe.
     pub async fn accept(&self) -> Incoming {
+        let (stream, peer_address) = self.next().await;
+        incoming(stream, peer_address, self.timeouts.clone())
+    }
+
+    /// As [`Listener::accept`], for an association that is to have a runtime of its own.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// When the connection cannot be taken out of this runtime.
+    pub async fn accept_apart(&self) -> io::Result<Apart> {
+        let (stream, peer_address) = self.next().await;
+        Ok(Apart { stream: stream.into_std()?, peer_address, timeouts: self.timeouts.clone() })
+    }
+
+    async fn next(&self) -> (TcpStream, SocketAddr) {
         let (mut pause, longest) = PAUSES;
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer_address)) => {
-                    let transport = Box::new(TcpTransport::new(stream));
-                    return Incoming::new(transport, Some(peer_address), self.timeouts.clone());
-                }
+                Ok(taken) => return taken,
                 Err(error) if concerns_one_connection(&error) => {
                     tracing::debug!(%error, "a connection ended before it was taken");
                 }
@@ -73,6 +86,29 @@ impl Listener {
             }
         }
     }
+}
+
+/// A connection that belongs to no runtime: that of the listener need not look after it.
+#[derive(Debug)]
+pub struct Apart {
+    stream: std::net::TcpStream,
+    peer_address: SocketAddr,
+    timeouts: Timeouts,
+}
+
+impl Apart {
+    /// Gives the connection to the runtime in which this is called. ARTIM runs from now on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn incoming(self) -> io::Result<Incoming> {
+        let stream = TcpStream::from_std(self.stream)?;
+        Ok(incoming(stream, self.peer_address, self.timeouts))
+    }
+}
+
+fn incoming(stream: TcpStream, peer_address: SocketAddr, timeouts: Timeouts) -> Incoming {
+    Incoming::new(Box::new(TcpTransport::new(stream)), Some(peer_address), timeouts)
 }
 
 /// Whether only the connection that was to be taken is at its end.

@@ -5,13 +5,14 @@
 //! - [`settings`]: who we are and how much we take on;
 //! - [`nodes`]: the nodes that it knows: who may do what, and where instances may be moved to;
 //! - [`config`]: both from a file;
-//! - [`server`]: accepts connections, each association a task, and stops gracefully;
+//! - [`server`]: accepts connections, each association a thread (`apart`), and stops gracefully;
 //! - `reports`: what storage commitment owes to requestors that have left;
 //! - [`dicom`]: the services over an association: echo, store, find, retrieve (C-GET and C-MOVE),
 //!   storage commitment.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod apart;
 pub mod config;
 pub mod dicom;
 pub mod nodes;

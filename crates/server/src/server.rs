@@ -1,6 +1,7 @@
 //! Accepts connections, gives each association a task, and stops gracefully.
 
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dicomet_archive::Archive;
@@ -11,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::dicom::{self, Admission};
-use crate::{Nodes, Settings, reports};
+use crate::{Nodes, Settings, apart, reports};
 
 /// An archive on the network.
 #[derive(Clone)]
@@ -51,14 +52,25 @@ impl Server {
         let (due, coming) = mpsc::unbounded_channel();
         let mut reporter = JoinSet::new();
         // What an earlier process owes is read before any association can add to it.
-        reporter.spawn(reports::deliver(self.clone(), self.due().await, coming, stopped.clone()));
+        let reports = reports::deliver(self.clone(), self.due().await, coming, stopped.clone());
+        reporter.spawn(async move {
+            reports.await;
+            Ok(())
+        });
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = associations.join_next() => report(ended),
-                incoming = listener.accept() => {
+                accepted = listener.accept_apart() => {
+                    let accepted = match accepted {
+                        Ok(accepted) => accepted,
+                        Err(error) => {
+                            tracing::warn!(%error, "a connection was lost before it was looked at");
+                            continue;
+                        }
+                    };
                     let admission = match places.clone().try_acquire_owned() {
                         Ok(place) => Admission::Place(place),
                         Err(_) => match waiting_room.clone().try_acquire_owned() {
@@ -66,13 +78,13 @@ impl Server {
                             Err(_) => continue,
                         },
                     };
-                    associations.spawn(dicom::associate(
-                        self.clone(),
-                        incoming,
-                        admission,
-                        due.clone(),
-                        stopped.clone(),
-                    ));
+                    let (server, due, stopped) = (self.clone(), due.clone(), stopped.clone());
+                    associations.spawn(apart::run(move || async move {
+                        match accepted.incoming() {
+                            Ok(incoming) => dicom::associate(server, incoming, admission, due, stopped).await,
+                            Err(error) => tracing::warn!(%error, "a connection was lost before it was looked at"),
+                        }
+                    }));
                 }
             }
         }
@@ -113,10 +125,11 @@ impl Server {
 }
 
 /// A task that panicked ends its association alone (or the reports); that must be seen.
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!("an association ended by a fault of ours: {error}");
+fn report(ended: Result<io::Result<()>, tokio::task::JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "an association had no thread to run on"),
+        Err(error) if error.is_panic() => tracing::error!("an association ended by a fault of ours: {error}"),
+        Err(_) => {}
     }
 }

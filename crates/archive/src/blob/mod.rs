@@ -8,6 +8,7 @@
 //! The numbers rise in the order of arrival. So instances that came together lie together. No name has anything of
 //! a peer in it.
 
+mod direct;
 pub(crate) mod list;
 pub(crate) mod numbers;
 pub(crate) mod read;
@@ -45,6 +46,22 @@ impl BlobNumber {
     }
 }
 
+/// What failed when a file was to be made durable.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// A sync: of what was written before, nobody knows whether it is on the disk.
+    Sync(io::Error),
+    /// Anything else, which was not done.
+    Other(io::Error),
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> io::Error {
+        let (Fault::Sync(error) | Fault::Other(error)) = fault;
+        error
+    }
+}
+
 /// The folder `blobs/`.
 #[derive(Debug, Clone)]
 pub(crate) struct Blobs {
@@ -77,13 +94,13 @@ impl Blobs {
     }
 
     /// Makes the folder of a blob and syncs what holds it, so that it cannot vanish from above what is synced in it.
-    pub(crate) fn make_folder(&self, blob: BlobNumber) -> io::Result<()> {
+    pub(crate) fn make_folder(&self, blob: BlobNumber) -> Result<(), Fault> {
         let folder = self.root.join(blob.folder());
-        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(&folder).map_err(Fault::Other)?;
         if let Some(parent) = folder.parent() {
-            sync_folder(parent)?;
+            sync_folder(parent).map_err(Fault::Sync)?;
         }
-        sync_folder(&self.root)
+        sync_folder(&self.root).map_err(Fault::Sync)
     }
 
     /// Removes a blob; that it is gone already is no error.

@@ -6,10 +6,9 @@
 //! close to the last rows, and is found without looking through the archive.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{BITS_A_FOLDER, BlobNumber, Blobs};
+use super::{BITS_A_FOLDER, BlobNumber, Blobs, Fault};
 
 /// How far apart numbers in use may be at most; more than stores run at once.
 pub(crate) const SPREAD: u64 = 1024;
@@ -37,7 +36,7 @@ impl Numbers {
     }
 
     /// Takes the next number, whose folder is then there durably. Waits while one is in use that is too far below.
-    pub(crate) fn take(&self) -> io::Result<BlobNumber> {
+    pub(crate) fn take(&self) -> Result<BlobNumber, Fault> {
         let is_too_far =
             |state: &mut State| state.in_use.first().is_some_and(|lowest| state.next - lowest >= SPREAD);
         let waited = self.advanced.wait_while(self.state(), is_too_far);

@@ -7,36 +7,46 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::direct::{AlignedBuffer, BLOCK, set_direct};
 use super::numbers::Numbers;
 use super::seal::{self, Seal};
-use super::{BlobNumber, Blobs};
+use super::{BlobNumber, Blobs, Fault, sync_folder};
 
-/// Bytes gathered before they are written. A fragment of a DIMSE message has 16 KiB to 128 KiB; larger pieces
-/// than this gain nothing.
-const BUFFER_LENGTH: usize = 64 * 1024;
+/// Bytes from which on an instance is written past the page cache; up to here one write takes all of it.
+const SMALL: usize = 64 * 1024;
+
+/// Bytes of a larger instance that are written at a time, and held in memory: a disk gains little by more.
+const PIECE: usize = 256 * 1024;
 
 /// A data set of so many bytes is synced before it gets a number as well, lest it hold up those after it.
 const LARGE: u64 = 8 << 20;
 
-/// A file being written. Holds at most 64 KiB in memory.
+/// A file being written. Holds at most 256 KiB in memory.
 #[derive(Debug)]
 pub(crate) struct TemporaryBlob {
     name: Provisional,
     /// Locked.
     file: File,
-    buffer: Vec<u8>,
+    gathered: Gathered,
     hasher: blake3::Hasher,
-    head_length: u64,
+    head_length: usize,
     data_set_length: u64,
-    /// Bytes handed to the system.
-    written: u64,
     /// A write failed: what is in the file is not what came.
     broken: bool,
+}
+
+/// What is not written yet.
+#[derive(Debug)]
+enum Gathered {
+    /// All of it.
+    Small(Vec<u8>),
+    /// The first block, which has the seal, and what comes after what is written.
+    Large { first: AlignedBuffer, next: AlignedBuffer, written: u64, direct: bool },
 }
 
 impl TemporaryBlob {
@@ -44,16 +54,15 @@ impl TemporaryBlob {
     pub(crate) fn create(path: PathBuf, head: &[u8]) -> io::Result<TemporaryBlob> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        let mut buffer = Vec::with_capacity(head.len().max(4096));
-        buffer.extend_from_slice(head);
+        let mut gathered = Vec::with_capacity(head.len().max(4096));
+        gathered.extend_from_slice(head);
         Ok(TemporaryBlob {
-            name: Provisional { path, stays: false },
+            name: Provisional { path, folder: None, stays: false },
             file,
-            buffer,
+            gathered: Gathered::Small(gathered),
             hasher: blake3::Hasher::new(),
-            head_length: head.len() as u64,
+            head_length: head.len(),
             data_set_length: 0,
-            written: 0,
             broken: false,
         })
     }
@@ -63,30 +72,47 @@ impl TemporaryBlob {
         self.check_unbroken()?;
         self.hasher.update(bytes);
         self.data_set_length += bytes.len() as u64;
-        if self.buffer.len() + bytes.len() > BUFFER_LENGTH {
-            self.flush()?;
+        if let Gathered::Small(small) = &mut self.gathered {
+            if small.len() + bytes.len() <= SMALL {
+                small.extend_from_slice(bytes);
+                return Ok(());
+            }
+            self.become_large()?;
         }
-        if bytes.len() >= BUFFER_LENGTH {
-            return self.write_through(bytes);
+        self.write_large(bytes)
+    }
+
+    /// Goes on as a large one. The seal is in the first blocks, which are held back until it is known: they are written
+    /// once, and nothing has to be read again for it.
+    fn become_large(&mut self) -> io::Result<()> {
+        let held_back = self.head_length.next_multiple_of(BLOCK);
+        let large = Gathered::Large {
+            first: AlignedBuffer::new(held_back),
+            next: AlignedBuffer::new(PIECE),
+            written: held_back as u64,
+            direct: set_direct(&self.file, true),
+        };
+        match std::mem::replace(&mut self.gathered, large) {
+            Gathered::Small(small) => self.write_large(&small),
+            Gathered::Large { .. } => Ok(()),
         }
-        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn write_large(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let Gathered::Large { first, next, written, direct } = &mut self.gathered else { return Ok(()) };
+        bytes = &bytes[first.fill(bytes)..];
+        while !bytes.is_empty() {
+            let taken = next.fill(bytes);
+            bytes = &bytes[taken..];
+            if next.is_full() {
+                let outcome = write_at(&self.file, next.bytes(), *written, direct);
+                self.broken |= outcome.is_err();
+                outcome?;
+                *written += next.bytes().len() as u64;
+                next.clear();
+            }
+        }
         Ok(())
-    }
-
-    /// Hands what is gathered to the system.
-    fn flush(&mut self) -> io::Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let outcome = self.write_through(&buffer);
-        buffer.clear();
-        self.buffer = buffer;
-        outcome
-    }
-
-    fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let outcome = self.file.write_all(bytes);
-        self.broken |= outcome.is_err();
-        self.written += bytes.len() as u64;
-        outcome
     }
 
     fn check_unbroken(&self) -> io::Result<()> {
@@ -97,29 +123,37 @@ impl TemporaryBlob {
     pub(crate) fn seal(&mut self) -> io::Result<()> {
         self.check_unbroken()?;
         let seal = Seal { length: self.data_set_length, digest: self.data_set_digest() }.to_bytes();
-        let place = self.head_length - seal::LENGTH as u64;
-        if self.written == 0 {
-            let place = place as usize;
-            self.buffer[place..place + seal::LENGTH].copy_from_slice(&seal);
-            return self.flush();
+        let place = self.head_length - seal::LENGTH..self.head_length;
+        match &mut self.gathered {
+            Gathered::Small(small) => {
+                small[place].copy_from_slice(&seal);
+                self.file.write_all(small)
+            }
+            Gathered::Large { first, next, written, direct } => {
+                let (blocks, rest) = next.bytes().split_at(next.bytes().len() / BLOCK * BLOCK);
+                write_at(&self.file, blocks, *written, direct)?;
+                first.bytes_mut()[place].copy_from_slice(&seal);
+                write_at(&self.file, first.bytes(), 0, direct)?;
+                *direct = *direct && set_direct(&self.file, false);
+                self.file.write_all_at(rest, *written + blocks.len() as u64)
+            }
         }
-        self.flush()?;
-        self.file.write_all_at(&seal, place)
     }
 
     /// Renames the file to where a number says.
-    pub(crate) fn place(mut self, blobs: &Blobs, numbers: &Arc<Numbers>) -> io::Result<PlacedBlob> {
+    pub(crate) fn place(mut self, blobs: &Blobs, numbers: &Arc<Numbers>) -> Result<PlacedBlob, Fault> {
         if self.data_set_length >= LARGE {
-            self.file.sync_data()?;
+            self.file.sync_data().map_err(Fault::Sync)?;
         }
         let number = Number { blob: numbers.take()?, numbers: Arc::clone(numbers) };
-        self.name.path = blobs.take_in(&self.name.path, number.blob)?;
+        self.name.path = blobs.take_in(&self.name.path, number.blob).map_err(Fault::Other)?;
+        self.name.folder = self.name.path.parent().map(Path::to_owned);
         Ok(PlacedBlob { name: self.name, file: self.file, number })
     }
 
     /// Where the data set begins in the file.
     pub(crate) fn data_set_offset(&self) -> u64 {
-        self.head_length
+        self.head_length as u64
     }
 
     /// Bytes of the data set so far.
@@ -133,19 +167,35 @@ impl TemporaryBlob {
     }
 }
 
+/// Writes whole blocks, directly if it can be.
+fn write_at(file: &File, blocks: &[u8], place: u64, direct: &mut bool) -> io::Result<()> {
+    match file.write_all_at(blocks, place) {
+        // Some file systems take the flag, and then no writes with it.
+        Err(error) if *direct && error.kind() == io::ErrorKind::InvalidInput => {
+            *direct = set_direct(file, false);
+            file.write_all_at(blocks, place)
+        }
+        other => other,
+    }
+}
+
 /// A name of a file that is removed unless it stays.
 #[derive(Debug)]
 struct Provisional {
     path: PathBuf,
+    /// Where it is among the blobs: its name must not come back with the power, and be taken for an instance.
+    folder: Option<PathBuf>,
     stays: bool,
 }
 
 impl Drop for Provisional {
     fn drop(&mut self) {
-        if !self.stays
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            // It goes when the archive is next opened.
+        if self.stays {
+            return;
+        }
+        let removed = fs::remove_file(&self.path);
+        let synced = removed.and_then(|()| self.folder.as_deref().map_or(Ok(()), sync_folder));
+        if let Err(error) = synced {
             tracing::warn!(%error, "a file that no instance needs could not be removed");
         }
     }
@@ -179,9 +229,9 @@ impl PlacedBlob {
     }
 
     /// Makes file and name durable.
-    pub(crate) fn sync(&self, blobs: &Blobs) -> io::Result<()> {
-        self.file.sync_all()?;
-        blobs.sync_folder_of(self.number.blob)
+    pub(crate) fn sync(&self, blobs: &Blobs) -> Result<(), Fault> {
+        self.file.sync_all().map_err(Fault::Sync)?;
+        blobs.sync_folder_of(self.number.blob).map_err(Fault::Sync)
     }
 
     /// Leaves the file where it is: it has a row now, or nobody knows whether it has.

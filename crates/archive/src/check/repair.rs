@@ -139,7 +139,7 @@ impl Repairer<'_> {
         let blobs = &self.layout.blobs;
         let transaction = self.index.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let new = next_blob(&transaction, blobs.highest().map_err(renaming)?)?;
-        blobs.make_folder(new).map_err(renaming)?;
+        blobs.make_folder(new).map_err(|fault| renaming(fault.into()))?;
         let place = blobs.take_in(&blobs.path(blob), new).map_err(renaming)?;
         sync(&place).map_err(renaming)?;
         write::insert(&transaction, record, new)?;

@@ -1,9 +1,10 @@
 //! What is known of the instances, in SQLite: the narrow interface behind which another database could stand.
 //!
-//! [`record`] is what is known of one instance; [`writer`] takes records and commits many at once, by the
+//! [`record`] is what is known of one instance; [`writer`] takes records, [`commit`] commits many at once, by the
 //! statements of [`write`] and [`remove`], within a [`quota`]; [`read`] has connections for readers; [`condition`] turns a query into SQL.
 
 pub(crate) mod attributes;
+pub(crate) mod commit;
 pub(crate) mod condition;
 pub(crate) mod fuzzy;
 pub(crate) mod header;

@@ -6,13 +6,14 @@
 //! proves that it is whole. One that was cut had been told to nobody, and goes.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::commit::MAX_UNSYNCED;
 use super::record::Record;
 use super::remove::remove;
 use super::write::{self, Present};
-use super::writer::MAX_UNSYNCED;
 use crate::blob::numbers::SPREAD;
 use crate::blob::{BlobNumber, Blobs, sync};
 use crate::reread::{Unreadable, reread};
@@ -73,8 +74,11 @@ pub(crate) fn bury(blobs: &Blobs, mut doomed: Vec<BlobNumber>) -> Vec<BlobNumber
     doomed
 }
 
-/// Puts instances into the index that lie in their places and have no row. One that cannot be put there stays where
-/// it is, for `check` to name.
+/// Puts instances into the index that lie in their places and have no row. A file that is no instance stays where it
+/// is, for `check` to name.
+///
+/// # Errors
+/// When the disk is full, or does not do as it is told. What was done counts, and the rest can be tried again.
 pub(crate) fn adopt_interrupted(
     index: &mut Connection,
     blobs: &Blobs,
@@ -84,15 +88,11 @@ pub(crate) fn adopt_interrupted(
     let without_row = without_row(index, blobs, highest)?;
     let mut adopted = 0;
     for page in without_row.chunks(PAGE) {
-        let records: Vec<_> = page.iter().filter_map(|&blob| Some((blob, read(blobs, blob)?))).collect();
-        match adopt(index, blobs, &records, duplicates) {
-            Ok(more) => adopted += more,
-            // The disk may be full. What is in the index can be read all the same.
-            Err(error) => {
-                tracing::error!(%error, "instances that were being stored when the archive stopped are not indexed");
-                return Ok(());
-            }
+        let mut records = Vec::with_capacity(page.len());
+        for &blob in page {
+            records.extend(read(blobs, blob)?.map(|record| (blob, record)));
         }
+        adopted += adopt(index, blobs, &records, duplicates)?;
     }
     if adopted > 0 {
         tracing::info!(adopted, "instances that were being stored when the archive stopped are kept");
@@ -128,9 +128,16 @@ fn without_row(
 }
 
 /// Reads a file without a row. One that was cut goes: it had not been synced, and so nobody was told of it.
-fn read(blobs: &Blobs, blob: BlobNumber) -> Option<Record> {
+fn read(blobs: &Blobs, blob: BlobNumber) -> Result<Option<Record>, Error> {
     match reread(&blobs.path(blob)) {
-        Ok(record) => return Some(record),
+        Ok(record) => return Ok(Some(record)),
+        // Removed by the last try.
+        Err(Unreadable::Io(error)) if error.kind() == ErrorKind::NotFound => {}
+        Err(Unreadable::Io(error)) => match Error::io("reading what was being stored", error) {
+            // Of handles, for one: it heals.
+            no_room @ Error::NoRoom { .. } => return Err(no_room),
+            error => tracing::error!(blob = blob.0, %error, "a file that is in no index cannot be read"),
+        },
         Err(Unreadable::Cut) => {
             tracing::info!(
                 blob = blob.0,
@@ -142,7 +149,7 @@ fn read(blobs: &Blobs, blob: BlobNumber) -> Option<Record> {
         }
         Err(error) => tracing::warn!(blob = blob.0, %error, "a file is in no index and no instance"),
     }
-    None
+    Ok(None)
 }
 
 fn adopt(
@@ -171,7 +178,8 @@ fn adopt_one(
 ) -> Result<bool, Error> {
     match write::present(index, record)? {
         None => {}
-        Some(present) if !present.same_bytes && duplicates == Duplicates::Replace => {
+        // What came later has the higher number.
+        Some(present) if !present.same_bytes && duplicates == Duplicates::Replace && present.blob < blob => {
             remove(index, &[present.id])?;
         }
         // A second copy, or what was to be refused; the first is whole.
@@ -190,10 +198,9 @@ fn adopt_one(
 
 /// Whether the file of an instance that has a row can be read, and is what it was.
 fn is_whole(index: &Connection, blobs: &Blobs, record: &Record, present: &Present) -> Result<bool, Error> {
-    let sql = "SELECT blob, data_set_digest FROM instance WHERE id = ?1";
-    let (blob, digest): (i64, [u8; 32]) =
-        index.query_row(sql, [present.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let first = reread(&blobs.path(BlobNumber(blob as u64)));
+    let sql = "SELECT data_set_digest FROM instance WHERE id = ?1";
+    let digest: [u8; 32] = index.query_row(sql, [present.id], |row| row.get(0))?;
+    let first = reread(&blobs.path(present.blob));
     Ok(first
         .is_ok_and(|first| first.sop_instance == record.sop_instance && first.file.data_set_digest == digest))
 }

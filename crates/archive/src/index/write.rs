@@ -18,6 +18,7 @@ use crate::blob::BlobNumber;
 #[derive(Debug)]
 pub(crate) struct Present {
     pub(crate) id: i64,
+    pub(crate) blob: BlobNumber,
     pub(crate) same_bytes: bool,
 }
 
@@ -47,7 +48,7 @@ const PATIENT_DIFFERS: i64 = 2;
 pub(crate) fn present(index: &Connection, record: &Record) -> rusqlite::Result<Option<Present>> {
     index
         .prepare_cached(
-            "SELECT id, data_set_digest = ?2 AND transfer_syntax_uid = ?3 AND sop_class_uid = ?4
+            "SELECT id, blob, data_set_digest = ?2 AND transfer_syntax_uid = ?3 AND sop_class_uid = ?4
              FROM instance
              WHERE sop_instance_uid = ?1",
         )?
@@ -58,7 +59,10 @@ pub(crate) fn present(index: &Connection, record: &Record) -> rusqlite::Result<O
                 record.transfer_syntax.as_str(),
                 record.sop_class.as_str()
             ],
-            |row| Ok(Present { id: row.get(0)?, same_bytes: row.get(1)? }),
+            |row| {
+                let blob = BlobNumber(row.get::<_, i64>(1)? as u64);
+                Ok(Present { id: row.get(0)?, blob, same_bytes: row.get(2)? })
+            },
         )
         .optional()
 }

@@ -233,6 +233,39 @@ fn a_file_that_is_not_what_its_seal_says_is_not_taken_in_and_named() {
 }
 
 #[test]
+fn an_earlier_file_does_not_replace_what_came_after_it() {
+    let (folder, archive) = archive_with(replacing());
+    let data = folder.path().join("data");
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    let later = slice("2.999.1.1.1").with(tags::MANUFACTURER, "another");
+    assert_eq!(store(&archive, &later).unwrap().outcome, Outcome::Replaced);
+    drop(archive);
+    // As it was removed, but for the power.
+    fs::write(data.join("blobs/000000/000/000000000000.dcm"), slice("2.999.1.1.1").part10()).unwrap();
+    let archive = Archive::open(&data, replacing()).unwrap();
+    assert_eq!(there(&archive), [("2.999.1.1.1".to_owned(), later.data_set())].into());
+    assert_eq!(findings(&data), []);
+}
+
+#[test]
+fn what_a_power_failure_left_out_of_the_index_is_removed_with_the_rest() {
+    let (folder, archive) = archive();
+    let (data, old) = (folder.path().join("data"), folder.path().join("old.sqlite"));
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    drop(archive);
+    fs::copy(data.join("index.sqlite"), &old).unwrap();
+    let archive = Archive::open(&data, Settings::default()).unwrap();
+    store(&archive, &slice("2.999.1.1.2")).unwrap();
+    drop(archive);
+    fs::copy(&old, data.join("index.sqlite")).unwrap();
+    let study = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1")]);
+    let removal = Removal::plan(&data, &study).unwrap();
+    assert_eq!(removal.instances(), 2);
+    removal.carry_out(|_| ()).unwrap();
+    assert_eq!(there(&Archive::open(&data, Settings::default()).unwrap()), Expected::new());
+}
+
+#[test]
 fn a_file_of_before_there_were_seals_is_taken_in() {
     let unsealed = |_| slice("2.999.1.1.2").part10();
     let both = only(&["2.999.1.1.1", "2.999.1.1.2"]);

@@ -58,6 +58,91 @@ fn a_stored_instance_is_a_dicom_file_with_the_bytes_as_they_came() {
 }
 
 #[test]
+fn an_instance_of_any_length_is_what_came_however_it_came() {
+    let (folder, archive) = archive();
+    // Around what is gathered, what is written at a time, and the blocks of a disk.
+    let lengths = [0, 60_000, 65_536, 66_001, 262_144, 266_240, 270_336, 537_600, 1_000_001];
+    let mut expected = Vec::new();
+    for (number, length) in lengths.into_iter().enumerate() {
+        let value: Vec<u8> = (0..length).map(|at| (at * 31 / 7) as u8).collect();
+        let instance = slice(&format!("2.999.1.1.{number}")).with_bytes(
+            dicomet_proto::dataset::Tag(0x0009, 0x1001),
+            dicomet_proto::dataset::VR::OB,
+            &value,
+        );
+        let data_set = instance.data_set();
+        let mut incoming = begin(&archive, &instance);
+        let mut rest = data_set.as_slice();
+        for piece in [1, 4095, 16_378, 131_060, 300_000].into_iter().cycle() {
+            let (now, later) = rest.split_at(piece.min(rest.len()));
+            incoming.write(now).unwrap();
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(incoming.commit().unwrap().outcome, Outcome::New);
+        expected.push(data_set);
+    }
+    let mut files = blobs(&folder);
+    files.sort();
+    for (file, expected) in files.iter().zip(&expected) {
+        assert!(data_set_of_part10(&fs::read(file).unwrap()) == expected, "{} bytes", expected.len());
+    }
+    assert_eq!(files.len(), expected.len());
+}
+
+#[test]
+fn what_is_damaged_and_comes_again_is_whole_again() {
+    let damages: [fn(&Path); 3] = [
+        |file| fs::remove_file(file).unwrap(),
+        |file| fs::write(file, b"not what it was").unwrap(),
+        |file| {
+            let mut bytes = fs::read(file).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            fs::write(file, bytes).unwrap();
+        },
+    ];
+    for damage in damages {
+        let (folder, archive) = archive();
+        store(&archive, &slice("2.999.1.1.1")).unwrap();
+        damage(&blobs(&folder)[0]);
+        assert_eq!(store(&archive, &slice("2.999.1.1.1")).unwrap().outcome, Outcome::Replaced);
+        let files = blobs(&folder);
+        assert_eq!(files.len(), 1);
+        assert_eq!(data_set_of_part10(&fs::read(&files[0]).unwrap()), slice("2.999.1.1.1").data_set());
+        let all = archive.plan(&query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1")])).unwrap();
+        let mut bytes = Vec::new();
+        archive.open_instance(&all[0]).unwrap().read_to_end(&mut bytes).unwrap();
+        assert_eq!((all.len(), bytes), (1, slice("2.999.1.1.1").data_set()));
+    }
+}
+
+#[test]
+fn of_sixteen_with_other_bytes_one_is_stored_and_no_file_of_another_gets_a_place() {
+    let (folder, archive) = archive();
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let one = |number: usize| {
+            let instance = slice("2.999.1.1.1").with(tags::MANUFACTURER, &number.to_string());
+            (number, store(&archive, &instance))
+        };
+        let all: Vec<_> = (0..16).map(|number| scope.spawn(move || one(number))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let stored: Vec<usize> =
+        outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(number, _)| *number).collect();
+    assert_eq!(stored.len(), 1);
+    for (_, outcome) in outcomes.into_iter().filter(|(_, outcome)| outcome.is_err()) {
+        assert_eq!(refusal(outcome).0, 0xC001);
+    }
+    let files = blobs(&folder);
+    // The first number: none was taken for those that were refused before it.
+    assert_eq!(files, [folder.path().join("data/blobs/000000/000/000000000000.dcm")]);
+    let expected = slice("2.999.1.1.1").with(tags::MANUFACTURER, &stored[0].to_string());
+    assert_eq!(data_set_of_part10(&fs::read(&files[0]).unwrap()), expected.data_set());
+}
+
+#[test]
 fn an_object_of_no_patient_is_stored_and_found_in_a_study_of_its_sop_class() {
     const COLOR_PALETTE: &str = "1.2.840.10008.5.1.4.39.1";
     let (folder, archive) = archive();
