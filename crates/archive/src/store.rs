@@ -185,7 +185,7 @@ impl Incoming {
             received_at: seconds_since_1970(),
             calling_ae_title: provenance.calling_ae_title,
         };
-        let record = Record::new(identity, &header.data_set, facts);
+        let record = Record::new(identity, &header, facts);
         let _held = shared.in_hand.take(&record.sop_instance);
         let same = match shared.known(&record)? {
             Some(Standing::Good) => {

@@ -101,6 +101,7 @@ pub struct Association {
     data_follows: bool,
     /// A message of ours was begun and not ended: nothing else can be sent after it.
     half_sent: bool,
+    refused: u64,
 }
 
 impl std::fmt::Debug for Association {
@@ -128,6 +129,7 @@ impl Association {
             last_message_id: 0,
             data_follows: false,
             half_sent: false,
+            refused: 0,
         }
     }
 
@@ -149,6 +151,17 @@ impl Association {
     /// The peer's address, where the transport has one.
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.peer_address
+    }
+
+    /// Requests of the peer that were answered with no more than a refusal: they lack an argument, do not fit their
+    /// presentation context, are of no service known here, or are not allowed.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// One more of them.
+    pub(crate) fn count_refused(&mut self) {
+        self.refused += 1;
     }
 
     /// The time limits that hold here.
@@ -388,7 +401,13 @@ impl Association {
                 Some(status),
             ) if command_field & RESPONSE == 0 => {
                 self.data_follows = *data_set_type == DataSetType::Present;
-                tracing::debug!(%error, %status, "answering a command that lacks an argument");
+                self.count_refused();
+                tracing::info!(
+                    message_id = message_id.0,
+                    %status,
+                    comment = %error,
+                    "request refused: it lacks an argument"
+                );
                 let answer = Command::refusal(*command_field, *message_id, status).encode();
                 self.put_bytes(context_id, FragmentKind::Command, &answer, Position::Last)
             }

@@ -97,6 +97,11 @@ pub struct Apart {
 }
 
 impl Apart {
+    /// The peer's address.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.peer_address
+    }
+
     /// Gives the connection to the runtime in which this is called. ARTIM runs from now on.
     ///
     /// # Errors

@@ -14,12 +14,18 @@ const STACK_SIZE: usize = 2 << 20;
 
 /// Runs what is made on a thread and a runtime of its own, to its end; dropped, what runs there is dropped too.
 ///
-/// # Errors
-/// When the system has no thread or runtime to give.
-///
-/// # Panics
-/// When what runs there does.
-pub(crate) async fn run<F, W>(work: W) -> io::Result<()>
+/// A system that has no thread or runtime to give is said in the log. Panics when what runs there does.
+pub(crate) async fn run<F, W>(work: W)
+where
+    W: FnOnce() -> F + Send + 'static,
+    F: Future<Output = ()>,
+{
+    if let Err(error) = try_run(work).await {
+        tracing::error!(%error, "an association has no thread to run on");
+    }
+}
+
+async fn try_run<F, W>(work: W) -> io::Result<()>
 where
     W: FnOnce() -> F + Send + 'static,
     F: Future<Output = ()>,

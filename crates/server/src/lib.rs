@@ -6,6 +6,7 @@
 //! - [`nodes`]: the nodes that it knows: who may do what, and where instances may be moved to;
 //! - [`config`]: both from a file;
 //! - [`server`]: accepts connections, each association a thread (`apart`), and stops gracefully;
+//! - `places`: how many associations, in all and for one host;
 //! - `reports`: what storage commitment owes to requestors that have left;
 //! - [`dicom`]: the services over an association: echo, store, find, retrieve (C-GET and C-MOVE),
 //!   storage commitment.
@@ -16,6 +17,7 @@ mod apart;
 pub mod config;
 pub mod dicom;
 pub mod nodes;
+mod places;
 mod reports;
 pub mod server;
 pub mod settings;

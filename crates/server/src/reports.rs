@@ -14,7 +14,7 @@ use dicomet_net::{Association, Error};
 use dicomet_proto::commitment::Report;
 use dicomet_proto::message::StatusKind;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Server;
@@ -24,15 +24,17 @@ use crate::settings::Reports;
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// Delivers what is due, and what comes, until the server is to stop; then it lets what is under way end.
+/// Delivers what is due, and what comes, until the server is to stop; then it lets what is under way end, until that is
+/// `over`.
 pub(crate) async fn deliver(
     server: Server,
     due: Vec<Due>,
     mut coming: mpsc::UnboundedReceiver<Due>,
     mut stopped: watch::Receiver<bool>,
+    over: watch::Receiver<bool>,
 ) {
-    let stop = stopped.clone();
-    let mut reporter = Reporter { server, queues: HashMap::new(), running: JoinSet::new(), stop };
+    let signals = Signals { stop: stopped.clone(), over };
+    let mut reporter = Reporter::new(server, signals);
     // An earlier process waited long enough, and what was in its way may have gone with it.
     for due in due {
         reporter.put(due, Instant::now());
@@ -42,10 +44,7 @@ pub(crate) async fn deliver(
         tokio::select! {
             biased;
             () = asked_to_stop(&mut stopped) => break,
-            Some(ended) = reporter.running.join_next() => match ended {
-                Ok(attempt) => reporter.ended(attempt).await,
-                Err(error) => tracing::error!(%error, "delivering reports ended by a fault of ours"),
-            },
+            Some(ended) = reporter.running.join_next_with_id() => reporter.joined(ended).await,
             Some(due) = coming.recv() => reporter.come(due).await,
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => reporter.begin(),
         }
@@ -58,7 +57,16 @@ struct Reporter {
     server: Server,
     queues: HashMap<Requestor, Queue>,
     running: JoinSet<Attempt>,
+    /// What each of them is at.
+    at_work: HashMap<task::Id, (Requestor, Vec<CommitmentId>)>,
+    signals: Signals,
+}
+
+/// That the server is to stop, and that its time is over.
+#[derive(Clone)]
+struct Signals {
     stop: watch::Receiver<bool>,
+    over: watch::Receiver<bool>,
 }
 
 #[derive(Default)]
@@ -82,6 +90,11 @@ struct Attempt {
 }
 
 impl Reporter {
+    fn new(server: Server, signals: Signals) -> Reporter {
+        let (queues, running, at_work) = (HashMap::new(), JoinSet::new(), HashMap::new());
+        Reporter { server, queues, running, at_work, signals }
+    }
+
     fn put(&mut self, due: Due, at: Instant) {
         self.queues.entry(due.requestor).or_default().waiting.push(Waiting { id: due.id, at });
     }
@@ -111,7 +124,26 @@ impl Reporter {
             }
             queue.is_running = true;
             let waiting = std::mem::take(&mut queue.waiting);
-            self.running.spawn(attempt(self.server.clone(), requestor.clone(), waiting, self.stop.clone()));
+            let ids = waiting.iter().map(|waiting| waiting.id).collect();
+            let attempt = attempt(self.server.clone(), requestor.clone(), waiting, self.signals.clone());
+            let task = self.running.spawn(attempt).id();
+            self.at_work.insert(task, (requestor.clone(), ids));
+        }
+    }
+
+    /// An attempt that panicked has delivered nothing, as far as anybody knows.
+    async fn joined(&mut self, ended: Result<(task::Id, Attempt), JoinError>) {
+        match ended {
+            Ok((task, attempt)) => {
+                self.at_work.remove(&task);
+                self.ended(attempt).await;
+            }
+            Err(error) => {
+                tracing::error!("delivering reports ended by a fault of ours");
+                if let Some((requestor, undelivered)) = self.at_work.remove(&error.id()) {
+                    self.ended(Attempt { requestor, undelivered, waiting: Vec::new() }).await;
+                }
+            }
         }
     }
 
@@ -150,7 +182,7 @@ async fn attempt(
     server: Server,
     requestor: Requestor,
     waiting: Vec<Waiting>,
-    mut stop: watch::Receiver<bool>,
+    mut signals: Signals,
 ) -> Attempt {
     let nodes = server.nodes();
     let Some(node) = nodes.address_of(&requestor.calling) else {
@@ -166,13 +198,23 @@ async fn attempt(
     let opened = tokio::select! {
         opened = scp::open(node, &requestor.called, &server.settings.destination) => opened,
         // Due again at the next start.
-        () = asked_to_stop(&mut stop) => return Attempt { requestor, undelivered, waiting: left.collect() },
+        () = asked_to_stop(&mut signals.stop) => return Attempt { requestor, undelivered, waiting: left.collect() },
     };
     match opened {
         Ok(mut association) => {
             let mut error = None;
             for waiting in left.by_ref() {
-                match deliver_one(&server, &mut association, &requestor, waiting.id).await {
+                let delivered = tokio::select! {
+                    biased;
+                    delivered = deliver_one(&server, &mut association, &requestor, waiting.id) => delivered,
+                    // As above.
+                    () = asked_to_stop(&mut signals.over) => {
+                        association.abort().await;
+                        undelivered.push(waiting.id);
+                        return Attempt { requestor, undelivered, waiting: left.collect() };
+                    }
+                };
+                match delivered {
                     Ok(true) => {}
                     Ok(false) => undelivered.push(waiting.id),
                     Err(cause) => {
@@ -247,8 +289,8 @@ pub(crate) async fn make(server: &Server, due: &Due) -> Result<Option<Report>, N
             tracing::error!(%error, "a storage commitment report cannot be made");
             Err(NotMade)
         }
-        Err(error) => {
-            tracing::error!(%error, "a storage commitment report ended by a fault of ours");
+        Err(_) => {
+            tracing::error!("a storage commitment report ended by a fault of ours");
             Err(NotMade)
         }
     }
@@ -266,7 +308,7 @@ pub(crate) async fn failed(server: &Server, due: Due) -> Due {
     let tries = match tokio::task::spawn_blocking(move || commitments.tried(id)).await {
         Ok(Ok(tries)) => tries,
         other => {
-            tracing::error!(?other, "a try cannot be noted");
+            tracing::error!(error = why(other), "a try cannot be noted");
             due.tries + 1
         }
     };
@@ -283,13 +325,54 @@ async fn settle(server: &Server, id: CommitmentId) {
     let commitments = server.archive.commitments().clone();
     match tokio::task::spawn_blocking(move || commitments.settle(id)).await {
         Ok(Ok(())) => {}
-        other => tracing::error!(?other, "a storage commitment report cannot be noted as settled"),
+        other => {
+            tracing::error!(error = why(other), "a storage commitment report cannot be noted as settled")
+        }
+    }
+}
+
+/// What the archive says, but not what a panic says: that may quote a data set.
+fn why<T>(failed: Result<Result<T, dicomet_archive::Error>, JoinError>) -> String {
+    match failed {
+        Ok(Err(error)) => error.to_string(),
+        _ => "a fault of ours".to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reporter(folder: &std::path::Path) -> Reporter {
+        let archive = dicomet_archive::Archive::open(folder, dicomet_archive::Settings::default()).unwrap();
+        let settings = crate::Settings::new(dicomet_proto::AeTitle::new("ARCHIVE").unwrap());
+        let (_, never) = watch::channel(false);
+        let signals = Signals { stop: never.clone(), over: never };
+        Reporter::new(Server::new(archive, settings), signals)
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_panics_leaves_its_reports_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut reporter = reporter(folder.path());
+        let title = |text| dicomet_proto::AeTitle::new(text).unwrap();
+        let requestor = Requestor { calling: title("CT"), called: title("ARCHIVE") };
+        let asked = dicomet_proto::commitment::Request {
+            transaction: dicomet_proto::Uid::new("2.999.1").unwrap(),
+            references: Vec::new(),
+        };
+        let id = reporter.server.archive.commitments().add(&requestor, &asked).unwrap();
+        reporter.queues.entry(requestor.clone()).or_default().is_running = true;
+        let task = reporter.running.spawn(async { panic!("as a fault of ours would") }).id();
+        reporter.at_work.insert(task, (requestor, vec![id]));
+        assert_eq!(reporter.next(), None);
+
+        let ended = reporter.running.join_next_with_id().await.unwrap();
+        reporter.joined(ended).await;
+        let pause = reporter.next().unwrap() - Instant::now();
+        assert!(pause > Duration::from_secs(9), "after the first pause, and no later: {pause:?}");
+        assert!(pause <= Duration::from_secs(10), "{pause:?}");
+    }
 
     #[test]
     fn pauses_double_up_to_an_hour_and_the_last_try_is_a_day_after_the_first() {

@@ -18,6 +18,8 @@ pub struct Settings {
     pub called: CalledAeTitles,
     /// Associations at a time; the next is rejected as transient, local limit exceeded.
     pub max_associations: usize,
+    /// Associations at a time of one host; `None` is three quarters of `max_associations`.
+    pub of_one_host: Option<usize>,
     /// The largest asynchronous operations window that is granted, in either direction.
     pub max_window: u16,
     /// What is stored.
@@ -83,6 +85,7 @@ impl Settings {
             called: CalledAeTitles::Any,
             // A viewer opens five to ten; one association has some 600 KiB of buffers.
             max_associations: 200,
+            of_one_host: None,
             max_window: c_store::WINDOW,
             sop_classes: SopClasses::Any,
             nodes: Nodes::default(),
@@ -91,5 +94,13 @@ impl Settings {
             reports: Reports::default(),
             grace: Duration::from_secs(10),
         }
+    }
+
+    /// Associations at a time of one host (of IPv6, of a network of 64 bits); the next is rejected as one beyond
+    /// `max_associations` is.
+    pub fn max_associations_per_host(&self) -> usize {
+        // A gateway in front of many may have most of them, and still not all.
+        let most = self.max_associations - self.max_associations / 4;
+        self.of_one_host.unwrap_or(most).min(self.max_associations)
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -325,15 +327,19 @@ async fn names_that_sound_alike_are_found_where_that_was_negotiated() {
     server.stop().await;
 }
 
-/// Half of a hundred are silent, or stopped in the middle of a C-STORE. The time limit is below each of the archive's
+/// Half of a hundred are silent, stopped in the middle of a C-STORE, or do not read their answers. The time limit is below each of the archive's
 /// own, so whoever waited for a stalled one would miss it.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_stalled_associations_hold_up_none_of_fifty_others() {
     const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
     let data = tempfile::tempdir().unwrap();
+    support::with_long_answers(data.path());
     let server = Running::start(data.path(), |_| ()).await;
     let mut stalled = Vec::new();
-    for number in 0..50 {
+    for _ in 0..17 {
+        stalled.push(support::find_without_reading(server.node.port, "STALLED").await);
+    }
+    for number in 17..50 {
         stalled.push(stalled_peer(server.node.port, number).await);
     }
 
@@ -355,6 +361,15 @@ async fn fifty_stalled_associations_hold_up_none_of_fifty_others() {
     let served = tokio::time::timeout(LIMIT, storing.join_all());
     let statuses = served.await.expect("nobody waits for a stalled association");
     assert_eq!(statuses, vec![vec![Status::SUCCESS]; 50]);
+    let finding = async {
+        for number in 0..50 {
+            let query = Query::new(Model::StudyRoot, Level::Study);
+            let query = query.key(&format!("StudyInstanceUID=2.999.5.{number}")).unwrap();
+            let found = retrieve::find(&server.node, &query, &Caller::default(), None).await.unwrap();
+            assert_eq!(found.len(), 1);
+        }
+    };
+    tokio::time::timeout(LIMIT, finding).await.expect("nor does who searches");
     drop(stalled);
     Arc::into_inner(server).unwrap().stop().await;
 }

@@ -1,6 +1,7 @@
 //! What the index is told of one instance, taken from its header before the one writer gets it.
 
-use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::dataset::Tag;
+use dicomet_proto::dataset::scan::Header;
 use dicomet_proto::{AeTitle, Uid};
 
 use super::attributes::tags;
@@ -42,6 +43,9 @@ pub(crate) struct Record {
     pub(crate) instance_number: String,
 
     pub(crate) headers: Headers,
+    /// What is forgiven, and not kept: for who stores it.
+    pub(crate) odd_lengths: u64,
+    pub(crate) trailing_zeros: u64,
     pub(crate) file: FileFacts,
 }
 
@@ -66,7 +70,8 @@ pub(crate) struct Identity {
 }
 
 impl Record {
-    pub(crate) fn new(identity: Identity, header: &DataSet, file: FileFacts) -> Record {
+    pub(crate) fn new(identity: Identity, header: &Header, file: FileFacts) -> Record {
+        let Header { data_set: header, odd_lengths, trailing_zeros, .. } = header;
         let text = |tag: Tag| header.text(tag).map(|text| trim(&text).to_owned()).unwrap_or_default();
         Record {
             patient_id: text(tags::PATIENT_ID),
@@ -91,6 +96,8 @@ impl Record {
             institution_name: text(tags::INSTITUTION_NAME),
             instance_number: text(tags::INSTANCE_NUMBER),
             headers: Headers::of(header),
+            odd_lengths: *odd_lengths,
+            trailing_zeros: *trailing_zeros,
             sop_instance: identity.sop_instance,
             sop_class: identity.sop_class,
             transfer_syntax: identity.transfer_syntax,

@@ -28,6 +28,10 @@ pub struct Stored {
     pub series: Uid,
     /// Bytes of the data set.
     pub data_set_length: u64,
+    /// Values of odd length in it, against PS3.5 7.1; kept as they are.
+    pub odd_lengths: u64,
+    /// Zeros after its last element; kept as well.
+    pub trailing_zeros: u64,
     /// Whether it was written.
     pub outcome: Outcome,
     /// What does not agree with what was there before.
@@ -41,6 +45,8 @@ impl Stored {
             study: record.study.clone(),
             series: record.series.clone(),
             data_set_length: record.file.data_set_length,
+            odd_lengths: record.odd_lengths,
+            trailing_zeros: record.trailing_zeros,
             outcome,
             conflicts,
         }

@@ -113,6 +113,7 @@ async fn next(association: &mut Association, outstanding: Option<MessageId>) -> 
             );
         };
         if let Some(refusal) = context_refusal(&message.command, &context) {
+            log_refusal(&message.command, &refusal);
             respond_refusal(association, context.id, &message.command, &refusal).await?;
             continue;
         }
@@ -166,6 +167,7 @@ async fn take_request(
         Command::CCancelRq(_) => return Ok(None),
         command => {
             let refusal = Refusal::new(Status::UNRECOGNIZED_OPERATION, "");
+            log_refusal(&command, &refusal);
             respond_refusal(association, context.id, &command, &refusal).await?;
             return Ok(None);
         }
@@ -183,9 +185,29 @@ pub async fn respond_refusal(
     refusal: &Refusal,
 ) -> Result<(), Error> {
     match refusal_response(request, refusal) {
-        Some(response) => association.send(context_id, &response, Data::None).await,
+        Some(response) => {
+            association.count_refused();
+            association.send(context_id, &response, Data::None).await
+        }
         None => Ok(()),
     }
+}
+
+/// The line of a request that becomes no [`Request`]; whoever gets one writes its own.
+fn log_refusal(command: &Command, refusal: &Refusal) {
+    let (service, message_id) = match command {
+        Command::CEchoRq(request) => ("C-ECHO", Some(request.message_id)),
+        Command::CStoreRq(request) => ("C-STORE", Some(request.message_id)),
+        Command::CFindRq(request) => ("C-FIND", Some(request.message_id)),
+        Command::CGetRq(request) => ("C-GET", Some(request.message_id)),
+        Command::CMoveRq(request) => ("C-MOVE", Some(request.message_id)),
+        Command::NActionRq(request) => ("N-ACTION", Some(request.message_id)),
+        Command::NEventReportRq(request) => ("N-EVENT-REPORT", Some(request.message_id)),
+        Command::Unknown(request) => ("unknown", request.message_id),
+        _ => return,
+    };
+    let message_id = message_id.map(|id| id.0);
+    tracing::info!(service, message_id, status = %refusal.status, comment = refusal.comment(), "request refused");
 }
 
 /// The response that says no to a request.

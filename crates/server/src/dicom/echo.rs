@@ -1,5 +1,7 @@
 //! C-ECHO: PS3.4 Annex A.
 
+use std::time::Instant;
+
 use dicomet_net::service::c_echo;
 use dicomet_net::{Association, Error};
 use dicomet_proto::association::negotiation::Context;
@@ -11,7 +13,9 @@ pub(super) async fn answer(
     context: &Context,
     request: &CEchoRq,
 ) -> Result<(), Error> {
+    let began = Instant::now();
     c_echo::answer(association, context, request).await?;
-    tracing::info!(message_id = request.message_id.0, "C-ECHO answered");
+    let seconds = began.elapsed().as_secs_f64();
+    tracing::info!(message_id = request.message_id.0, seconds, "C-ECHO answered");
     Ok(())
 }

@@ -13,6 +13,7 @@ use dicomet_proto::query::{Hierarchy, Query};
 use tokio::sync::mpsc;
 
 use super::identifier;
+use super::log::Progress;
 use super::support::{extended_matching, is_relational};
 use crate::Server;
 
@@ -33,6 +34,7 @@ pub(super) async fn answer(
     context: &Context,
     request: &CFindRq,
     identifier: Result<DataSet, DataSetError>,
+    progress: &Progress,
 ) -> Result<(), Error> {
     let began = Instant::now();
     let character_sets = identifier.as_ref().map(DataSet::character_sets).unwrap_or_default();
@@ -53,7 +55,7 @@ pub(super) async fn answer(
     };
     let level = query.level;
     let (archive, ae_title) = (server.archive.clone(), server.settings.ae_title.clone());
-    let (matches, status) = send_matches(answer, move |found| {
+    let (matches, status) = send_matches(answer, progress, move |found| {
         if !is_retrieved_from(&query, &ae_title).map_err(dicomet_archive::Error::Refused)? {
             return Ok(());
         }
@@ -92,6 +94,7 @@ fn is_retrieved_from(query: &Query, ae_title: &AeTitle) -> Result<bool, Refusal>
 /// function that it is given, and ends when that says that no more are wanted.
 pub(super) async fn send_matches(
     mut answer: Answer<'_>,
+    progress: &Progress,
     search: impl FnOnce(&mut dyn FnMut(DataSet, Status) -> bool) -> Result<(), dicomet_archive::Error>
     + Send
     + 'static,
@@ -123,6 +126,7 @@ pub(super) async fn send_matches(
                 return Ok((sent, "cancelled"));
             }
             sent += 1;
+            progress.sent_one();
         }
     }
     let outcome = match finding.await {

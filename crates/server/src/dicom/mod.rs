@@ -2,16 +2,17 @@
 
 mod commitment;
 mod composite;
+mod counted;
 mod echo;
 mod find;
 mod identifier;
+mod log;
 mod retrieve;
 mod store;
 mod support;
 mod worklist;
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use dicomet_archive::commitments::Due;
 use dicomet_net::accept::{Incoming, Requested};
@@ -21,30 +22,26 @@ use dicomet_proto::AeTitle;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::pdu::{AssociateRj, RejectReason, RejectResult};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use crate::Server;
 use crate::nodes::{Operation, Permissions};
+use crate::places::Connection;
 use crate::settings::CalledAeTitles;
 use commitment::Commitments;
+use log::{AssociationLog, End, Progress, Underway};
 use support::ArchiveSupport;
 
-/// Whether there is room for an association.
-pub(crate) enum Admission {
-    /// There is, as long as this is held.
-    Place(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
-    /// There is not, and the peer is to be told.
-    Full(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
-}
-
-/// From the connection to its end.
+/// From the connection to its end. `stopped` says that the server is to stop: then what is under way goes on, and
+/// nothing else; `over`, that its time is over.
 pub(crate) async fn associate(
     server: Server,
     incoming: Incoming,
-    admission: Admission,
+    connection: Connection,
     reports: mpsc::UnboundedSender<Due>,
     stopped: watch::Receiver<bool>,
+    over: watch::Receiver<bool>,
 ) {
     let peer = incoming.peer_address().map(|address| address.to_string()).unwrap_or_default();
     let span = tracing::info_span!(
@@ -55,98 +52,71 @@ pub(crate) async fn associate(
         why = tracing::field::Empty
     );
     async move {
-        let mut log = Log { began: Instant::now(), operations: Operations::default(), ended: false };
+        let mut log = AssociationLog::begin();
         let commitments = Commitments::new(&server, reports);
-        let end = talk(&server, incoming, &admission, commitments, stopped, &mut log.operations).await;
+        let end = talk(&server, incoming, connection, commitments, stopped, over, &mut log).await;
         log.end(end);
     }
     .instrument(span)
     .await;
 }
 
-/// The line of an association in the log. It is written also when the association is cut off: what ran then is
-/// reported, if not to the peer.
-struct Log {
-    began: Instant,
-    operations: Operations,
-    ended: bool,
-}
-
-impl Log {
-    fn end(mut self, end: Result<(), Error>) {
-        self.ended = true;
-        match end {
-            Ok(()) => self.operations.log(self.began, "released"),
-            Err(Error::Rejected(rejection)) => tracing::info!(%rejection, "association rejected"),
-            Err(error) => self.operations.log(self.began, &error.to_string()),
-        }
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.operations.log(self.began, "cut off");
-        }
-    }
-}
-
-/// What was done on an association, for its line in the log.
-#[derive(Debug, Default)]
-struct Operations {
-    echo: u64,
-    store: u64,
-    find: u64,
-    worklist: u64,
-    get: u64,
-    moves: u64,
-    commitment: u64,
-    stored_bytes: u64,
-    sent_bytes: u64,
-}
-
-impl Operations {
-    fn log(&self, began: Instant, end: &str) {
-        tracing::info!(
-            seconds = began.elapsed().as_secs_f64(),
-            echo = self.echo,
-            store = self.store,
-            find = self.find,
-            worklist = self.worklist,
-            get = self.get,
-            moves = self.moves,
-            commitment = self.commitment,
-            stored_bytes = self.stored_bytes,
-            sent_bytes = self.sent_bytes,
-            end,
-            "association ended"
-        );
-    }
-}
-
 async fn talk(
     server: &Server,
     incoming: Incoming,
-    admission: &Admission,
+    mut connection: Connection,
     mut commitments: Commitments,
     mut stopped: watch::Receiver<bool>,
-    operations: &mut Operations,
-) -> Result<(), Error> {
-    let (mut association, permissions) = admit(server, incoming.request().await?, admission).await?;
+    mut over: watch::Receiver<bool>,
+    log: &mut AssociationLog,
+) -> Result<End, Error> {
+    let admitted = tokio::select! {
+        biased;
+        // Nothing stands yet that could be aborted.
+        () = asked_to_stop(&mut stopped) => return Ok(End::Stopped),
+        admitted = admit(server, incoming, &mut connection, log) => admitted?,
+    };
+    let Some((mut association, permissions)) = admitted else { return Ok(End::Rejected) };
     loop {
+        // A peer that has its next request under way already does not keep a server from stopping.
         let request = tokio::select! {
             biased;
-            request = commitments.next_request(&mut association) => request?,
             () = asked_to_stop(&mut stopped) => {
                 association.abort().await;
-                return Ok(());
+                return Ok(End::Stopped);
             }
+            request = commitments.next_request(&mut association) => request,
         };
-        match request {
-            Some(request) => {
-                answer(server, &permissions, &mut association, request, &mut commitments, operations).await?;
+        log.refused = association.refused();
+        let Some(request) = request? else {
+            association.respond_release().await?;
+            return Ok(End::Released);
+        };
+        if let Err(refusal) = permissions.check(operation(&request)) {
+            refuse(&mut association, request, &refusal).await?;
+            continue;
+        }
+        log.count(&request);
+        let underway = Underway::begin(&request);
+        let progress = underway.progress.clone();
+        let answered = tokio::select! {
+            biased;
+            answered =
+                answer(server, &permissions, &mut association, request, &mut commitments, &progress) => Some(answered),
+            () = asked_to_stop(&mut over) => None,
+        };
+        log.add(&progress);
+        match answered {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                underway.not_answered(&error.to_string());
+                return Err(error);
             }
-            None => return association.respond_release().await,
+            None => {
+                underway.not_answered("cut off: the archive stops");
+                association.abort().await;
+                return Ok(End::CutOff);
+            }
         }
     }
 }
@@ -159,9 +129,11 @@ pub(crate) async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
 /// Accepts an association, or rejects it.
 async fn admit(
     server: &Server,
-    requested: Requested,
-    admission: &Admission,
-) -> Result<(Association, Permissions), Error> {
+    incoming: Incoming,
+    connection: &mut Connection,
+    log: &mut AssociationLog,
+) -> Result<Option<(Association, Permissions)>, Error> {
+    let requested: Requested = incoming.request().await?;
     let request = requested.associate_rq();
     let span = tracing::Span::current();
     let calling = AeTitle::from_bytes(&request.calling_ae_title).ok();
@@ -170,18 +142,21 @@ async fn admit(
         span.record("calling", calling.as_str());
         span.record("called", called.as_str());
     }
-    let admitted = if matches!(admission, Admission::Full(_)) {
-        Err(AssociateRj { result: RejectResult::Transient, reason: RejectReason::LocalLimitExceeded })
-    } else {
-        permissions(server, calling, called, requested.peer_address())
-            .await
-            .map_err(|reason| AssociateRj { result: RejectResult::Permanent, reason })
+    // Who is not welcome takes no place, also not while it is told.
+    let admitted = match permissions(server, calling, called, requested.peer_address()).await {
+        Ok(permissions) => connection.take_place().map(|()| permissions).map_err(|full| {
+            span.record("why", full.why());
+            AssociateRj { result: RejectResult::Transient, reason: RejectReason::LocalLimitExceeded }
+        }),
+        Err(reason) => Err(AssociateRj { result: RejectResult::Permanent, reason }),
     };
     let permissions = match admitted {
         Ok(permissions) => permissions,
         Err(rejection) => {
+            // At once: the peer has its time to close.
+            log.reject(&rejection);
             requested.reject(rejection).await;
-            return Err(Error::Rejected(rejection));
+            return Ok(None);
         }
     };
     let support =
@@ -197,7 +172,7 @@ async fn admit(
         peer_implementation = negotiated.peer_implementation_version_name.as_deref(),
         "association accepted"
     );
-    Ok((association, permissions))
+    Ok(Some((association, permissions)))
 }
 
 /// What a requestor may do, or why its association is not welcome. What is wrong with its form, `accept` finds.
@@ -226,46 +201,29 @@ async fn answer(
     association: &mut Association,
     request: Request,
     commitments: &mut Commitments,
-    operations: &mut Operations,
+    progress: &Progress,
 ) -> Result<(), Error> {
-    if let Err(refusal) = permissions.check(operation(&request)) {
-        return refuse(association, request, &refusal).await;
-    }
     match request {
-        Request::Echo(context, request) => {
-            operations.echo += 1;
-            echo::answer(association, &context, &request).await
-        }
+        Request::Echo(context, request) => echo::answer(association, &context, &request).await,
         Request::Store(context, request) => {
-            operations.store += 1;
-            operations.stored_bytes += store::answer(server, association, &context, &request).await?;
-            Ok(())
+            store::answer(server, association, &context, &request, progress).await
         }
         Request::Find(context, request, identifier)
             if context.abstract_syntax == uids::MODALITY_WORKLIST_FIND =>
         {
-            operations.worklist += 1;
-            worklist::answer(server, association, &context, &request, identifier).await
+            worklist::answer(server, association, &context, &request, identifier, progress).await
         }
         Request::Find(context, request, identifier) => {
-            operations.find += 1;
-            find::answer(server, association, &context, &request, identifier).await
+            find::answer(server, association, &context, &request, identifier, progress).await
         }
         Request::Get(context, request, identifier) => {
-            operations.get += 1;
-            operations.sent_bytes +=
-                retrieve::answer_get(server, association, &context, &request, identifier).await?;
-            Ok(())
+            retrieve::answer_get(server, association, &context, &request, identifier, progress).await
         }
         Request::Move(context, request, identifier) => {
-            operations.moves += 1;
-            operations.sent_bytes +=
-                retrieve::answer_move(server, permissions, association, &context, &request, identifier)
-                    .await?;
-            Ok(())
+            retrieve::answer_move(server, permissions, association, &context, &request, identifier, progress)
+                .await
         }
         Request::Action(context, request, information) => {
-            operations.commitment += 1;
             commitments.answer(association, &context, &request, information).await
         }
         // The archive asks nobody to answer for anything.
@@ -294,7 +252,8 @@ fn operation(request: &Request) -> Operation {
 /// Answers what is not allowed.
 async fn refuse(association: &mut Association, request: Request, refusal: &Refusal) -> Result<(), Error> {
     let service = operation(&request).name();
-    tracing::warn!(service, status = %refusal.status, comment = refusal.comment(), "operation not allowed");
+    let message_id = Underway::begin(&request).message_id();
+    tracing::warn!(service, message_id, status = %refusal.status, comment = refusal.comment(), "operation not allowed");
     if matches!(request, Request::Store(..)) {
         // A peer reads no response before it has sent all.
         while association.receive_data().await?.is_some() {}
@@ -311,8 +270,9 @@ fn refusal(error: &dicomet_archive::Error) -> Refusal {
     error.refusal()
 }
 
-/// The answer to a peer when a thread of ours has panicked.
-fn fault(error: &tokio::task::JoinError, status: Status) -> Refusal {
-    tracing::error!(%error, "an operation ended by a fault of ours");
+/// The answer to a peer when a thread of ours has panicked. Where, the log has already; what a panic says may quote a data
+/// set.
+fn fault(_: &tokio::task::JoinError, status: Status) -> Refusal {
+    tracing::error!("an operation ended by a fault of ours");
     Refusal::new(status, "the archive failed; see its log")
 }

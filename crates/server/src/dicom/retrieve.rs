@@ -18,21 +18,24 @@ use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{CGetRq, CMoveRq, MessageId, Refusal, Status};
 use dicomet_proto::{AeTitle, Uid};
 
+use super::counted::Counted;
+use super::log::Progress;
 use super::{composite, identifier};
 use crate::Server;
 use crate::nodes::Permissions;
 
-/// Answers a C-GET-RQ; says how many bytes were sent.
+/// Answers a C-GET-RQ.
 pub(super) async fn answer_get(
     server: &Server,
     association: &mut Association,
     context: &Context,
     request: &CGetRq,
     identifier: Result<DataSet, DataSetError>,
-) -> Result<u64, Error> {
+    progress: &Progress,
+) -> Result<(), Error> {
     let began = Instant::now();
     let outcome = plan(server, context, identifier).await;
-    let outcome = outcome.map(|instances| Stored::new(server, instances));
+    let outcome = outcome.map(|instances| Counted::new(Stored::new(server, instances), progress));
     if let Err(refusal) = &outcome {
         log_refusal("C-GET", request.message_id, refusal);
     }
@@ -40,10 +43,10 @@ pub(super) async fn answer_get(
     if let Some(report) = &report {
         log("C-GET", None, request.message_id, report, began);
     }
-    Ok(report.map_or(0, |report| report.bytes))
+    Ok(())
 }
 
-/// Answers a C-MOVE-RQ; says how many bytes were sent.
+/// Answers a C-MOVE-RQ.
 pub(super) async fn answer_move(
     server: &Server,
     permissions: &Permissions,
@@ -51,12 +54,13 @@ pub(super) async fn answer_move(
     context: &Context,
     request: &CMoveRq,
     identifier: Result<DataSet, DataSetError>,
-) -> Result<u64, Error> {
+    progress: &Progress,
+) -> Result<(), Error> {
     let began = Instant::now();
     let outcome = match move_destination(server, permissions, &request.move_destination) {
         Ok(destination) => plan(server, context, identifier)
             .await
-            .map(|instances| (destination, portions(server, instances))),
+            .map(|instances| (destination, portions(server, instances, progress))),
         Err(refusal) => Err(refusal),
     };
     if let Err(refusal) = &outcome {
@@ -66,7 +70,7 @@ pub(super) async fn answer_move(
     if let Some(report) = &report {
         log("C-MOVE", Some(&request.move_destination), request.message_id, report, began);
     }
-    Ok(report.map_or(0, |report| report.bytes))
+    Ok(())
 }
 
 /// The address of a move destination comes from the table of nodes alone. We are none ourselves, unless the table says
@@ -93,7 +97,7 @@ fn move_destination(
 }
 
 /// What goes over which association.
-fn portions(server: &Server, instances: Vec<Planned>) -> Vec<Portion<Stored>> {
+fn portions(server: &Server, instances: Vec<Planned>, progress: &Progress) -> Vec<Portion<Counted<Stored>>> {
     let described: Vec<Instance> = instances.iter().map(Planned::instance).collect();
     let needs = described.iter().map(|instance| (&instance.sop_class, &instance.transfer_syntax));
     let plan = Plan::new(needs, |syntax| {
@@ -107,7 +111,10 @@ fn portions(server: &Server, instances: Vec<Planned>) -> Vec<Portion<Stored>> {
             shares[place].push(planned);
         }
     }
-    let portion = |(contexts, share)| Portion { contexts, instances: Stored::new(server, share) };
+    let portion = |(contexts, share)| {
+        let instances = Counted::new(Stored::new(server, share), progress);
+        Portion { contexts, instances }
+    };
     plan.associations.into_iter().zip(shares).map(portion).collect()
 }
 

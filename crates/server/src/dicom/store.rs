@@ -3,46 +3,58 @@
 
 use std::time::Instant;
 
-use dicomet_archive::Provenance;
+use dicomet_archive::{Provenance, Stored};
 use dicomet_net::service::c_store;
 use dicomet_net::{Association, Error};
 use dicomet_proto::association::negotiation::Context;
-use dicomet_proto::message::{CStoreRq, Refusal, Status};
+use dicomet_proto::message::{CStoreRq, Refusal};
 
+use super::log::Progress;
 use crate::Server;
 
-/// Stores the data set that follows, answers, and says how many bytes were stored.
+/// Stores the data set that follows, and answers.
 pub(super) async fn answer(
     server: &Server,
     association: &mut Association,
     context: &Context,
     request: &CStoreRq,
-) -> Result<u64, Error> {
+    progress: &Progress,
+) -> Result<(), Error> {
     let began = Instant::now();
-    let outcome = store(server, association, context, request).await?;
-    let (status, bytes) = match &outcome {
-        Ok(bytes) => (Status::SUCCESS, *bytes),
-        Err(refusal) => (refusal.status, 0),
-    };
-    if outcome.is_ok() {
-        tracing::debug!(sop_instance = %request.affected_sop_instance_uid, "instance stored");
-        tracing::info!(
-            message_id = request.message_id.0,
-            bytes,
-            seconds = began.elapsed().as_secs_f64(),
-            "C-STORE answered"
-        );
-    } else {
-        tracing::warn!(
-            message_id = request.message_id.0,
-            sop_class = %request.affected_sop_class_uid,
-            %status,
-            comment = outcome.as_ref().err().map(Refusal::comment),
-            "C-STORE refused"
-        );
+    let outcome = store(server, association, context, request, progress).await?;
+    let message_id = request.message_id.0;
+    match outcome {
+        Ok(stored) => {
+            c_store::scp::answer(association, context, request, Ok(())).await?;
+            tracing::debug!(sop_instance = %request.affected_sop_instance_uid, "instance stored");
+            tracing::info!(
+                message_id,
+                bytes = stored.data_set_length,
+                odd_lengths = some(stored.odd_lengths),
+                trailing_zeros = some(stored.trailing_zeros),
+                seconds = began.elapsed().as_secs_f64(),
+                "C-STORE answered"
+            );
+        }
+        Err(refusal) => {
+            tracing::warn!(
+                message_id,
+                sop_class = %request.affected_sop_class_uid,
+                status = %refusal.status,
+                comment = refusal.comment(),
+                bytes = progress.received_bytes(),
+                seconds = began.elapsed().as_secs_f64(),
+                "C-STORE refused"
+            );
+            c_store::scp::answer(association, context, request, Err(refusal)).await?;
+        }
     }
-    c_store::scp::answer(association, context, request, outcome.map(drop)).await?;
-    Ok(bytes)
+    Ok(())
+}
+
+/// A figure that is told only where there is something to tell.
+fn some(count: u64) -> Option<u64> {
+    Some(count).filter(|count| *count > 0)
 }
 
 /// The outer error is the association's, the inner one the answer to the peer.
@@ -51,7 +63,8 @@ async fn store(
     association: &mut Association,
     context: &Context,
     request: &CStoreRq,
-) -> Result<Result<u64, Refusal>, Error> {
+    progress: &Progress,
+) -> Result<Result<Stored, Refusal>, Error> {
     let negotiated = association.negotiated();
     let provenance = Provenance {
         sop_class: request.affected_sop_class_uid.clone(),
@@ -60,10 +73,9 @@ async fn store(
         calling_ae_title: Some(negotiated.calling_ae_title.clone()),
     };
     let mut incoming = server.archive.receive(provenance).map_err(|error| super::refusal(&error));
-    let mut bytes = 0;
     // What is refused is passed over to its end all the same: a peer reads no response before it has sent all.
     while let Some(fragment) = association.receive_data().await? {
-        bytes += fragment.len() as u64;
+        progress.received(fragment.len() as u64);
         if let Ok(open) = &mut incoming
             && let Err(error) = open.write(&fragment)
         {
@@ -75,5 +87,5 @@ async fn store(
         Err(refusal) => return Ok(Err(refusal)),
     };
     // It blocks; on this thread nobody else waits.
-    Ok(incoming.commit().map(|_| bytes).map_err(|error| super::refusal(&error)))
+    Ok(incoming.commit().inspect(|_| progress.stored()).map_err(|error| super::refusal(&error)))
 }

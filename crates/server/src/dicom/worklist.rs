@@ -10,6 +10,7 @@ use dicomet_proto::message::CFindRq;
 
 use super::find::send_matches;
 use super::identifier;
+use super::log::Progress;
 use super::support::extended_matching;
 use crate::Server;
 
@@ -20,6 +21,7 @@ pub(super) async fn answer(
     context: &Context,
     request: &CFindRq,
     identifier: Result<DataSet, DataSetError>,
+    progress: &Progress,
 ) -> Result<(), Error> {
     let began = Instant::now();
     let character_sets = identifier.as_ref().map(DataSet::character_sets).unwrap_or_default();
@@ -33,7 +35,7 @@ pub(super) async fn answer(
         }
     };
     let worklist = server.archive.worklist().clone();
-    let (matches, status) = send_matches(answer, move |found| {
+    let (matches, status) = send_matches(answer, progress, move |found| {
         let matches = worklist.find(&query)?;
         let status = matches.status();
         for item in matches {
