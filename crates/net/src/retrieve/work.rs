@@ -8,7 +8,7 @@ use std::time::Duration;
 use dicomet_proto::Uid;
 use tokio::sync::watch;
 
-use super::associations;
+use super::associations::{self, Costs, Share};
 use super::plan::{Dealer, Request};
 
 /// The roles to propose for storage classes.
@@ -63,14 +63,24 @@ impl Work {
         self.is_fed.send_replace(false);
     }
 
+    /// Whether studies may still be added.
+    pub(super) fn may_come(&self) -> bool {
+        *self.is_fed.borrow()
+    }
+
     /// Whether there is nothing to take any more, nor will be.
     pub(super) fn is_over(&self) -> bool {
-        !*self.is_fed.borrow() && self.dealer().is_empty()
+        !self.may_come() && self.dealer().is_empty()
     }
 
     /// The next request for a worker with such an association; waits for one while studies may still be added. `None`
     /// when the worker is to end. [`Dealer::done`] is to follow.
-    pub(super) async fn next(&self, round_trip: Duration, window: u16) -> Option<Request> {
+    pub(super) async fn next(
+        &self,
+        round_trip: Duration,
+        window: u16,
+        costs: Option<Costs>,
+    ) -> Option<Request> {
         let mut is_fed = self.is_fed.subscribe();
         loop {
             if self
@@ -81,7 +91,7 @@ impl Work {
                 return None;
             }
             let may_come = *is_fed.borrow_and_update();
-            if let Some(request) = self.deal(round_trip, window) {
+            if let Some(request) = self.deal(round_trip, window, costs) {
                 return Some(request);
             }
             if !may_come {
@@ -91,13 +101,14 @@ impl Work {
         }
     }
 
-    fn deal(&self, round_trip: Duration, window: u16) -> Option<Request> {
+    fn deal(&self, round_trip: Duration, window: u16, costs: Option<Costs>) -> Option<Request> {
         let mut dealer = self.dealer();
         let share = match self.fixed {
-            Some(workers) => dealer.fair_share(workers),
+            Some(1) => Share::ALL,
+            Some(workers) => Share::of(dealer.fair_share(workers)),
             None => {
                 let wanted = self.wanted.load(Ordering::Relaxed);
-                associations::share(round_trip, window, wanted, dealer.left())
+                associations::share(round_trip, window, wanted, dealer.left(), costs)
             }
         };
         dealer.deal(share)
