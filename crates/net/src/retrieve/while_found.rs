@@ -102,6 +102,8 @@ impl Intake {
             Finding::Begun(study) => {
                 self.studies += 1;
                 self.being_named = (study.counted.unwrap_or(0), 0);
+                let (study_uid, expected) = (study.uid.clone(), self.being_named.0);
+                shared.tell(Event::Study { study: study_uid, expected, present: 0 });
                 Some(News::Study(shared.ledger().begin(study)))
             }
             Finding::Series(series) => {
@@ -112,8 +114,14 @@ impl Intake {
             }
             Finding::Named(is_named) => {
                 self.came += 1;
-                self.expected += std::mem::take(&mut self.being_named).1;
-                shared.ledger().end_naming(is_named).map(News::Named)
+                let named = std::mem::take(&mut self.being_named).1;
+                self.expected += named;
+                let mut ledger = shared.ledger();
+                let place = ledger.end_naming(is_named)?;
+                let study = ledger.inventory().studies[place].uid.clone();
+                drop(ledger);
+                shared.tell(Event::Study { study, expected: named, present: 0 });
+                Some(News::Named(place))
             }
         }
     }
@@ -129,7 +137,10 @@ impl Intake {
         self.studies += 1;
         self.present += here.len() as u64;
         let named = &ledger.inventory().studies[place].series;
-        self.expected += named.iter().map(|series| series.instances.len() as u64).sum::<u64>();
+        let expected = named.iter().map(|series| series.instances.len() as u64).sum();
+        self.expected += expected;
+        let study = ledger.inventory().studies[place].uid.clone();
+        shared.tell(Event::Study { study, expected, present: here.len() as u64 });
         ledger.missing_of(place).map(|_| News::Study(place))
     }
 }
