@@ -188,8 +188,14 @@ impl Shared {
         let window = association.negotiated().async_operations_window.performed;
         let mut stop = self.stop.clone();
         while self.stop() == Stop::No && outcome.fatal.is_none() {
+            let next = async {
+                if window == 1 && outcome.is_served {
+                    work.let_others_begin(self.round_trip()).await;
+                }
+                work.next(self.round_trip(), window, self.costs()).await
+            };
             let next = tokio::select! {
-                next = work.next(self.round_trip(), window, self.costs()) => next,
+                next = next => next,
                 () = reached(&mut stop, Stop::Cancel) => None,
             };
             let Some(request) = next else { break };

@@ -131,6 +131,7 @@ impl SideBySide<'_> {
     fn follow(&mut self, advice: Advice) {
         let Advice { associations, reason } = advice;
         self.work.wanted.store(associations, Ordering::Relaxed);
+        self.work.is_growing.store(self.controller.is_growing(), Ordering::Relaxed);
         let now = (self.serving.len() + self.opening.len()).saturating_sub(self.retiring);
         for _ in now..associations {
             self.open();
@@ -151,6 +152,7 @@ impl SideBySide<'_> {
         let number = self.numbers;
         self.numbers += 1;
         self.opening.insert(number);
+        self.work.opening(self.opening.len());
         let post = Post { number, served: self.served.clone(), give_up: self.give_up.subscribe() };
         let (shared, work) = (Arc::clone(self.shared), Arc::clone(&self.work));
         let worker = self.running.spawn(shared.work(work, post));
@@ -175,10 +177,12 @@ impl SideBySide<'_> {
     fn give_up_opening(&mut self) {
         self.give_up.send_replace(GiveUp { connecting: self.numbers, unserved: self.numbers });
         self.opening.clear();
+        self.work.opening(0);
     }
 
     fn served(&mut self, served: &Served) {
         self.opening.remove(&served.number);
+        self.work.opening(self.opening.len());
         self.serving.insert(served.number);
         self.window = served.window;
     }
@@ -189,6 +193,7 @@ impl SideBySide<'_> {
         if let Some(number) = self.workers.remove(&error.id()) {
             self.opening.remove(&number);
             self.serving.remove(&number);
+            self.work.opening(self.opening.len());
         }
         self.controller.lost(self.serving.len());
         self.pass.error.get_or_insert_with(Error::fault);
@@ -197,6 +202,7 @@ impl SideBySide<'_> {
     fn ended(&mut self, id: task::Id, outcome: Outcome, begin: Instant) {
         let Some(number) = self.workers.remove(&id) else { return };
         let was_awaited = self.opening.remove(&number);
+        self.work.opening(self.opening.len());
         self.serving.remove(&number);
         if outcome.was_open {
             self.pass.stood += 1;

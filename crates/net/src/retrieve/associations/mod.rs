@@ -182,6 +182,11 @@ impl Controller {
         (most < MOST && !self.is_fixed).then_some(most)
     }
 
+    /// Whether there may be more of them soon.
+    pub fn is_growing(&self) -> bool {
+        !self.is_fixed && self.wanted < self.most && !matches!(self.phase, Phase::Settled { .. })
+    }
+
     /// How many were worth it.
     pub fn worth(&self) -> usize {
         self.wanted

@@ -49,11 +49,12 @@ impl Costs {
 ///
 /// From a peer nearby series come whole, and everything where it granted a window of operations, since no further
 /// association is worth it then. Over distance a request is for few enough that a further association finds something to do,
-/// and for so many that the request counts little.
+/// and for so many that the request counts little; while their number still grows, `is_growing`, for few, since a peer may let
+/// none begin in the midst of the requests of others.
 pub fn share(
     round_trip: Duration,
     window: u16,
-    associations: usize,
+    (associations, is_growing): (usize, bool),
     left: usize,
     costs: Option<Costs>,
 ) -> Share {
@@ -64,6 +65,7 @@ pub fn share(
         (_, 0) => return Share::ALL,
         (true, 1) => NEAR_SHARE,
         (true, _) => return Share::ALL,
+        (false, 1) if is_growing => SMALL_SHARE,
         (false, window) => WINDOWS * usize::from(window),
     };
     let least = costs.map_or(0, |costs| costs.least_share());

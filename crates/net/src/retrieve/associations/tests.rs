@@ -66,6 +66,7 @@ fn over_distance_without_a_window_there_are_soon_as_many_as_fill_the_line() {
     let mut controller = Controller::new(None);
     let (said, seconds) = run(&FAR, &mut controller, 500);
     assert_eq!(counts(&said)[..4], [1, 4, 8, 16], "{said:?}");
+    assert!(!controller.is_growing(), "16 are the most");
     // One association takes 28 s, and the line alone 2.2.
     assert!(seconds < 4.5, "{seconds} s: {said:?}");
 }
@@ -201,14 +202,18 @@ fn a_rejection_that_may_pass_is_tried_again_after_a_while_and_told_to_no_later_r
 #[test]
 fn shares_are_whole_where_they_may_be_and_small_where_several_share() {
     let (near, far) = (Duration::from_millis(1), Duration::from_millis(50));
-    assert_eq!(share(far, 0, 1, 5000, None), Share::ALL);
-    assert_eq!(share(near, 16, 1, 5000, None), Share::ALL);
+    assert_eq!(share(far, 0, (1, false), 5000, None), Share::ALL);
+    assert_eq!(share(near, 16, (1, false), 5000, None), Share::ALL);
     for associations in [1, 4] {
-        assert!(!share(near, 1, associations, 5000, None).cuts_series, "series come whole from nearby");
+        assert!(
+            !share(near, 1, (associations, false), 5000, None).cuts_series,
+            "series come whole from nearby"
+        );
     }
-    assert_eq!(share(far, 1, 1, 500, None), Share::of(32));
-    assert_eq!(share(far, 1, 8, 160, None), Share::of(10));
-    assert_eq!(share(far, 1, 16, 20, None), Share::of(8));
+    assert_eq!(share(far, 1, (1, false), 500, None), Share::of(32));
+    assert_eq!(share(far, 1, (1, true), 500, None), Share::of(8), "while it is open how many there will be");
+    assert_eq!(share(far, 1, (8, false), 160, None), Share::of(10));
+    assert_eq!(share(far, 1, (16, false), 20, None), Share::of(8));
 }
 
 #[test]
@@ -218,9 +223,13 @@ fn requests_that_cost_much_are_for_more() {
         let [request, instance] = [request_ms, instance_ms].map(Duration::from_millis);
         Some(Costs { request, instance })
     };
-    assert_eq!(share(far, 1, 1, 5000, costs(40, 20)), Share::of(32), "18 would be enough");
-    assert_eq!(share(far, 1, 1, 5000, costs(200, 20)), Share::of(90), "200 ms are a tenth of 2 s");
-    assert_eq!(share(far, 1, 4, 5000, costs(200, 20)), Share::of(90));
-    assert_eq!(share(far, 1, 4, 160, costs(200, 20)), Share::of(20), "each of the others has its part");
-    assert!(share(far, 1, 1, 5000, costs(200, 0)).instances > 5000, "no time at all is no fault");
+    assert_eq!(share(far, 1, (1, false), 5000, costs(40, 20)), Share::of(32), "18 would be enough");
+    assert_eq!(share(far, 1, (1, false), 5000, costs(200, 20)), Share::of(90), "200 ms are a tenth of 2 s");
+    assert_eq!(share(far, 1, (4, false), 5000, costs(200, 20)), Share::of(90));
+    assert_eq!(
+        share(far, 1, (4, false), 160, costs(200, 20)),
+        Share::of(20),
+        "each of the others has its part"
+    );
+    assert!(share(far, 1, (1, false), 5000, costs(200, 0)).instances > 5000, "no time at all is no fault");
 }
