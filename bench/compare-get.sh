@@ -143,6 +143,7 @@ distance_row() { # MS NAME PEER GETSCU
     if [ "$1" = 50 ] || [ "$1" = 150 ]; then
         case $1-$2 in
             *-serve) aim="1.5 times the floor" ;;
+            50-orthanc) aim="6, beyond the 4 that it serves" ;;
             50-*) aim=6 ;;
         esac
         in_short "get $instances CT from $3 at $1 ms" "$(figure "$2")" "$theirs" "$by" "$aim" "$needs"

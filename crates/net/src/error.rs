@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dicomet_proto::pdu::{Abort, AssociateRj};
+use dicomet_proto::pdu::{Abort, AssociateRj, RejectResult};
 
 /// Why an association or an operation on it ended.
 #[derive(Debug, thiserror::Error)]
@@ -57,4 +57,16 @@ pub enum Error {
     /// The owner asked for something that the association's state does not allow.
     #[error(transparent)]
     NotInThisState(#[from] dicomet_proto::association::NotInThisState),
+}
+
+impl Error {
+    /// A fault of our own, which the log tells of.
+    pub(crate) fn fault() -> Error {
+        Error::Transport(std::io::Error::other("a fault in dicomet ended it"))
+    }
+
+    /// Whether the peer rejected the association for the moment only (PS3.8 9.3.4).
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Error::Rejected(rejection) if rejection.result == RejectResult::Transient)
+    }
 }

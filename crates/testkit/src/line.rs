@@ -7,8 +7,8 @@
 //!
 //! Bytes stay in order. All connections share the bandwidth of a direction, as they would on one line. What is on
 //! its way is bounded, so that a receiver that stops reading stops the sender. A connection costs the round trip
-//! of TCP's handshake before its first byte arrives. What TCP itself does over distance (slow start, losses,
-//! Nagle's wait for acknowledgements) is not imitated.
+//! of TCP's handshake before its first byte departs, and the others go on meanwhile. What TCP itself does over distance
+//! (slow start, losses, Nagle's wait for acknowledgements) is not imitated.
 
 use std::io;
 use std::net::SocketAddr;
@@ -184,10 +184,10 @@ impl Direction {
         }
     }
 
-    /// Takes the line for so many bytes and says when the last of them arrives.
-    fn arrival(&self, bytes: usize, ready: Instant) -> Instant {
+    /// Takes the line for so many bytes that are to depart now, and says when the last of them arrives.
+    fn arrival(&self, bytes: usize, now: Instant) -> Instant {
         let mut busy_until = self.busy_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let begins = busy_until.map_or(ready, |busy| busy.max(ready));
+        let begins = busy_until.map_or(now, |busy| busy.max(now));
         let takes = self.bits_per_second.map_or(Duration::ZERO, |rate| {
             Duration::from_nanos(bytes as u64 * 8 * 1_000_000_000 / rate.max(1))
         });
@@ -205,7 +205,7 @@ impl Direction {
     }
 }
 
-/// Carries bytes one way until they end, then passes the end on.
+/// Carries bytes one way from when the connection is opened until they end, then passes the end on.
 async fn carry<R, W>(
     reader: &mut R,
     writer: &mut W,
@@ -220,6 +220,10 @@ where
     let room = Arc::new(Semaphore::new(direction.capacity()));
     let (on_its_way, mut arriving) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let reading = async {
+        // Before that there is nothing to be sent: the line is free for the other connections.
+        if opened > Instant::now() {
+            sleep_until(opened).await;
+        }
         loop {
             let mut chunk = vec![0; CHUNK];
             let length = reader.read(&mut chunk).await?;
@@ -231,7 +235,7 @@ where
             if let Ok(permit) = room.acquire_many(u32::try_from(length).unwrap_or(u32::MAX)).await {
                 permit.forget();
             }
-            let arrives = direction.arrival(length, Instant::now().max(opened));
+            let arrives = direction.arrival(length, Instant::now());
             if on_its_way.send((arrives, chunk)).is_err() {
                 return Ok(());
             }
@@ -267,11 +271,15 @@ mod tests {
 
     /// Carries `length` bytes over a line and answers how long the last of them took, in the test's own time.
     async fn time_for(line: &Line, length: usize) -> Duration {
+        time_in(&Arc::new(Direction::new(line)), Duration::ZERO, length).await
+    }
+
+    /// The same in a direction that others may share, by a connection that takes so long to be opened.
+    async fn time_in(direction: &Arc<Direction>, opens_in: Duration, length: usize) -> Duration {
         let (mut near, mut near_end) = tokio::io::duplex(CHUNK);
         let (mut far_end, mut far) = tokio::io::duplex(CHUNK);
         let begun = Instant::now();
-        let direction = Arc::new(Direction::new(line));
-        let carrying = carry(&mut near_end, &mut far_end, direction, begun, None);
+        let carrying = carry(&mut near_end, &mut far_end, Arc::clone(direction), begun + opens_in, None);
         let sent: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
         let sending = async {
             near.write_all(&sent).await.unwrap();
@@ -311,6 +319,33 @@ mod tests {
         let now = Instant::now();
         assert_eq!(direction.arrival(500_000, now) - now, Duration::from_millis(500));
         assert_eq!(direction.arrival(500_000, now) - now, Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_being_opened_holds_up_no_other() {
+        let direction = Arc::new(Direction::new(&line(20, Some(80_000_000))));
+        // 10 MB take a second; in the midst of them another connection is asked for, which takes nearly as long to be
+        // opened.
+        let (standing, opened) = tokio::join!(time_in(&direction, Duration::ZERO, 10_000_000), async {
+            sleep_until(Instant::now() + Duration::from_millis(300)).await;
+            time_in(&direction, Duration::from_millis(900), 1).await
+        });
+        assert!((1010..=1015).contains(&standing.as_millis()), "{standing:?}");
+        assert!((910..=912).contains(&opened.as_millis()), "{opened:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn both_directions_have_the_whole_bandwidth_at_a_distance() {
+        let line = line(50, Some(80_000_000));
+        let [there, back] = [(); 2].map(|()| Arc::new(Direction::new(&line)));
+        let took = tokio::join!(
+            time_in(&there, line.round_trip, 10_000_000),
+            time_in(&back, line.round_trip, 10_000_000)
+        );
+        // A second for the bytes, 50 ms to be opened, 25 ms one way.
+        for took in [took.0, took.1] {
+            assert!((1075..=1080).contains(&took.as_millis()), "{took:?}");
+        }
     }
 
     /// A line to somebody who sends back twice what it gets, cut in its first connection.

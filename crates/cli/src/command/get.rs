@@ -120,7 +120,8 @@ pub struct GetArgs {
     #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
     progress: ProgressArg,
 
-    /// Show each instance with its file, transfer syntax and the AE title it came from
+    /// Show each instance with its file, transfer syntax and the AE title it came from; and how many associations there
+    /// are, and why
     #[arg(long, short)]
     verbose: bool,
 }

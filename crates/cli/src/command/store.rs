@@ -70,7 +70,7 @@ pub struct StoreArgs {
     #[arg(long, value_enum, default_value_t = ProgressArg::Auto)]
     progress: ProgressArg,
 
-    /// Show each instance with its transfer syntax and what the peer said
+    /// Show each instance with its transfer syntax and what the peer said; and how many associations there are, and why
     #[arg(long, short)]
     verbose: bool,
 

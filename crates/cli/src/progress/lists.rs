@@ -1,23 +1,21 @@
-//! The events of a list of queries: how many lines are settled, and how fast it goes now. An average over a day that
-//! waited for its hours would tell nothing.
+//! The events of a list of queries: how many lines are settled, and how fast it goes now.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use dicomet_net::retrieve::Event;
 use dicomet_net::retrieve::bulk::{BulkEvent, Outcome};
 use serde_json::json;
 
-use super::{Progress, Style, duration, instance_line, set_template};
+use super::pace::{Pace, Rate};
+use super::{Display, Style, duration, instance_line, set_template, side_by_side_line};
 use crate::command::get_from::record_line;
 use crate::output;
 
-/// The rate now is that of so long, looked at so often.
+/// The rate now is that of so long: some studies are large.
 const RECENT: Duration = Duration::from_secs(120);
-const LOOK: Duration = Duration::from_secs(1);
 
 /// How far a list is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ListState {
     lines: u64,
     settled: u64,
@@ -26,19 +24,29 @@ pub(super) struct ListState {
     incomplete: u64,
     bytes: u64,
     associations: usize,
-    recent: VecDeque<Look>,
+    pace: Pace,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    at: Instant,
-    settled: u64,
-    bytes: u64,
+impl Default for ListState {
+    fn default() -> ListState {
+        let mut pace = Pace::over(RECENT);
+        pace.begin(Instant::now(), 0, 0);
+        ListState {
+            lines: 0,
+            settled: 0,
+            studies: 0,
+            instances: 0,
+            incomplete: 0,
+            bytes: 0,
+            associations: 0,
+            pace,
+        }
+    }
 }
 
-impl Progress {
+impl Display {
     /// Takes an event of a list.
-    pub fn list_event(&mut self, event: &BulkEvent) {
+    pub(super) fn list_event(&mut self, event: &BulkEvent) {
         let list = self.list.get_or_insert_default();
         match event {
             BulkEvent::Begun { lines } => {
@@ -76,7 +84,6 @@ impl Progress {
             BulkEvent::Back => self.say("the peer is back"),
             BulkEvent::Retrieve(event) => self.retrieve_event(event),
         }
-        self.look();
         self.show_when_due();
     }
 
@@ -89,19 +96,13 @@ impl Progress {
                 list.instances += 1;
                 self.detail(|| instance_line(arrival));
             }
-            Event::SideBySide { associations, .. } => list.associations = *associations,
+            Event::SideBySide { associations, reason } => {
+                list.associations = *associations;
+                self.detail(|| side_by_side_line(*associations, reason));
+            }
             Event::Lost { reason } => self.say(&format!("an association ended early: {reason}")),
             Event::Refused { sop_instance, reason } => self.say(&format!("{sop_instance}: {reason}")),
             _ => {}
-        }
-    }
-
-    fn look(&mut self) {
-        let list = self.list.get_or_insert_default();
-        let now = Instant::now();
-        if list.recent.back().is_none_or(|look| now - look.at >= LOOK) {
-            list.recent.push_back(Look { at: now, settled: list.settled, bytes: list.bytes });
-            list.recent.retain(|look| now - look.at <= RECENT);
         }
     }
 }
@@ -111,27 +112,28 @@ impl ListState {
         self.settled
     }
 
-    /// Bytes and lines a second, of late.
-    fn rates(&self) -> (f64, f64) {
-        let Some(oldest) = self.recent.front() else { return (0.0, 0.0) };
-        let seconds = oldest.at.elapsed().as_secs_f64().max(0.001);
-        ((self.bytes - oldest.bytes) as f64 / seconds, (self.settled - oldest.settled) as f64 / seconds)
+    pub(super) fn look(&mut self, now: Instant) {
+        self.pace.look(now, self.settled, self.bytes);
+    }
+
+    /// Lines and bytes.
+    fn rate(&self) -> Rate {
+        self.pace.rate(Instant::now(), self.settled, self.bytes)
     }
 
     fn left(&self) -> Option<Duration> {
-        let (_, lines) = self.rates();
-        let left = (self.lines - self.settled) as f64;
+        let lines = self.rate().count;
+        let left = self.lines.saturating_sub(self.settled) as f64;
         (lines > 0.0).then(|| Duration::try_from_secs_f64(left / lines).ok()).flatten()
     }
 
     pub(super) fn message(&self) -> String {
-        let (bytes, _) = self.rates();
         let mut text = format!(
             "{}, {}  {}  {}/s",
             output::count(self.studies, "study", "studies"),
             output::count(self.instances, "instance", "instances"),
             output::bytes(self.bytes),
-            output::bytes(bytes as u64)
+            output::bytes(self.rate().bytes as u64)
         );
         if let Some(left) = self.left() {
             text.push_str(&format!("  {} left", duration(left)));
@@ -158,7 +160,7 @@ impl ListState {
             "retrieved": self.instances,
             "incomplete": self.incomplete,
             "bytes": self.bytes,
-            "bytes_per_second": self.rates().0 as u64,
+            "bytes_per_second": self.rate().bytes as u64,
             "associations": self.associations,
             "seconds_left": self.left().map(|left| left.as_secs()),
         })
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn a_line_tells_how_far_the_list_is_and_how_fast_it_goes() {
         let ago = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
-        let list = ListState {
+        let mut list = ListState {
             lines: 2_000,
             settled: 500,
             studies: 480,
@@ -180,8 +182,9 @@ mod tests {
             incomplete: 1,
             bytes: 25_000_000_000,
             associations: 4,
-            recent: [Look { at: ago, settled: 450, bytes: 24_500_000_000 }].into(),
+            ..ListState::default()
         };
+        list.pace.begin(ago, 450, 24_500_000_000);
         let line = list.line();
         assert!(line.starts_with("500/2000 lines  480 studies, 48000 instances  25 GB  50 MB/s  "), "{line}");
         assert!(line.ends_with(" left  4 associations  1 not complete"), "{line}");

@@ -1,23 +1,24 @@
 //! The events of a store.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use dicomet_net::store::{Event, Remark, Sent};
 use dicomet_proto::dataset::dictionary;
 use dicomet_proto::message::Status;
 use serde_json::json;
 
-use super::{Progress, State, Transfer};
+use super::{Display, State, Transfer, side_by_side_line};
 use crate::output;
 
-impl Progress {
+impl Display {
     /// Takes an event of a store.
-    pub fn store_event(&mut self, event: &Event) {
+    pub(super) fn store_event(&mut self, event: &Event) {
         self.state.transfer = Transfer::Store;
         match event {
             Event::Found { files } => self.state.expected = *files,
             Event::Planned { files, bytes, contexts, rounds } => {
                 self.state.expected = *files;
+                self.state.is_all_found = true;
                 self.begin_transfer(*files);
                 self.detail(|| {
                     format!(
@@ -32,10 +33,10 @@ impl Progress {
             Event::Associated { accepted, proposed, window } => self.detail(|| {
                 format!("association: {accepted} of {proposed} contexts accepted, window {window}")
             }),
-            Event::SideBySide { associations, reason } => self.detail(|| {
-                let number = output::count(*associations as u64, "association", "associations");
-                format!("{number} side by side: {reason}")
-            }),
+            Event::SideBySide { associations, reason } => {
+                self.state.associations = *associations;
+                self.detail(|| side_by_side_line(*associations, reason));
+            }
             Event::OneAlone => self
                 .say("one association alone: dcmqrscp loses instances that are stored with it side by side"),
             Event::Bytes(bytes) => self.state.bytes += bytes,
@@ -55,15 +56,16 @@ impl Progress {
 }
 
 impl State {
-    pub(super) fn store_json(&self, elapsed: Duration) -> serde_json::Value {
+    pub(super) fn store_json(&self, now: Instant) -> serde_json::Value {
         json!({
             "event": "progress",
             "files": self.expected,
             "sent": self.arrived,
             "failed": self.refused,
             "bytes": self.bytes,
-            "bytes_per_second": self.bytes_per_second(elapsed),
-            "seconds_left": self.left(elapsed).map(|left| left.as_secs()),
+            "bytes_per_second": self.rate(now).bytes as u64,
+            "associations": self.associations,
+            "seconds_left": self.left(now).map(|left| left.as_secs()),
         })
     }
 }
@@ -89,23 +91,30 @@ fn sent_line(sent: &Sent) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_line_of_a_store_tells_files_bytes_rate_and_failures_and_no_studies() {
-        let state = State {
+        let begin = Instant::now();
+        let mut state = State {
             transfer: Transfer::Store,
             is_planned: true,
+            is_all_found: true,
             expected: 500,
             arrived: 200,
             refused: 1,
             bytes: 200_000_000,
+            associations: 4,
             ..State::default()
         };
+        state.pace.begin(begin, 0, 0);
+        let now = begin + Duration::from_secs(4);
+        assert_eq!(state.line(now), "200/500 instances  200 MB  50 MB/s  6 s left  4 associations  1 failed");
         assert_eq!(
-            state.line(Duration::from_secs(4)),
-            "200/500 instances  200 MB  50 MB/s  6 s left  1 failed"
+            (&state.store_json(now)["sent"], &state.store_json(now)["associations"]),
+            (&200.into(), &4.into())
         );
-        assert_eq!(state.store_json(Duration::from_secs(4))["sent"], 200);
     }
 }

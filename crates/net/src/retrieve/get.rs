@@ -188,14 +188,31 @@ impl Shared {
         let window = association.negotiated().async_operations_window.performed;
         let mut stop = self.stop.clone();
         while self.stop() == Stop::No && outcome.fatal.is_none() {
+            let next = async {
+                if window == 1 && outcome.is_served {
+                    work.let_others_begin(self.round_trip()).await;
+                }
+                work.next(self.round_trip(), window, self.costs()).await
+            };
             let next = tokio::select! {
-                next = work.next(self.round_trip(), window) => next,
+                next = next => next,
                 () = reached(&mut stop, Stop::Cancel) => None,
             };
             let Some(request) = next else { break };
+            let before = self.progress().instances;
             match self.get(association, &request, post, outcome).await {
                 Ok(Got::Done) => work.dealer().done(&request),
                 Ok(Got::NeverServed) => {
+                    work.dealer().put_back(request);
+                    work.fed();
+                    outcome.is_given_up = true;
+                    break;
+                }
+                // The peer has accepted more associations than it serves: that says nothing of the instances.
+                Err(error @ Error::TimedOut { .. })
+                    if !outcome.is_served && (self.progress().instances > before || work.may_come()) =>
+                {
+                    tracing::debug!("an association was not served: {error}");
                     work.dealer().put_back(request);
                     work.fed();
                     outcome.is_given_up = true;
@@ -228,6 +245,8 @@ impl Shared {
         let mut stop = self.stop.clone();
         let mut cancelled = false;
         let mut last = None;
+        let asked = Instant::now();
+        let (mut first, mut answered, mut came) = (None, None, 0);
         loop {
             let event = tokio::select! {
                 biased;
@@ -242,6 +261,9 @@ impl Shared {
             if !std::mem::replace(&mut outcome.is_served, true) {
                 post.is_served(window);
             }
+            if let Some(answered) = answered.take().filter(|_| window == 1) {
+                self.note_round_trip(Instant::now() - answered);
+            }
             match event {
                 None => break,
                 Some(GetEvent::Response(response)) => {
@@ -249,6 +271,8 @@ impl Shared {
                     last = Some(response);
                 }
                 Some(GetEvent::Store(context, rq)) => {
+                    first.get_or_insert_with(Instant::now);
+                    came += 1;
                     outcome.coming = Some(rq.affected_sop_instance_uid.clone());
                     let refusal = self.take(&mut get, &context, &rq).await?;
                     outcome.coming = None;
@@ -259,12 +283,16 @@ impl Shared {
                         }
                     }
                     get.answer(&context, &rq, refusal.map_or(Ok(()), |refused| Err(refused.refusal))).await?;
+                    answered = Some(Instant::now());
                     if outcome.fatal.is_some() && !cancelled {
                         cancelled = true;
                         get.cancel().await?;
                     }
                 }
             }
+        }
+        if let Some(first) = first.filter(|_| !request.instances.is_empty() && !cancelled) {
+            self.note_list(first - asked, came, first.elapsed());
         }
         if let Some(Response { command, failed }) = last {
             self.note_end(request, command.status, command.error_comment, &failed, Some(&accepted));

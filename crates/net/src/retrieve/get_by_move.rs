@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dicomet_proto::message::{CMoveRsp, Status};
 
+use super::associations::Share;
 use super::get::Outcome;
 use super::passes::{End, Engine, MAX_PASSES, Verdict};
 use super::plan::{Granularity, Part, Request, Round};
@@ -120,7 +121,7 @@ impl Engine {
             let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
             let round = Round { contexts: Vec::new(), parts };
             let mut dealer = self.dealer(&round);
-            let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(usize::MAX)).collect();
+            let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(Share::ALL)).collect();
             let outcome = self.shared.work_by_move(&requests, &receiver).await;
             self.associations += u64::from(outcome.was_open);
             if let Some(reason) = outcome.fatal {

@@ -1,8 +1,10 @@
 //! What has come so far and how fast the peer answers: for the number of associations.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::associations::Costs;
 use super::shared::Shared;
 
 /// Counts over all associations.
@@ -11,8 +13,20 @@ pub(super) struct Meter {
     instances: AtomicU64,
     bytes: AtomicU64,
     round_trip_us: AtomicU64,
+    lists: Mutex<Lists>,
     /// Whether the peer answers no C-FIND at IMAGE level.
     pub(super) has_no_image_level: AtomicBool,
+}
+
+/// The requests by lists of instances that something came of.
+#[derive(Debug, Default)]
+struct Lists {
+    requests: u32,
+    /// From each request to its first instance.
+    waited: Duration,
+    instances: u32,
+    /// From there to the end of each.
+    took: Duration,
 }
 
 /// What has come so far.
@@ -30,6 +44,7 @@ impl Meter {
             instances: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             round_trip_us: AtomicU64::new(u64::MAX),
+            lists: Mutex::default(),
         };
         if let Some(round_trip) = round_trip {
             meter.answered_within(round_trip);
@@ -57,6 +72,22 @@ impl Shared {
     /// The peer has answered something within this time.
     pub(super) fn note_round_trip(&self, time: Duration) {
         self.meter.answered_within(time);
+    }
+
+    /// A request by a list was worked off: so long to its first instance, and so long from there for all of them.
+    pub(super) fn note_list(&self, waited: Duration, instances: u32, took: Duration) {
+        let mut lists = self.meter.lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        lists.requests = lists.requests.saturating_add(1);
+        lists.waited += waited;
+        lists.instances = lists.instances.saturating_add(instances);
+        lists.took += took;
+    }
+
+    /// What requests by lists cost, as far as there were some.
+    pub(super) fn costs(&self) -> Option<Costs> {
+        let lists = self.meter.lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let request = lists.waited.checked_div(lists.requests)?;
+        Some(Costs { request, instance: lists.took.checked_div(lists.instances)? })
     }
 
     /// The shortest time in which the peer has answered anything; zero while that is not known.

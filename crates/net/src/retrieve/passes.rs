@@ -138,6 +138,7 @@ impl Engine {
         if matches!(verdict, Verdict::Over(Some(End::Association(_))) | Verdict::Again) {
             self.enter_all(&mut intake).await;
         }
+        intake.end_study(&self.shared).await;
         self.is_all_found = intake.is_all();
         intake.end().await;
         verdict

@@ -16,6 +16,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::{self, uids};
 
+use super::inventory::Study;
 use super::likely::{self, syntaxes_of};
 use super::verify::MissingStudy;
 
@@ -172,6 +173,15 @@ pub(super) fn classes_of(study: &MissingStudy) -> Vec<Uid> {
 /// instance has which.
 pub(super) fn fit_together(classes: &[Uid]) -> bool {
     !classes.is_empty() && cost(classes, None) <= STORAGE_CONTEXTS
+}
+
+/// Whether the contexts that a study needs are known before its instances are: by SOP Classes in Study, or what the
+/// modalities of its series make likely.
+pub(super) fn is_known_before(study: &Study) -> bool {
+    match study.sop_classes.as_slice() {
+        [] => fit_together(&likely::classes_of(&study.modalities)),
+        told => fit_together(told),
+    }
 }
 
 /// A round in the making: parts, and their classes with the number of instances of each.

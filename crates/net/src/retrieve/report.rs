@@ -106,6 +106,15 @@ pub enum Event {
         /// Whether that is all there is; else more are being found, while these are got.
         is_all: bool,
     },
+    /// So many instances are expected of a study, as far as is known; told again when it is known better.
+    Study {
+        /// Study Instance UID.
+        study: Uid,
+        /// Instances that are named, or counted.
+        expected: u64,
+        /// Of them, in the folder already.
+        present: u64,
+    },
     /// An association stands.
     Associated {
         /// Storage contexts accepted.

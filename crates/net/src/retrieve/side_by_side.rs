@@ -1,16 +1,17 @@
 //! A round on several associations side by side: opens and ends them as the [`Controller`] advises, and goes on with
 //! those that stand when others are rejected, left without an answer, or lost.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dicomet_proto::Uid;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::Stop;
 use super::associations::{Advice, Controller, Sight};
 use super::get::{GiveUp, Outcome, Post, Served};
 use super::report::Event;
@@ -55,7 +56,9 @@ struct SideBySide<'e> {
     shared: &'e Arc<Shared>,
     work: Arc<Work>,
     controller: &'e mut Controller,
-    running: JoinSet<(usize, Outcome)>,
+    running: JoinSet<Outcome>,
+    /// Their numbers.
+    workers: HashMap<task::Id, usize>,
     /// Those that are being opened or wait for their first answer, by number.
     opening: HashSet<usize>,
     /// Those on which something came.
@@ -67,6 +70,8 @@ struct SideBySide<'e> {
     served: mpsc::UnboundedSender<Served>,
     window: u16,
     pass: Pass,
+    /// How many instances had come when an association was last opened for what others had left.
+    came_at_reopening: Option<u64>,
     /// Why an association could not be opened.
     refused: Option<Error>,
 }
@@ -84,6 +89,8 @@ pub(super) async fn work_off(
         work,
         controller,
         running: JoinSet::new(),
+        workers: HashMap::new(),
+        came_at_reopening: None,
         opening: HashSet::new(),
         serving: HashSet::new(),
         retiring: 0,
@@ -94,7 +101,11 @@ pub(super) async fn work_off(
         pass: Pass { no_roles: true, ..Pass::default() },
         refused: None,
     };
-    let least = round.work.dealer().least();
+    // Where the user says how many, there may be work for all of them soon.
+    let least = match round.work.fixed {
+        Some(_) if round.work.may_come() => usize::MAX,
+        _ => round.work.dealer().least(),
+    };
     let first = round.controller.begin(least.max(1));
     round.follow(first);
     let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -103,9 +114,10 @@ pub(super) async fn work_off(
         tokio::select! {
             biased;
             Some(news) = news.recv() => round.served(&news),
-            joined = round.running.join_next() => match joined {
-                Some(Ok((number, outcome))) => round.ended(number, outcome, begin),
-                Some(Err(_)) => {}
+            joined = round.running.join_next_with_id() => match joined {
+                Some(Ok((id, outcome))) => round.ended(id, outcome, begin),
+                Some(Err(error)) => round.failed(&error),
+                None if round.takes_up_what_is_left() => {}
                 None => break,
             },
             _ = looks.tick() => round.look(begin),
@@ -119,6 +131,7 @@ impl SideBySide<'_> {
     fn follow(&mut self, advice: Advice) {
         let Advice { associations, reason } = advice;
         self.work.wanted.store(associations, Ordering::Relaxed);
+        self.work.is_growing.store(self.controller.is_growing(), Ordering::Relaxed);
         let now = (self.serving.len() + self.opening.len()).saturating_sub(self.retiring);
         for _ in now..associations {
             self.open();
@@ -139,24 +152,57 @@ impl SideBySide<'_> {
         let number = self.numbers;
         self.numbers += 1;
         self.opening.insert(number);
+        self.work.opening(self.opening.len());
         let post = Post { number, served: self.served.clone(), give_up: self.give_up.subscribe() };
         let (shared, work) = (Arc::clone(self.shared), Arc::clone(&self.work));
-        self.running.spawn(async move { (number, shared.work(work, post).await) });
+        let worker = self.running.spawn(shared.work(work, post));
+        self.workers.insert(worker.id(), number);
+    }
+
+    /// Opens one more when those that there were have ended and left something that was never begun, as long as it goes on.
+    fn takes_up_what_is_left(&mut self) -> bool {
+        let is_over = self.pass.error.is_some() || self.refused.is_some() || self.pass.fatal.is_some();
+        let came = self.shared.progress().instances;
+        let is_worth_it = !is_over
+            && self.shared.stop() == Stop::No
+            && !self.work.dealer().is_empty()
+            && self.came_at_reopening.is_none_or(|before| came > before);
+        if is_worth_it {
+            self.came_at_reopening = Some(came);
+            self.open();
+        }
+        is_worth_it
     }
 
     fn give_up_opening(&mut self) {
         self.give_up.send_replace(GiveUp { connecting: self.numbers, unserved: self.numbers });
         self.opening.clear();
+        self.work.opening(0);
     }
 
     fn served(&mut self, served: &Served) {
         self.opening.remove(&served.number);
+        self.work.opening(self.opening.len());
         self.serving.insert(served.number);
         self.window = served.window;
     }
 
-    fn ended(&mut self, number: usize, outcome: Outcome, begin: Instant) {
+    /// A worker ended by a fault of ours: what it was at is asked for again as after an association that was lost.
+    fn failed(&mut self, error: &JoinError) {
+        tracing::error!("a worker of the retrieve has ended by a fault in dicomet");
+        if let Some(number) = self.workers.remove(&error.id()) {
+            self.opening.remove(&number);
+            self.serving.remove(&number);
+            self.work.opening(self.opening.len());
+        }
+        self.controller.lost(self.serving.len());
+        self.pass.error.get_or_insert_with(Error::fault);
+    }
+
+    fn ended(&mut self, id: task::Id, outcome: Outcome, begin: Instant) {
+        let Some(number) = self.workers.remove(&id) else { return };
         let was_awaited = self.opening.remove(&number);
+        self.work.opening(self.opening.len());
         self.serving.remove(&number);
         if outcome.was_open {
             self.pass.stood += 1;
@@ -164,7 +210,8 @@ impl SideBySide<'_> {
         } else if was_awaited && let Some(error) = outcome.error {
             // Those that stand do the work, and no more are asked for; where the user names a number, each is tried.
             if !self.serving.is_empty() && self.work.fixed.is_none() {
-                let advice = self.controller.rejected(begin.elapsed(), self.serving.len());
+                let advice =
+                    self.controller.rejected(begin.elapsed(), self.serving.len(), error.is_transient());
                 self.give_up_opening();
                 self.follow(advice);
             }
@@ -215,7 +262,8 @@ impl SideBySide<'_> {
         if self.pass.stood > 0 && self.refused.is_some() {
             let stood = usize::try_from(self.pass.stood).unwrap_or(usize::MAX);
             if self.work.fixed.is_some() {
-                self.controller.rejected(Duration::ZERO, stood);
+                let is_transient = self.refused.as_ref().is_some_and(Error::is_transient);
+                self.controller.rejected(Duration::ZERO, stood, is_transient);
             }
             if self.work.dealer().is_empty() {
                 // What was not opened is no failure when others did the work.

@@ -4,18 +4,23 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dicomet_proto::Uid;
 
 use super::Stop;
 use super::inventory::Study;
-use super::look_into::Found;
+use super::look_into::{Finding, Found};
 use super::passes::{End, Engine, Verdict};
 use super::plan::{self, Offered, Round};
 use super::report::Event;
 use super::shared::{Shared, reached};
 use super::side_by_side::{self, Pass};
+use super::verify::MissingSeries;
 use super::work::{Roles, Work};
+
+/// How long a study that is being named is waited for when it is over before that.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The studies as they come, on their way into the ledger.
 pub(super) struct Intake {
@@ -24,11 +29,23 @@ pub(super) struct Intake {
     expected: u64,
     present: u64,
     studies: u64,
+    /// What is expected of the study that is being named: what the peer counts, and what it has named so far.
+    being_named: (u64, u64),
+}
+
+/// What there is to get.
+enum News {
+    /// Of the study at a place something is missing.
+    Study(usize),
+    /// A series of a study that is being named.
+    Series(usize, MissingSeries),
+    /// All series of a study are named.
+    Named(usize),
 }
 
 impl Intake {
     pub(super) fn new(found: Found) -> Intake {
-        Intake { found, came: 0, expected: 0, present: 0, studies: 0 }
+        Intake { found, came: 0, expected: 0, present: 0, studies: 0, being_named: (0, 0) }
     }
 
     /// Takes no more studies.
@@ -36,48 +53,95 @@ impl Intake {
         self.found.end().await;
     }
 
-    /// Whether all studies are in the ledger.
+    /// Waits for the names of the study that is being named, so that the report can say which of its instances are missing.
+    /// Not for long: it is over, or the user wants to go.
+    pub(super) async fn end_study(&mut self, shared: &Shared) {
+        let named =
+            async { while shared.ledger().being_named().is_some() && self.next(shared).await.is_some() {} };
+        let mut stop = shared.stop.clone();
+        tokio::select! {
+            () = named => {}
+            () = tokio::time::sleep(NAMED_WITHIN) => {}
+            () = reached(&mut stop, Stop::Abort) => {}
+        }
+    }
+
+    /// Whether all studies are in the ledger, to the last instance.
     pub(super) fn is_all(&self) -> bool {
         self.came == self.found.most
     }
 
-    /// The places of the next studies of which something is missing; `None` when there are no more. Cancel safe.
-    async fn next(&mut self, shared: &Shared) -> Option<Vec<usize>> {
+    /// What there is to get more; `None` when that was all. Cancel safe.
+    async fn next(&mut self, shared: &Shared) -> Option<Vec<News>> {
         let mut batch = Vec::new();
-        let most = self.found.studies.max_capacity();
-        if self.found.studies.recv_many(&mut batch, most).await == 0 {
+        let most = self.found.findings.max_capacity();
+        if self.found.findings.recv_many(&mut batch, most).await == 0 {
             return None;
         }
-        self.came += batch.len();
-        let places = batch.into_iter().filter_map(|study| self.enter(shared, study)).collect();
+        let news = batch.into_iter().filter_map(|finding| self.enter(shared, finding)).collect();
         if self.is_all() {
-            let report = shared.ledger().report("");
-            (self.studies, self.expected, self.present) = (report.studies, report.expected, report.present);
+            (self.studies, self.expected, self.present) = shared.ledger().totals();
+            self.being_named = (0, 0);
         }
         shared.tell(Event::Planned {
             studies: self.studies,
-            expected: self.expected,
+            expected: self.expected + self.being_named.0.max(self.being_named.1),
             present: self.present,
             is_all: self.is_all(),
         });
-        Some(places)
+        Some(news)
     }
 
-    /// Enters a study into the ledger; its place, when something of it is missing.
-    fn enter(&mut self, shared: &Shared, study: Study) -> Option<usize> {
+    /// Enters a finding into the ledger; what there is to get by it.
+    fn enter(&mut self, shared: &Shared, finding: Finding) -> Option<News> {
+        match finding {
+            Finding::Known(study, here) => {
+                self.came += 1;
+                self.enter_known(shared, study, &here)
+            }
+            Finding::Begun(study) => {
+                self.studies += 1;
+                self.being_named = (study.counted.unwrap_or(0), 0);
+                let (study_uid, expected) = (study.uid.clone(), self.being_named.0);
+                shared.tell(Event::Study { study: study_uid, expected, present: 0 });
+                Some(News::Study(shared.ledger().begin(study)))
+            }
+            Finding::Series(series) => {
+                self.being_named.1 += series.instances.len() as u64;
+                let mut ledger = shared.ledger();
+                let place = ledger.being_named()?;
+                Some(News::Series(place, ledger.name(series)?))
+            }
+            Finding::Named(is_named) => {
+                self.came += 1;
+                let named = std::mem::take(&mut self.being_named).1;
+                self.expected += named;
+                let mut ledger = shared.ledger();
+                let place = ledger.end_naming(is_named)?;
+                let study = ledger.inventory().studies[place].uid.clone();
+                drop(ledger);
+                shared.tell(Event::Study { study, expected: named, present: 0 });
+                Some(News::Named(place))
+            }
+        }
+    }
+
+    fn enter_known(&mut self, shared: &Shared, study: Study, here: &[Uid]) -> Option<News> {
         // Keys below STUDY level may leave nothing of it.
         if !study.is_whole && study.series.is_empty() && study.is_named {
             return None;
         }
-        let here = shared.folder.expect(&study);
         let mut ledger = shared.ledger();
         let place = ledger.add(study);
         here.iter().for_each(|uid| ledger.present(uid));
         self.studies += 1;
         self.present += here.len() as u64;
         let named = &ledger.inventory().studies[place].series;
-        self.expected += named.iter().map(|series| series.instances.len() as u64).sum::<u64>();
-        ledger.missing_of(place).map(|_| place)
+        let expected = named.iter().map(|series| series.instances.len() as u64).sum();
+        self.expected += expected;
+        let study = ledger.inventory().studies[place].uid.clone();
+        shared.tell(Event::Study { study, expected, present: here.len() as u64 });
+        ledger.missing_of(place).map(|_| News::Study(place))
     }
 }
 
@@ -100,7 +164,8 @@ impl Engine {
                     () = reached(&mut stop, Stop::Cancel) => continue,
                 };
                 match next {
-                    Some(places) => pending = places,
+                    // What becomes known of a study meanwhile is in the ledger.
+                    Some(news) => pending.extend(news.iter().filter_map(News::study)),
                     None => break,
                 }
                 continue;
@@ -113,6 +178,11 @@ impl Engine {
             if pass.error.is_some() && pass.stood == 0 && !intake.is_all() {
                 // The peer may have no association to spare beside that for C-FIND.
                 self.enter_all(intake).await;
+                let mut stop = shared.stop.clone();
+                tokio::select! {
+                    () = intake.found.released() => {}
+                    () = reached(&mut stop, Stop::Cancel) => {}
+                }
                 return Verdict::Again;
             }
             match self.conclude(&round, pass, came).await {
@@ -168,12 +238,14 @@ impl Engine {
             loop {
                 tokio::select! {
                     pass = &mut working => break pass,
-                    places = intake.next(&self.shared), if takes_more => {
-                        takes_more = places.is_some();
-                        for place in places.unwrap_or_default() {
-                            match suits(&self.shared, place, &proposed) {
-                                true => feed(&self.shared, &work, place),
-                                false => unsuitable.push(place),
+                    news = intake.next(&self.shared), if takes_more => {
+                        takes_more = news.is_some();
+                        for news in news.unwrap_or_default() {
+                            match news {
+                                News::Study(place) if !suits(&self.shared, place, &proposed) => {
+                                    unsuitable.push(place);
+                                }
+                                news => feed(&self.shared, &work, news),
                             }
                         }
                         if !unsuitable.is_empty() || !takes_more {
@@ -222,8 +294,26 @@ fn suits(shared: &Shared, place: usize, proposed: &BTreeSet<&Uid>) -> bool {
     plan::classes_of(&missing).iter().all(|class| proposed.contains(class))
 }
 
-fn feed(shared: &Shared, work: &Work, place: usize) {
-    let missing = shared.ledger().missing_in(place, None);
-    work.dealer().add(place, missing);
+fn feed(shared: &Shared, work: &Work, news: News) {
+    match news {
+        News::Study(place) => {
+            let missing = shared.ledger().missing_in(place, None);
+            work.dealer().add(place, missing);
+        }
+        News::Series(place, series) => work.dealer().name(place, series),
+        News::Named(place) => {
+            let is_open = shared.ledger().missing_in(place, None).is_open;
+            work.dealer().named(place, is_open);
+        }
+    }
     work.fed();
+}
+
+impl News {
+    fn study(&self) -> Option<usize> {
+        match self {
+            News::Study(place) => Some(*place),
+            News::Series(..) | News::Named(_) => None,
+        }
+    }
 }

@@ -1,14 +1,15 @@
 //! What the workers of a round share: the contexts to propose, and the requests that are left, dealt out as they come
 //! for them. Studies may be added while the round is worked off.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use dicomet_proto::Uid;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
-use super::associations;
+use super::associations::{self, Costs, Share};
 use super::plan::{Dealer, Request};
 
 /// The roles to propose for storage classes.
@@ -31,9 +32,23 @@ pub(super) struct Work {
     is_fed: watch::Sender<bool>,
     /// How many associations there are to be.
     pub(super) wanted: AtomicUsize,
+    /// Whether there may be more soon.
+    pub(super) is_growing: AtomicBool,
     /// Associations that are to end before all is done.
     surplus: AtomicUsize,
+    opening: watch::Sender<Opening>,
 }
+
+/// Associations that are being opened, or wait for their first answer.
+#[derive(Debug, Clone, Copy)]
+struct Opening {
+    number: usize,
+    /// When the last one was begun.
+    since: Instant,
+}
+
+/// How long those that are served let others begin: so many round trips, of which a request for a few instances takes most.
+const LET_IN_ROUND_TRIPS: u32 = 12;
 
 impl Work {
     /// What the dealer has, and what is added until [`Work::close`].
@@ -45,7 +60,9 @@ impl Work {
             dealer: Mutex::new(dealer),
             is_fed: watch::Sender::new(true),
             wanted: AtomicUsize::new(1),
+            is_growing: AtomicBool::new(false),
             surplus: AtomicUsize::new(0),
+            opening: watch::Sender::new(Opening { number: 0, since: Instant::now() }),
         }
     }
 
@@ -63,14 +80,24 @@ impl Work {
         self.is_fed.send_replace(false);
     }
 
+    /// Whether studies may still be added.
+    pub(super) fn may_come(&self) -> bool {
+        *self.is_fed.borrow()
+    }
+
     /// Whether there is nothing to take any more, nor will be.
     pub(super) fn is_over(&self) -> bool {
-        !*self.is_fed.borrow() && self.dealer().is_empty()
+        !self.may_come() && self.dealer().is_empty()
     }
 
     /// The next request for a worker with such an association; waits for one while studies may still be added. `None`
     /// when the worker is to end. [`Dealer::done`] is to follow.
-    pub(super) async fn next(&self, round_trip: Duration, window: u16) -> Option<Request> {
+    pub(super) async fn next(
+        &self,
+        round_trip: Duration,
+        window: u16,
+        costs: Option<Costs>,
+    ) -> Option<Request> {
         let mut is_fed = self.is_fed.subscribe();
         loop {
             if self
@@ -81,7 +108,7 @@ impl Work {
                 return None;
             }
             let may_come = *is_fed.borrow_and_update();
-            if let Some(request) = self.deal(round_trip, window) {
+            if let Some(request) = self.deal(round_trip, window, costs) {
                 return Some(request);
             }
             if !may_come {
@@ -91,16 +118,40 @@ impl Work {
         }
     }
 
-    fn deal(&self, round_trip: Duration, window: u16) -> Option<Request> {
+    fn deal(&self, round_trip: Duration, window: u16, costs: Option<Costs>) -> Option<Request> {
         let mut dealer = self.dealer();
         let share = match self.fixed {
-            Some(workers) => dealer.fair_share(workers),
+            Some(1) => Share::ALL,
+            Some(workers) => Share::of(dealer.fair_share(workers)),
             None => {
                 let wanted = self.wanted.load(Ordering::Relaxed);
-                associations::share(round_trip, window, wanted, dealer.left())
+                let is_growing = self.is_growing.load(Ordering::Relaxed);
+                associations::share(round_trip, window, (wanted, is_growing), dealer.left(), costs)
             }
         };
         dealer.deal(share)
+    }
+
+    /// So many associations are being opened or wait for their first answer.
+    pub(super) fn opening(&self, number: usize) {
+        self.opening.send_modify(|opening| {
+            if number > opening.number {
+                opening.since = Instant::now();
+            }
+            opening.number = number;
+        });
+    }
+
+    /// Before a worker that is served asks for more: lets those begin that wait for it, for a while. dcmqrscp 3.6.7 lets none
+    /// begin while others are in the midst of a request, and with several there is always one that is.
+    pub(super) async fn let_others_begin(&self, round_trip: Duration) {
+        let mut opening = self.opening.subscribe();
+        let until = opening.borrow_and_update().since + LET_IN_ROUND_TRIPS * round_trip;
+        tokio::select! {
+            biased;
+            _ = opening.wait_for(|opening| opening.number == 0) => {}
+            () = sleep_until(until) => {}
+        }
     }
 
     /// Lets so many workers end when they come for more.
@@ -112,5 +163,40 @@ impl Work {
     /// Those that were to end are wanted again.
     pub(super) fn keep_all(&self) {
         self.surplus.store(0, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Granularity;
+    use super::*;
+
+    const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_are_served_let_others_begin_but_not_for_long() {
+        let work = Work::new(Vec::new(), Roles::Scp, None, Dealer::new(Granularity::Coarse));
+        let begin = Instant::now();
+        work.let_others_begin(ROUND_TRIP).await;
+        assert_eq!(begin.elapsed(), Duration::ZERO, "nobody waits");
+
+        work.opening(2);
+        let served = async {
+            for left in [1, 0] {
+                sleep_until(Instant::now() + ROUND_TRIP).await;
+                work.opening(left);
+            }
+        };
+        tokio::join!(work.let_others_begin(ROUND_TRIP), served);
+        assert_eq!(begin.elapsed(), 2 * ROUND_TRIP);
+
+        work.opening(1);
+        let begin = Instant::now();
+        work.let_others_begin(ROUND_TRIP).await;
+        let waited = begin.elapsed();
+        assert!((600..=601).contains(&waited.as_millis()), "{waited:?}");
+        // One that is never served holds nobody up a second time.
+        work.let_others_begin(ROUND_TRIP).await;
+        assert_eq!(begin.elapsed(), waited);
     }
 }

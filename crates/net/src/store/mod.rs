@@ -122,6 +122,9 @@ impl Store {
         }
         report.seconds = begin.elapsed();
         report.cancelled = shared.is_stopped();
+        // What a worker had in hands that ended by a fault of ours.
+        let told = report.sent + report.already + report.failed + report.unsent;
+        report.unsent += report.files.saturating_sub(told);
         report.complete = report.files > 0 && report.files == report.sent + report.already;
         Ok(report)
     }

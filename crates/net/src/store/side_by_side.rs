@@ -62,7 +62,7 @@ pub(super) async fn send(
             biased;
             joined = round.running.join_next() => match joined {
                 Some(Ok((rank, error))) => round.ended(rank, error, begin),
-                Some(Err(_)) => {}
+                Some(Err(_)) => round.failed(),
                 None => break,
             },
             () = stands.stands.notified(), if first.is_some() => {
@@ -111,12 +111,24 @@ impl SideBySide<'_> {
         self.shared.tell(Event::SideBySide { associations, reason });
     }
 
+    /// A worker ended by a fault of ours. What it had in hands is not sent again; the report counts it as unsent.
+    fn failed(&mut self) {
+        tracing::error!("a worker of the store has ended by a fault in dicomet");
+        if self.running.is_empty() {
+            self.work.opening.store(0, SeqCst);
+            self.work.serving.store(0, SeqCst);
+        }
+        self.error.get_or_insert_with(Error::fault);
+    }
+
     fn ended(&mut self, rank: Rank, error: Option<Error>, begin: Instant) {
         if self.work.left() == 0 {
             // What has no association yet would find nothing to do.
             self.give_up.send_replace(());
-        } else if error.is_some() && rank == Rank::Further {
-            let advice = self.controller.rejected(begin.elapsed(), self.work.serving.load(SeqCst));
+        } else if let Some(error) = error.as_ref().filter(|_| rank == Rank::Further) {
+            let is_transient = error.is_transient();
+            let advice =
+                self.controller.rejected(begin.elapsed(), self.work.serving.load(SeqCst), is_transient);
             self.follow(advice);
         }
         if self.error.is_none() {

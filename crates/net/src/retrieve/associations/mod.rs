@@ -13,6 +13,7 @@
 //! answer (Orthanc 1.10 accepts it, and serves `DicomThreadsCount` at a time), or it gets no faster.
 
 mod reason;
+mod share;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ mod tests;
 use std::time::Duration;
 
 pub use reason::Reason;
+use share::SMALL_SHARE;
+pub use share::{Costs, Share, share};
 
 /// The most that are opened where nobody says how many.
 pub const MOST: usize = 16;
@@ -84,6 +87,8 @@ pub struct Advice {
 #[derive(Debug)]
 pub struct Controller {
     most: usize,
+    /// The most there may be again, when the peer has let nobody in for a moment.
+    most_again: Option<usize>,
     is_fixed: bool,
     wanted: usize,
     phase: Phase,
@@ -141,6 +146,7 @@ impl Controller {
     pub fn new(fixed: Option<usize>) -> Controller {
         Controller {
             most: fixed.unwrap_or(MOST),
+            most_again: None,
             is_fixed: fixed.is_some(),
             wanted: fixed.unwrap_or(1),
             phase: Phase::Measuring,
@@ -170,9 +176,15 @@ impl Controller {
         Advice { associations: self.wanted.min(useful).max(1), reason }
     }
 
-    /// The most that the peer serves, as far as it has shown.
+    /// The most that the peer serves, as far as it has shown. That it had none to spare for a moment shows nothing.
     pub fn most(&self) -> Option<usize> {
-        (self.most < MOST && !self.is_fixed).then_some(self.most)
+        let most = self.most_again.unwrap_or(self.most);
+        (most < MOST && !self.is_fixed).then_some(most)
+    }
+
+    /// Whether there may be more of them soon.
+    pub fn is_growing(&self) -> bool {
+        !self.is_fixed && self.wanted < self.most && !matches!(self.phase, Phase::Settled { .. })
     }
 
     /// How many were worth it.
@@ -180,9 +192,13 @@ impl Controller {
         self.wanted
     }
 
-    /// The peer rejected an association while so many stood.
-    pub fn rejected(&mut self, now: Duration, standing: usize) -> Advice {
-        self.no_more_than(now, standing, Reason::Rejected)
+    /// An association was not to be had while so many stood. Where that may pass, as PS3.8 9.3.4 has it of a transient
+    /// rejection, more are tried again after a while.
+    pub fn rejected(&mut self, now: Duration, standing: usize, is_transient: bool) -> Advice {
+        let before = self.most_again.unwrap_or(self.most);
+        let advice = self.no_more_than(now, standing, Reason::Rejected);
+        self.most_again = (is_transient && !self.is_fixed).then_some(before);
+        advice
     }
 
     /// Some of the associations ended, and so many stand: it goes on with those.
@@ -263,6 +279,7 @@ impl Controller {
                     return Some(self.want(sight.serving / 2, Reason::Slower));
                 }
                 if is_old {
+                    self.most = self.most_again.take().unwrap_or(self.most);
                     self.phase = Phase::Measuring;
                 } else if settled.is_none() {
                     self.phase = Phase::Settled { since, rate: Some(rate) };
@@ -304,6 +321,7 @@ impl Controller {
     fn no_more_than(&mut self, now: Duration, standing: usize, reason: Reason) -> Advice {
         if !self.is_fixed {
             self.most = standing.max(1);
+            self.most_again = None;
             // What was gained by those that were served is kept: they work.
             self.settle(now, None);
         }
@@ -339,23 +357,4 @@ fn is_waiting(sight: &Sight, rate: Rate) -> bool {
     let under_way = sight.serving as f64 * f64::from(sight.window);
     let round_trips = if sight.window == 1 { 2.0 } else { 1.25 };
     under_way / instances < round_trips * sight.round_trip.as_secs_f64()
-}
-
-/// An association is worth opening for so many instances.
-const SMALL_SHARE: usize = 8;
-
-/// How many instances one request is for at the most, where associations may come and go: few enough that a further
-/// one finds something to do, and so many that the round trip of the request counts little.
-pub fn share(round_trip: Duration, window: u16, associations: usize, left: usize) -> usize {
-    const NEAR_SHARE: usize = 1024;
-    const WINDOWS: usize = 32;
-    let share = match (round_trip < NEAR, window) {
-        (_, 0) => return usize::MAX,
-        (true, _) => NEAR_SHARE,
-        (false, window) => WINDOWS * usize::from(window),
-    };
-    match associations {
-        0 | 1 => share,
-        several => share.min(left.div_ceil(2 * several)).max(SMALL_SHARE),
-    }
 }

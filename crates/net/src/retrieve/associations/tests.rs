@@ -66,6 +66,7 @@ fn over_distance_without_a_window_there_are_soon_as_many_as_fill_the_line() {
     let mut controller = Controller::new(None);
     let (said, seconds) = run(&FAR, &mut controller, 500);
     assert_eq!(counts(&said)[..4], [1, 4, 8, 16], "{said:?}");
+    assert!(!controller.is_growing(), "16 are the most");
     // One association takes 28 s, and the line alone 2.2.
     assert!(seconds < 4.5, "{seconds} s: {said:?}");
 }
@@ -130,7 +131,7 @@ fn a_rejection_is_the_end_of_opening() {
     assert_eq!(controller.look(&sight), None);
     let later = Sight { now: Duration::from_secs(1), instances: 18, bytes: 18 * FAR.bytes, ..sight };
     assert_eq!(controller.look(&later).unwrap().associations, 4);
-    let advice = controller.rejected(later.now, 2);
+    let advice = controller.rejected(later.now, 2, false);
     assert_eq!(advice, Advice { associations: 2, reason: Reason::Rejected });
     assert_eq!(controller.begin(500).associations, 2);
 }
@@ -174,11 +175,61 @@ fn what_the_user_says_stays() {
 }
 
 #[test]
+fn a_rejection_that_may_pass_is_tried_again_after_a_while_and_told_to_no_later_run() {
+    for (is_transient, most, again) in [(true, None, true), (false, Some(2), false)] {
+        let mut controller = Controller::new(None);
+        controller.remember(None, Some(2));
+        let advice = controller.rejected(Duration::ZERO, 2, is_transient);
+        assert_eq!((advice.associations, controller.most()), (2, most));
+        // Two associations of 18 instances a second each, for two minutes.
+        let mut sight =
+            Sight { serving: 2, window: 1, round_trip: FAR.round_trip, left: 100_000, ..Sight::default() };
+        let mut said = Vec::new();
+        for second in 1..=120 {
+            sight.now = Duration::from_secs(second);
+            sight.instances += 18 * sight.serving as u64;
+            sight.bytes = sight.instances * FAR.bytes;
+            if let Some(advice) = controller.look(&sight) {
+                said.push((second, advice));
+            }
+        }
+        let first_try = said.iter().find(|(_, advice)| advice.associations > 2).map(|(second, _)| *second);
+        assert_eq!(first_try.is_some(), again, "{said:?}");
+        assert!(first_try.is_none_or(|second| second >= SETTLED_FOR.as_secs()), "{said:?}");
+    }
+}
+
+#[test]
 fn shares_are_whole_where_they_may_be_and_small_where_several_share() {
     let (near, far) = (Duration::from_millis(1), Duration::from_millis(50));
-    assert_eq!(share(far, 0, 1, 5000), usize::MAX);
-    assert!(share(near, 1, 1, 500) >= 500, "a short local study is asked for whole");
-    assert_eq!(share(far, 1, 1, 500), 32);
-    assert_eq!(share(far, 1, 8, 160), 10);
-    assert_eq!(share(far, 1, 16, 20), 8);
+    assert_eq!(share(far, 0, (1, false), 5000, None), Share::ALL);
+    assert_eq!(share(near, 16, (1, false), 5000, None), Share::ALL);
+    for associations in [1, 4] {
+        assert!(
+            !share(near, 1, (associations, false), 5000, None).cuts_series,
+            "series come whole from nearby"
+        );
+    }
+    assert_eq!(share(far, 1, (1, false), 500, None), Share::of(32));
+    assert_eq!(share(far, 1, (1, true), 500, None), Share::of(8), "while it is open how many there will be");
+    assert_eq!(share(far, 1, (8, false), 160, None), Share::of(10));
+    assert_eq!(share(far, 1, (16, false), 20, None), Share::of(8));
+}
+
+#[test]
+fn requests_that_cost_much_are_for_more() {
+    let far = Duration::from_millis(20);
+    let costs = |request_ms, instance_ms| {
+        let [request, instance] = [request_ms, instance_ms].map(Duration::from_millis);
+        Some(Costs { request, instance })
+    };
+    assert_eq!(share(far, 1, (1, false), 5000, costs(40, 20)), Share::of(32), "18 would be enough");
+    assert_eq!(share(far, 1, (1, false), 5000, costs(200, 20)), Share::of(90), "200 ms are a tenth of 2 s");
+    assert_eq!(share(far, 1, (4, false), 5000, costs(200, 20)), Share::of(90));
+    assert_eq!(
+        share(far, 1, (4, false), 160, costs(200, 20)),
+        Share::of(20),
+        "each of the others has its part"
+    );
+    assert!(share(far, 1, (1, false), 5000, costs(200, 0)).instances > 5000, "no time at all is no fault");
 }

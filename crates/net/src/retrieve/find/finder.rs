@@ -36,6 +36,13 @@ const STUDY_KEYS: [Tag; 8] = [
     Tag(0x0008, 0x0020), // Study Date
 ];
 
+/// A series that SERIES level told, and how many instances it has, where that was told too.
+#[derive(Debug, Clone)]
+pub(in crate::retrieve) struct Listed {
+    pub(in crate::retrieve) uid: Uid,
+    pub(in crate::retrieve) counted: Option<u64>,
+}
+
 /// The queries of one retrieve, on one association.
 pub(in crate::retrieve) struct Finder {
     pub(in crate::retrieve) association: Association,
@@ -161,22 +168,36 @@ impl Finder {
 
     /// SERIES and IMAGE level: fills in what is in a study. A peer that refuses leaves the study unnamed.
     pub(in crate::retrieve) async fn look_into(&mut self, study: &mut Study) -> Result<(), RetrieveError> {
+        for listed in self.list_series(study).await? {
+            let series = self.name(study, listed).await?;
+            study.series.push(series);
+        }
+        self.end_study(study);
+        Ok(())
+    }
+
+    /// SERIES level: the series of a study, which is named as far as they will be. None where the peer refuses.
+    pub(in crate::retrieve) async fn list_series(
+        &mut self,
+        study: &mut Study,
+    ) -> Result<Vec<Listed>, RetrieveError> {
         let mut keys = self.keys.series.clone();
         let answers = match self
             .below(study, Level::Series, &mut keys, &[MODALITY, NUMBER_OF_SERIES_RELATED_INSTANCES])
             .await
         {
             Ok(answers) => answers,
-            Err(error) => return refused(error),
+            Err(error) => return refused(error).map(|()| Vec::new()),
         };
         study.is_named = true;
         study.series.clear();
+        let mut series: Vec<Listed> = Vec::new();
         for answer in answers {
             if !fits(&answer, &self.keys.series) {
                 continue;
             }
             let Some(uid) = answer.uid(SERIES_INSTANCE_UID) else { continue };
-            if study.series.iter().any(|known| known.uid == uid) {
+            if series.iter().any(|known| known.uid == uid) {
                 continue;
             }
             if let Some(modality) = answer.text(MODALITY)
@@ -184,36 +205,46 @@ impl Finder {
             {
                 study.modalities.push(modality);
             }
-            let is_whole = !Keys::narrows(&self.keys.image);
-            let counted = count(&answer, NUMBER_OF_SERIES_RELATED_INSTANCES);
-            if self.has_no_image_level() {
-                study.is_named = false;
-                study.series.push(Series { uid, is_whole, instances: Vec::new() });
-                continue;
-            }
-            match self.images(study, &uid).await {
-                Ok(instances) => {
-                    self.images_answered = true;
-                    // An answer without instances, or one cut at a peer's limit, names nothing for certain.
-                    let lacks = is_whole && counted.is_some_and(|counted| (instances.len() as u64) < counted);
-                    let is_empty = is_whole && instances.is_empty();
-                    study.is_named &= !(lacks || is_empty);
-                    study.series.push(Series { uid, is_whole, instances });
-                }
-                Err(error) => {
-                    self.images_refused += u32::from(!self.images_answered);
-                    study.is_named = false;
-                    study.series.push(Series { uid, is_whole, instances: Vec::new() });
-                    refused(error)?;
-                }
-            }
+            series.push(Listed { uid, counted: count(&answer, NUMBER_OF_SERIES_RELATED_INSTANCES) });
         }
         // A study that C-FIND names has series; none means that the level is not answered.
-        study.is_named &= !(study.is_whole && study.series.is_empty());
+        study.is_named &= !(study.is_whole && series.is_empty());
+        Ok(series)
+    }
+
+    /// IMAGE level: the instances of a series. Where they are not all named, the study is not.
+    pub(in crate::retrieve) async fn name(
+        &mut self,
+        study: &mut Study,
+        Listed { uid, counted }: Listed,
+    ) -> Result<Series, RetrieveError> {
+        let is_whole = !Keys::narrows(&self.keys.image);
+        if self.has_no_image_level() {
+            study.is_named = false;
+            return Ok(Series { uid, is_whole, instances: Vec::new() });
+        }
+        match self.images(study, &uid).await {
+            Ok(instances) => {
+                self.images_answered = true;
+                // An answer without instances, or one cut at a peer's limit, names nothing for certain.
+                let lacks = is_whole && counted.is_some_and(|counted| (instances.len() as u64) < counted);
+                let is_empty = is_whole && instances.is_empty();
+                study.is_named &= !(lacks || is_empty);
+                Ok(Series { uid, is_whole, instances })
+            }
+            Err(error) => {
+                self.images_refused += u32::from(!self.images_answered);
+                study.is_named = false;
+                refused(error).map(|()| Series { uid, is_whole, instances: Vec::new() })
+            }
+        }
+    }
+
+    /// All series of a study are named: those without an instance that fits are none of ours.
+    pub(in crate::retrieve) fn end_study(&self, study: &mut Study) {
         if Keys::narrows(&self.keys.image) {
             study.series.retain(|series| !series.instances.is_empty());
         }
-        Ok(())
     }
 
     /// Whether the peer answers no IMAGE level, as far as it was tried.

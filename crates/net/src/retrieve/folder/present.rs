@@ -43,6 +43,20 @@ impl Folder {
         here
     }
 
+    /// Notes in the journal what is expected of a study, as far as it is known, without looking for it.
+    pub fn note_expected(&self, study: &Study) {
+        self.journal.expect(study);
+    }
+
+    /// Whether nothing of a study can be here, as the folders tell where its series have their own, or else as nothing is
+    /// here at all.
+    pub fn has_nothing_of(&self, study: &Study) -> bool {
+        match self.layout.series_folder(&study.uid, &study.uid) {
+            Some(folder) => folder.parent().is_some_and(|folder| !self.root.join(folder).exists()),
+            None => self.listed().is_empty(),
+        }
+    }
+
     /// Where an instance is, by a layout of UIDs alone.
     fn path_by_uids(&self, study: &Uid, series: &Uid, instance: &Uid) -> PathBuf {
         self.root.join(self.components(study, series, instance, &|_| None).join("/"))

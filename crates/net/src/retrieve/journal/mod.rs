@@ -50,6 +50,8 @@ impl Journal {
     /// Notes what is expected of a study, and answers what is noted of the instances that came.
     pub(super) fn expect(&self, study: &Study) -> Here {
         let path = self.folder.join(study.uid.as_str());
+        // What comes meanwhile is noted in the new page.
+        let mut open = self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let mut page = read(&path).unwrap_or_else(|error| {
             self.warn("read", &error);
             Page::default()
@@ -58,7 +60,7 @@ impl Journal {
         let is_news = !page.expects(&expected, more);
         page.expected = None;
         if is_news || page.is_wordy() {
-            self.close(&study.uid);
+            open.retain(|(of, _)| *of != study.uid);
             if let Err(error) = replace(&path, |file| page::write(file, &expected, more, &page.here)) {
                 self.warn("written", &error);
             }

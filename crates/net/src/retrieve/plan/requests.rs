@@ -7,6 +7,7 @@ use dicomet_proto::Uid;
 use dicomet_proto::query::Level;
 
 use super::Round;
+use crate::retrieve::associations::Share;
 use crate::retrieve::verify::{Ledger, MissingInstances, MissingSeries};
 
 /// The most UIDs in one IMAGE level request: 64 characters each stay far below the 65,534 bytes that a UI element
@@ -75,6 +76,8 @@ struct Pile {
     /// Instances that are asked for by themselves, with their series.
     alone: Vec<(Uid, Uid)>,
     is_untouched: bool,
+    /// Its series are still being named: it is asked for whole, or series by series as they become known.
+    is_being_named: bool,
     /// Requests that are being worked off.
     workers: usize,
 }
@@ -118,7 +121,32 @@ impl Dealer {
         }
         self.left += missing.count();
         self.total += missing.count();
-        self.waiting.push_back(Pile { study, missing, alone: Vec::new(), is_untouched: true, workers: 0 });
+        let is_being_named = missing.is_being_named;
+        let (alone, is_untouched, workers) = (Vec::new(), true, 0);
+        self.waiting.push_back(Pile { study, missing, alone, is_untouched, is_being_named, workers });
+    }
+
+    /// Takes in a series of a study that is being named. Not where the study has been dealt whole.
+    pub fn name(&mut self, study: usize, series: MissingSeries) {
+        let count = series.instances.len();
+        let Some(pile) = self.pile_being_named(study) else { return };
+        pile.missing.series.push(series);
+        self.left += count;
+        self.total += count;
+    }
+
+    /// All series of a study are named. `is_open` is when the peer has more than it named.
+    pub fn named(&mut self, study: usize, is_open: bool) {
+        let Some(pile) = self.pile_being_named(study) else { return };
+        pile.is_being_named = false;
+        pile.missing.is_open = is_open && pile.is_untouched;
+        self.waiting.retain(|pile| !pile.is_empty());
+        self.begun.retain(|pile| pile.workers > 0 || !pile.is_empty());
+    }
+
+    fn pile_being_named(&mut self, study: usize) -> Option<&mut Pile> {
+        let mut piles = self.waiting.iter_mut().chain(&mut self.begun);
+        piles.find(|pile| pile.study == study && pile.is_being_named)
     }
 
     /// How many instances were not dealt yet, as far as named.
@@ -131,9 +159,12 @@ impl Dealer {
         self.returned.is_empty() && self.waiting.is_empty() && self.begun.iter().all(Pile::is_empty)
     }
 
-    /// How many requests there can be at least: for studies whose instances are not named, one each.
+    /// How many requests there can be at least: for studies whose instances are not named, one each, or as many as the
+    /// peer counts where they will be.
     pub fn least(&self) -> usize {
-        self.left.max(self.waiting.len())
+        let piles = || self.waiting.iter().chain(&self.begun);
+        let to_be_named = piles().filter(|pile| pile.is_being_named).map(Pile::unnamed).sum::<usize>();
+        (self.left + to_be_named).max(self.waiting.len())
     }
 
     /// The studies of which not all has been dealt.
@@ -156,17 +187,17 @@ impl Dealer {
         self.total.div_ceil(REQUESTS_PER_WORKER * workers).max(small).max(1)
     }
 
-    /// The next request, for no more than so many instances; `None` when there is none. [`Dealer::done`] is to follow.
-    pub fn deal(&mut self, share: usize) -> Option<Request> {
+    /// The next request, for no more than a share; `None` when there is none now. [`Dealer::done`] is to follow.
+    pub fn deal(&mut self, share: Share) -> Option<Request> {
         if let Some(request) = self.returned.pop() {
             self.left = self.left.saturating_sub(request.instances.len());
             return Some(request);
         }
         let share = match self.granularity {
-            Granularity::Single => 1,
-            _ => share.clamp(1, MAX_SUB_OPERATIONS),
+            Granularity::Single => Share::of(1),
+            _ => Share { instances: share.instances.clamp(1, MAX_SUB_OPERATIONS), ..share },
         };
-        let place = self.next_pile()?;
+        let place = self.next_pile(share)?;
         let pile = &mut self.begun[place];
         let before = pile.count();
         let request = pile.deal(self.granularity, share);
@@ -190,31 +221,65 @@ impl Dealer {
         self.returned.push(request);
     }
 
-    fn next_pile(&mut self) -> Option<usize> {
-        let begun = self.begun.iter().enumerate().filter(|(_, pile)| !pile.is_empty());
+    fn next_pile(&mut self, share: Share) -> Option<usize> {
+        let granularity = self.granularity;
+        let begun = self.begun.iter().enumerate().filter(|(_, pile)| pile.has_some(granularity, share));
         let fewest = begun.min_by_key(|(_, pile)| pile.workers).map(|(place, pile)| (place, pile.workers));
-        match (fewest, self.waiting.pop_front()) {
-            (Some((place, 0)), Some(waiting)) => {
-                self.waiting.push_front(waiting);
-                Some(place)
-            }
+        let waiting = self.waiting.iter().position(|pile| pile.has_some(granularity, share));
+        match (fewest, waiting) {
+            (Some((place, 0)), _) | (Some((place, _)), None) => Some(place),
             (_, Some(waiting)) => {
-                self.begun.push(waiting);
+                self.begun.extend(self.waiting.remove(waiting));
                 Some(self.begun.len() - 1)
             }
-            (fewest, None) => fewest.map(|(place, _)| place),
+            (None, None) => None,
         }
     }
 }
 
 impl Pile {
+    /// Whether nothing is left of it, nor to come.
     fn is_empty(&self) -> bool {
         let is_open = self.missing.is_open && self.is_untouched;
-        self.missing.series.is_empty() && self.alone.is_empty() && !is_open
+        self.missing.series.is_empty() && self.alone.is_empty() && !is_open && !self.is_being_named
+    }
+
+    /// Whether something of it can be dealt now.
+    fn has_some(&self, granularity: Granularity, share: Share) -> bool {
+        let is_named = !self.missing.series.is_empty() || !self.alone.is_empty();
+        is_named || self.is_dealt_whole(granularity, share)
+    }
+
+    /// Whether the next request is for all of the study.
+    fn is_dealt_whole(&self, granularity: Granularity, share: Share) -> bool {
+        let missing = &self.missing;
+        if !self.is_untouched {
+            return false;
+        }
+        let is_coarse = granularity == Granularity::Coarse;
+        if self.is_being_named {
+            let few = missing.counted.is_some_and(|counted| counted <= share.instances as u64);
+            let fits = missing.counted.is_none_or(|counted| counted <= MAX_SUB_OPERATIONS as u64);
+            return is_coarse && fits && (few || !share.cuts_series);
+        }
+        if missing.is_open {
+            return is_coarse || missing.series.is_empty();
+        }
+        let is_whole = missing.is_whole && missing.series.iter().all(|series| series.is_whole);
+        let is_one = !share.cuts_series && missing.series.len() == 1;
+        let count = missing.count();
+        let is_fair = count <= share.instances || (is_one && count <= MAX_SUB_OPERATIONS);
+        is_coarse && is_whole && is_fair && !missing.series.is_empty()
     }
 
     fn count(&self) -> usize {
         self.missing.count() + self.alone.len()
+    }
+
+    /// How many instances are to be named still, as far as the peer counts them.
+    fn unnamed(&self) -> usize {
+        let counted = self.missing.counted.unwrap_or(0);
+        usize::try_from(counted).unwrap_or(usize::MAX).saturating_sub(self.missing.count())
     }
 
     fn set_apart(&mut self, is_left_out: &impl Fn(&Uid) -> bool, is_alone: &impl Fn(&Uid) -> bool) {
@@ -229,22 +294,19 @@ impl Pile {
         self.missing.series.retain(|series| !series.instances.is_empty());
     }
 
-    fn deal(&mut self, granularity: Granularity, share: usize) -> Option<Request> {
-        let is_untouched = std::mem::replace(&mut self.is_untouched, false);
+    fn deal(&mut self, granularity: Granularity, share: Share) -> Option<Request> {
+        let is_dealt_whole = self.is_dealt_whole(granularity, share);
+        self.is_untouched = false;
         let missing = &mut self.missing;
-        if is_untouched {
-            let is_whole = missing.is_whole && missing.series.iter().all(|series| series.is_whole);
-            let is_coarse = granularity == Granularity::Coarse;
-            let is_fair = is_whole && missing.count() <= share && !missing.series.is_empty();
-            if (missing.is_open && (is_coarse || missing.series.is_empty())) || (is_coarse && is_fair) {
-                missing.series.clear();
-                return Some(Request {
-                    level: Level::Study,
-                    study: self.study,
-                    series: None,
-                    instances: Vec::new(),
-                });
-            }
+        if is_dealt_whole {
+            missing.series.clear();
+            self.is_being_named = false;
+            return Some(Request {
+                level: Level::Study,
+                study: self.study,
+                series: None,
+                instances: Vec::new(),
+            });
         }
         let Some(series) = missing.series.first_mut() else {
             let (series, uid) = self.alone.pop()?;
@@ -264,15 +326,16 @@ impl Pile {
 }
 
 /// Takes the next request off a series.
-fn of_series(study: usize, series: &mut MissingSeries, granularity: Granularity, share: usize) -> Request {
+fn of_series(study: usize, series: &mut MissingSeries, granularity: Granularity, share: Share) -> Request {
     let request = |level, instances| Request { level, study, series: Some(series.uid.clone()), instances };
-    if series.is_whole && granularity < Granularity::Single && series.instances.len() <= share {
+    let whole = if share.cuts_series { share.instances } else { MAX_SUB_OPERATIONS };
+    if series.is_whole && granularity < Granularity::Single && series.instances.len() <= whole {
         let request = request(Level::Series, Vec::new());
         series.instances.clear();
         return request;
     }
     // Lists of the same length, rather than full ones and a rest.
-    let lists = series.instances.len().div_ceil(share.min(MAX_UIDS)).max(1);
+    let lists = series.instances.len().div_ceil(share.instances.min(MAX_UIDS)).max(1);
     let length = series.instances.len().div_ceil(lists).max(1);
     let request = request(Level::Image, series.instances.drain(..length).collect());
     series.is_whole = false;

@@ -4,6 +4,7 @@
 
 use dicomet_proto::query::Level;
 
+use super::super::associations::Share;
 use super::super::inventory::{Instance, Inventory, Series, Study};
 use super::super::verify::Ledger;
 use super::*;
@@ -47,7 +48,7 @@ fn requests(ledger: &Ledger, round: &Round, granularity: Granularity, workers: u
     let mut dealer = Dealer::of_round(ledger, round, granularity);
     let share = dealer.fair_share(workers);
     let requests = std::iter::from_fn(|| {
-        let request = dealer.deal(share)?;
+        let request = dealer.deal(Share::of(share))?;
         dealer.done(&request);
         Some(request)
     });
@@ -215,12 +216,13 @@ fn each_study_gets_its_turn_and_the_last_one_is_shared() {
     let studies = vec![study("1.2", &[(CT, 100)]), study("1.3", &[(CT, 4)]), study("1.4", &[(CT, 4)])];
     let ledger = ledger(studies);
     let mut dealer = Dealer::of_round(&ledger, &plan(&ledger)[0], Granularity::Coarse);
-    let (big, small) = (dealer.deal(10).unwrap(), dealer.deal(10).unwrap());
+    let (big, small) = (dealer.deal(Share::of(10)).unwrap(), dealer.deal(Share::of(10)).unwrap());
     assert_eq!((big.study, small.study), (0, 1), "the second association does not wait for the big study");
     dealer.done(&small);
-    assert_eq!(dealer.deal(10).unwrap().study, 2);
+    assert_eq!(dealer.deal(Share::of(10)).unwrap().study, 2);
     assert_eq!((dealer.left(), dealer.undealt()), (90, vec![0]));
-    let shared: Vec<usize> = std::iter::from_fn(|| dealer.deal(10)).map(|request| request.study).collect();
+    let shared: Vec<usize> =
+        std::iter::from_fn(|| dealer.deal(Share::of(10))).map(|request| request.study).collect();
     assert_eq!(shared, [0; 9], "then all work on the big one");
     assert!(dealer.is_empty());
 }
@@ -229,22 +231,79 @@ fn each_study_gets_its_turn_and_the_last_one_is_shared() {
 fn a_request_that_was_not_begun_is_dealt_again() {
     let ledger = ledger(vec![study("1.2", &[(CT, 20)])]);
     let mut dealer = Dealer::of_round(&ledger, &plan(&ledger)[0], Granularity::Coarse);
-    let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(10)).collect();
+    let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(Share::of(10))).collect();
     dealer.put_back(requests[0].clone());
     assert_eq!((dealer.is_empty(), dealer.left()), (false, 10));
-    assert_eq!(dealer.deal(5).as_ref(), Some(&requests[0]));
-    assert_eq!((dealer.deal(5), dealer.left()), (None, 0));
+    assert_eq!(dealer.deal(Share::of(5)).as_ref(), Some(&requests[0]));
+    assert_eq!((dealer.deal(Share::of(5)), dealer.left()), (None, 0));
 }
 
 #[test]
 fn a_study_that_comes_later_is_dealt_after_those_that_were_there() {
     let ledger = ledger(vec![study("1.2", &[(CT, 3)]), study("1.3", &[(CT, 3)])]);
     let mut dealer = Dealer::new(Granularity::Coarse);
-    assert!(dealer.is_empty() && dealer.deal(10).is_none());
+    assert!(dealer.is_empty() && dealer.deal(Share::of(10)).is_none());
     for place in [1, 0] {
         dealer.add(place, ledger.missing_in(place, None));
     }
-    assert_eq!([dealer.deal(10).unwrap().study, dealer.deal(10).unwrap().study], [1, 0]);
+    assert_eq!(
+        [dealer.deal(Share::of(10)).unwrap().study, dealer.deal(Share::of(10)).unwrap().study],
+        [1, 0]
+    );
+}
+
+#[test]
+fn a_series_is_never_cut_where_lists_are_not_wanted() {
+    let whole = Share { instances: 100, cuts_series: false };
+    let dealt = |classes: &[(&str, usize)]| -> Vec<(Level, usize)> {
+        let ledger = ledger(vec![study("1.2", classes)]);
+        let mut dealer = Dealer::of_round(&ledger, &plan(&ledger)[0], Granularity::Coarse);
+        let requests = std::iter::from_fn(|| dealer.deal(whole));
+        requests.map(|request| (request.level, request.instances.len())).collect()
+    };
+    assert_eq!(dealt(&[(CT, 5000)]), [(Level::Study, 0)], "a study of one series is asked for whole");
+    assert_eq!(dealt(&[(CT, 60), (CT, 40)]), [(Level::Study, 0)]);
+    assert_eq!(dealt(&[(CT, 5000), (CT, 1)]), [(Level::Series, 0), (Level::Series, 0)]);
+    let beyond = dealt(&[(CT, 65_536)]);
+    assert!(
+        beyond.iter().all(|(level, count)| (*level, *count <= 100) == (Level::Image, true)),
+        "no counter holds so many"
+    );
+}
+
+#[test]
+fn a_study_that_is_being_named_is_dealt_whole_or_series_by_series() {
+    let named = study("1.2", &[(CT, 100), (CT, 60)]);
+    let head = Study { is_named: false, counted: Some(160), series: Vec::new(), ..named.clone() };
+    let begun = || {
+        let mut ledger = Ledger::default();
+        ledger.begin(head.clone());
+        let mut dealer = Dealer::new(Granularity::Coarse);
+        dealer.add(0, ledger.missing_in(0, None));
+        (ledger, dealer)
+    };
+    // Where that is too much at a time, there is nothing to deal until a series is known.
+    let (mut ledger, mut dealer) = begun();
+    assert_eq!(dealer.deal(Share::of(80)), None);
+    assert!(!dealer.is_empty());
+    let mut lengths = Vec::new();
+    for series in &named.series {
+        dealer.name(0, ledger.name(series.clone()).unwrap());
+        let dealt = std::iter::from_fn(|| dealer.deal(Share::of(80)));
+        lengths.extend(dealt.map(|request| (request.level, request.instances.len())));
+    }
+    assert_eq!(lengths, [(Level::Image, 50), (Level::Image, 50), (Level::Series, 0)]);
+    assert_eq!(dealer.undealt(), [0], "more may come");
+    dealer.named(0, false);
+    assert!(dealer.is_empty());
+
+    for share in [Share::ALL, Share::of(160), Share { instances: 10, cuts_series: false }] {
+        let (mut ledger, mut dealer) = begun();
+        let request = dealer.deal(share).unwrap();
+        assert_eq!((request.level, request.study), (Level::Study, 0));
+        dealer.name(0, ledger.name(named.series[0].clone()).unwrap());
+        assert!(dealer.is_empty() && dealer.deal(share).is_none(), "it is being got already");
+    }
 }
 
 #[test]
@@ -252,7 +311,7 @@ fn what_is_set_apart_comes_last_and_alone_or_not_at_all() {
     let ledger = ledger(vec![study("1.2", &[(CT, 4), (CT, 1)])]);
     let mut dealer = Dealer::of_round(&ledger, &plan(&ledger)[0], Granularity::Coarse);
     dealer.set_apart(|uid| uid.as_str() == "1.2.0.1", |uid| uid.as_str() == "1.2.0.2");
-    let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(usize::MAX)).collect();
+    let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(Share::ALL)).collect();
     let asked: Vec<Vec<&str>> =
         requests.iter().map(|request| request.instances.iter().map(Uid::as_str).collect()).collect();
     assert_eq!(asked, [vec!["1.2.0.3", "1.2.0.4"], vec![], vec!["1.2.0.2"]]);

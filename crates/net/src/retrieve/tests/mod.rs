@@ -96,6 +96,75 @@ async fn what_is_known_comes_while_the_rest_is_still_being_found() {
 }
 
 #[tokio::test]
+async fn a_study_comes_while_its_instances_are_being_named() {
+    // The peer names the instances of the second series when it has sent something of the first.
+    let second = Uid::from_static("1.2.1.2");
+    let habits = Habits { names_after_sending: Some(second), tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let report = get(&node, &["StudyInstanceUID=1.2.1"], folder.path()).await;
+    assert_eq!((report.expected, report.retrieved, report.unnamed, report.complete), (5, 5, 0, true));
+    assert_eq!(*peer.asked.lock().unwrap(), [("STUDY".to_owned(), 0)], "once, for all of it");
+    assert_eq!(peer.sent.lock().unwrap().len(), 5);
+    let stock = super::folder::check(folder.path(), |_| {}).unwrap();
+    assert_eq!((stock.expected, stock.here), (5, 5), "what was expected is noted");
+}
+
+#[tokio::test]
+async fn what_does_not_come_of_a_study_that_was_being_named_is_asked_for_again_and_told() {
+    let habits = Habits {
+        cannot_send: Some(Uid::from_static("1.2.1.1.2")),
+        names_after_sending: Some(Uid::from_static("1.2.1.2")),
+        tells_classes: true,
+        ..Habits::default()
+    };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let report = get(&node, &["StudyInstanceUID=1.2.1"], folder.path()).await;
+    assert_eq!((report.expected, report.retrieved, report.failed, report.complete), (5, 4, 1, false));
+    assert_eq!(report.failures[0].sop_instance.as_str(), "1.2.1.1.2");
+    assert_eq!(peer.sent.lock().unwrap().len(), 4, "what came is not asked for again");
+    assert_eq!(peer.asked.lock().unwrap()[0].0, "STUDY");
+}
+
+#[tokio::test]
+async fn a_study_of_which_something_is_here_is_named_before_it_is_asked_for() {
+    let habits = Habits { sends_after_naming: 5, tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits);
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    assert!(get(&node, &["StudyInstanceUID=1.2.1"], folder.path()).await.complete);
+    std::fs::remove_file(file(folder.path(), &peer.held[1])).unwrap();
+    peer.asked.lock().unwrap().clear();
+    peer.sent.lock().unwrap().clear();
+    let report = get(&node, &["StudyInstanceUID=1.2.1"], folder.path()).await;
+    assert_eq!((report.present, report.retrieved, report.complete), (4, 1, true));
+    assert_eq!(*peer.asked.lock().unwrap(), [("IMAGE".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_study_that_cannot_be_looked_into_leaves_those_after_it_named() {
+    let habits =
+        Habits { aborts_find_in: Some(Uid::from_static("1.2.2")), tells_classes: true, ..Habits::default() };
+    let peer = Peer::with(habits, |held| {
+        for study in 3..=9 {
+            let study = Uid::new(format!("1.2.{study}")).unwrap();
+            let series = Uid::new(format!("{study}.1")).unwrap();
+            let instance = Uid::new(format!("{series}.1")).unwrap();
+            held.push(Held { study, series, instance, ..held[0].clone() });
+        }
+    });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
+    assert_eq!((files(folder.path()), report.complete), (13, false), "{report:?}");
+    let unnamed: Vec<&String> = report.notes.iter().filter(|note| note.contains("neither names")).collect();
+    assert!(unnamed.len() == 1 && unnamed[0].contains("1.2.2"), "{:?}", report.notes);
+}
+
+#[tokio::test]
 async fn a_study_that_cannot_be_looked_into_is_asked_for_all_the_same_and_not_called_complete() {
     let second = Uid::from_static("1.2.2");
     let habits = Habits { aborts_find_in: Some(second), tells_classes: true, ..Habits::default() };

@@ -76,6 +76,10 @@ pub(super) struct Habits {
     pub(super) tells_after_sending: Option<Uid>,
     /// Aborts when it is asked what is in this study.
     pub(super) aborts_find_in: Option<Uid>,
+    /// Names no instance of this series before it has sent something.
+    pub(super) names_after_sending: Option<Uid>,
+    /// Sends nothing before this many instances were named.
+    pub(super) sends_after_naming: usize,
     /// Sends nothing before so many associations stand.
     pub(super) waits_for_associations: usize,
     /// Leaves associations beyond so many without an answer.
@@ -101,6 +105,10 @@ pub(super) struct Peer {
     pub(super) habits: Habits,
     pub(super) associations: watch::Sender<usize>,
     pub(super) has_sent: watch::Sender<bool>,
+    /// Instances named at IMAGE level.
+    pub(super) named: watch::Sender<usize>,
+    /// Requests by C-GET: the level, and how many instances were named in it.
+    pub(super) asked: Mutex<Vec<(String, usize)>>,
     /// Associations now.
     pub(super) open: AtomicUsize,
     /// SOP Instance UIDs sent, in order.
@@ -137,6 +145,8 @@ impl Peer {
             habits,
             associations: watch::Sender::new(0),
             has_sent: watch::Sender::new(false),
+            named: watch::Sender::new(0),
+            asked: Mutex::default(),
             open: AtomicUsize::new(0),
             sent: Mutex::default(),
         })
@@ -186,6 +196,12 @@ impl Peer {
                     let keys = identifier.unwrap();
                     let study = keys.uid(STUDY_INSTANCE_UID).filter(|_| keys.text(LEVEL).unwrap() != "STUDY");
                     if study.is_some() && study == self.habits.tells_after_sending {
+                        let mut has_sent = self.has_sent.subscribe();
+                        has_sent.wait_for(|has_sent| *has_sent).await.unwrap();
+                    }
+                    let series =
+                        keys.uid(SERIES_INSTANCE_UID).filter(|_| keys.text(LEVEL).unwrap() == "IMAGE");
+                    if series.is_some() && series == self.habits.names_after_sending {
                         let mut has_sent = self.has_sent.subscribe();
                         has_sent.wait_for(|has_sent| *has_sent).await.unwrap();
                     }
@@ -247,6 +263,9 @@ impl Peer {
             }
         }
         let _ = answer.finish(Ok(())).await;
+        if level == "IMAGE" {
+            self.named.send_modify(|named| *named += matches.len());
+        }
     }
 
     /// Answers whether the association is to go on.
@@ -267,6 +286,10 @@ impl Peer {
             return true;
         }
         wanted.extend(self.habits.sends_besides.clone());
+        let level = keys.text(LEVEL).unwrap();
+        self.asked.lock().unwrap().push((level, keys.uids(SOP_INSTANCE_UID).len()));
+        let mut named = self.named.subscribe();
+        named.wait_for(|named| *named >= self.habits.sends_after_naming).await.unwrap();
         // The first was for C-FIND.
         let mut associations = self.associations.subscribe();
         associations.wait_for(|stood| *stood > self.habits.waits_for_associations).await.unwrap();

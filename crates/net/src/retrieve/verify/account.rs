@@ -38,6 +38,15 @@ impl Ledger {
         }
     }
 
+    /// Studies, expected instances, and those of them that are here from an earlier run, as in the report.
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let gap: u64 = (0..self.inventory.studies.len()).map(|place| self.gap(place)).sum();
+        let nameless = self.inventory.nameless;
+        let studies = self.inventory.studies.len() as u64 + nameless;
+        let expected = self.entries.all().len() as u64 + gap + nameless;
+        (studies, expected, self.count(|state| *state == State::Present))
+    }
+
     fn failure(&self, entry: &Entry, otherwise: &str) -> Option<Failure> {
         let reason = match &entry.state {
             State::Failed(reason) => reason.to_string(),

@@ -24,22 +24,40 @@ impl Entries {
     /// Enters the instances of the inventory's last study, all missing. A UID that a peer names twice is one
     /// instance, where it was named first.
     pub(super) fn enter_last(&mut self, inventory: &Inventory) {
-        let begin = self.all.len();
         let Some((place, study)) = inventory.studies.iter().enumerate().next_back() else { return };
-        for (series_place, series) in study.series.iter().enumerate() {
-            for (instance_place, instance) in series.instances.iter().enumerate() {
-                let entry = Entry {
-                    study: number(place),
-                    series: number(series_place),
-                    instance: number(instance_place),
-                    state: State::Missing,
-                    failed_at_peer: false,
-                    is_refused: false,
-                };
-                self.enter(inventory, &instance.uid, entry);
-            }
+        self.ranges.push(self.all.len()..self.all.len());
+        for series_place in 0..study.series.len() {
+            self.enter_series(inventory, place, series_place);
         }
-        self.ranges.push(begin..self.all.len());
+    }
+
+    /// The same for the last series of the last study, which was entered without it. Answers which entries are new.
+    pub(super) fn enter_last_series(&mut self, inventory: &Inventory) -> Range<usize> {
+        let begin = self.all.len();
+        if let Some((place, study)) = inventory.studies.iter().enumerate().next_back()
+            && let Some(series_place) = study.series.len().checked_sub(1)
+        {
+            self.enter_series(inventory, place, series_place);
+        }
+        begin..self.all.len()
+    }
+
+    fn enter_series(&mut self, inventory: &Inventory, place: usize, series_place: usize) {
+        let instances = &inventory.studies[place].series[series_place].instances;
+        for (instance_place, instance) in instances.iter().enumerate() {
+            let entry = Entry {
+                study: number(place),
+                series: number(series_place),
+                instance: number(instance_place),
+                state: State::Missing,
+                failed_at_peer: false,
+                is_refused: false,
+            };
+            self.enter(inventory, &instance.uid, entry);
+        }
+        if let Some(range) = self.ranges.last_mut() {
+            range.end = self.all.len();
+        }
     }
 
     fn enter(&mut self, inventory: &Inventory, uid: &Uid, entry: Entry) {
@@ -72,6 +90,10 @@ impl Entries {
 
     pub(super) fn all(&self) -> &[Entry] {
         &self.all
+    }
+
+    pub(super) fn range_mut(&mut self, range: Range<usize>) -> &mut [Entry] {
+        &mut self.all[range]
     }
 
     pub(super) fn of_study(&self, place: usize) -> &[Entry] {

@@ -43,6 +43,10 @@ pub struct MissingInstances {
     pub is_whole: bool,
     /// See [`MissingStudy::is_open`].
     pub is_open: bool,
+    /// Its series are still being named.
+    pub is_being_named: bool,
+    /// How many instances the study has, where the peer counts them.
+    pub counted: Option<u64>,
     /// By series.
     pub series: Vec<MissingSeries>,
 }
@@ -129,6 +133,8 @@ impl Ledger {
         let mut missing = MissingInstances {
             is_whole: study.is_whole,
             is_open: self.shortfall(place) > 0 && classes.is_none(),
+            is_being_named: self.being_named == Some(place) && classes.is_none(),
+            counted: study.counted,
             series: Vec::new(),
         };
         for of_series in self.entries.of_study(place).chunk_by(|one, next| one.series == next.series) {

@@ -6,6 +6,7 @@
 //! - this file: what is noted as it happens;
 //! - `entry`, `entries`: an instance, and all of them in the order of the inventory;
 //! - `missing`: what is lacking still, for the plan;
+//! - `naming`: a study whose instances become known while they come;
 //! - `account`, `by_study`: the counts, the reasons and the notes of the report, and the counts of one study.
 
 mod account;
@@ -13,6 +14,7 @@ mod by_study;
 mod entries;
 mod entry;
 mod missing;
+mod naming;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
 
-use super::inventory::{Inventory, Study};
+use super::inventory::{Inventory, Series, Study};
 use entries::{Entries, told};
 use entry::{Entry, State};
 
@@ -47,6 +49,8 @@ pub struct Ledger {
     studies: HashMap<Uid, usize>,
     /// Per study: instances that C-FIND did not name but that came and belong to it.
     unnamed: Vec<BTreeSet<Uid>>,
+    /// The study whose series are still being named: the last one.
+    being_named: Option<usize>,
     bytes: u64,
 }
 
@@ -65,7 +69,7 @@ impl Ledger {
     /// Adds a study, all of it missing, and answers its place.
     pub fn add(&mut self, mut study: Study) -> usize {
         let place = self.inventory.studies.len();
-        share_classes(&mut study);
+        study.series.iter_mut().for_each(share_classes);
         self.studies.entry(study.uid.clone()).or_insert(place);
         self.inventory.studies.push(study);
         self.entries.enter_last(&self.inventory);
@@ -232,9 +236,9 @@ impl Ledger {
 }
 
 /// Has the instances of a standard SOP class share its UID: it came with each of them.
-fn share_classes(study: &mut Study) {
+fn share_classes(series: &mut Series) {
     let standard = dictionary::storage_sop_classes();
-    for instance in study.series.iter_mut().flat_map(|series| &mut series.instances) {
+    for instance in &mut series.instances {
         if let Some(class) = &mut instance.sop_class
             && let Some(known) = standard.iter().find(|known| *known == class)
         {

@@ -100,6 +100,24 @@ fn what_was_not_named_is_kept_apart() {
 }
 
 #[test]
+fn what_came_before_it_was_named_is_taken_for_what_it_is_named_as() {
+    let named = ledger(3, Some(3), true).inventory().studies[0].clone();
+    let mut ledger = Ledger::default();
+    let place = ledger.begin(named.clone());
+    assert_eq!(counts(&ledger.report("")), [3, 0, 0, 0, 3], "as many as the peer counts");
+    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.retrieved(&STUDY, &uid(99), 1);
+    let missing = ledger.name(named.series[0].clone()).unwrap();
+    assert_eq!((missing.is_whole, missing.instances), (false, vec![uid(2), uid(3)]));
+    assert_eq!(ledger.end_naming(true), Some(place));
+    assert_eq!(counts(&ledger.report("")), [3, 1, 0, 0, 2]);
+    ledger.retrieved(&STUDY, &uid(2), 1);
+    ledger.retrieved(&STUDY, &uid(3), 1);
+    let report = ledger.report("");
+    assert_eq!((report.complete, report.unnamed), (true, 1));
+}
+
+#[test]
 fn a_reason_never_takes_an_instance_away() {
     let mut ledger = ledger(1, None, true);
     ledger.retrieved(&STUDY, &uid(1), 1);
