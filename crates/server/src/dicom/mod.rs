@@ -144,7 +144,17 @@ async fn talk(
         };
         match request {
             Some(request) => {
-                answer(server, &permissions, &mut association, request, &mut commitments, operations).await?;
+                let stopped = stopped.clone();
+                answer(
+                    server,
+                    &permissions,
+                    &mut association,
+                    request,
+                    &mut commitments,
+                    operations,
+                    stopped,
+                )
+                .await?;
             }
             None => return association.respond_release().await,
         }
@@ -227,6 +237,7 @@ async fn answer(
     request: Request,
     commitments: &mut Commitments,
     operations: &mut Operations,
+    stopped: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     if let Err(refusal) = permissions.check(operation(&request)) {
         return refuse(association, request, &refusal).await;
@@ -254,14 +265,21 @@ async fn answer(
         Request::Get(context, request, identifier) => {
             operations.get += 1;
             operations.sent_bytes +=
-                retrieve::answer_get(server, association, &context, &request, identifier).await?;
+                retrieve::answer_get(server, association, &context, &request, identifier, stopped).await?;
             Ok(())
         }
         Request::Move(context, request, identifier) => {
             operations.moves += 1;
-            operations.sent_bytes +=
-                retrieve::answer_move(server, permissions, association, &context, &request, identifier)
-                    .await?;
+            operations.sent_bytes += retrieve::answer_move(
+                server,
+                permissions,
+                association,
+                &context,
+                &request,
+                identifier,
+                stopped,
+            )
+            .await?;
             Ok(())
         }
         Request::Action(context, request, information) => {
