@@ -92,7 +92,7 @@ fn move_destination(
     ae_title: &AeTitle,
 ) -> Result<MoveDestination, Refusal> {
     let settings = &server.settings;
-    let node = permissions.move_destination(ae_title).map_err(|refusal| {
+    let destination = permissions.move_destination(ae_title).map_err(|refusal| {
         if refusal.status == Status::MOVE_DESTINATION_UNKNOWN && *ae_title == settings.ae_title {
             Refusal::new(refusal.status, "the move destination is this archive itself")
         } else {
@@ -100,11 +100,11 @@ fn move_destination(
         }
     })?;
     Ok(MoveDestination {
-        node: node.clone(),
+        node: destination.node.clone(),
         calling_ae_title: settings.ae_title.clone(),
         timeouts: settings.destination.clone(),
         window: settings.max_window.max(1),
-        associations: 1,
+        associations: destination.associations.into(),
     })
 }
 
