@@ -160,11 +160,20 @@ impl Storescp {
     /// # Panics
     /// When it does not come up.
     pub fn start() -> Storescp {
+        Storescp::start_with(&[])
+    }
+
+    /// Starts it with further options.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_with(options: &[&str]) -> Storescp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for _ in 0..3 {
             let port = free_port();
             let mut command = tool("storescp");
-            command.args(["+B", "+xa", "-pm", "-od"]).arg(folder.path()).arg(port.to_string());
+            command.args(["+B", "+xa", "-pm", "-od"]).arg(folder.path());
+            command.args(options).arg(port.to_string());
             let mut process = Process::start(&mut command);
             if process.wait_for_port(port) {
                 return Storescp { _process: process, port, folder };

@@ -342,6 +342,13 @@ impl Association {
         }
     }
 
+    /// Aborts without waiting: A-ABORT leaves if the transport takes it just now.
+    pub(crate) fn abort_at_once(&mut self) {
+        if !self.pump.has_ended() {
+            self.pump.abort(Error::ConnectionClosed);
+        }
+    }
+
     /// Aborts because the peer broke a rule of DIMSE, and gives the error to return.
     pub(crate) fn misbehaved(&mut self, what: impl Into<String>) -> Error {
         self.pump.misbehaved(AbortReason::UnexpectedPdu, what)

@@ -94,6 +94,10 @@ struct AddArgs {
     /// The nodes it may move to, by name; by default all that listen
     #[arg(long = "destination", value_name = "NAME", value_delimiter = ',')]
     destinations: Vec<String>,
+
+    /// How many associations at a time a C-MOVE may have with it, 1 to 16; by default 1
+    #[arg(long, value_name = "N")]
+    associations: Option<u16>,
 }
 
 pub async fn run(args: NodeArgs) -> Result<ExitCode, CommandError> {
@@ -149,10 +153,7 @@ fn row(entry: &NodeEntry) -> [String; 7] {
     [
         entry.name.get_ref().clone(),
         entry.aet.0.to_string(),
-        entry.node().map_or_else(String::new, |node| match node.host.contains(':') {
-            true => format!("[{}]:{}", node.host, node.port),
-            false => format!("{}:{}", node.host, node.port),
-        }),
+        entry.node().map_or_else(String::new, |node| listens(&node, entry.associations())),
         joined(entry.origins().iter().map(ToString::to_string)),
         joined(entry.called.iter().flatten().map(|title| title.0.to_string())),
         match operations.is_empty() {
@@ -165,6 +166,18 @@ fn row(entry: &NodeEntry) -> [String; 7] {
             None => String::new(),
         },
     ]
+}
+
+/// Where a node listens, and over how many associations it is moved to if over several.
+fn listens(node: &Node, associations: u16) -> String {
+    let address = match node.host.contains(':') {
+        true => format!("[{}]:{}", node.host, node.port),
+        false => format!("{}:{}", node.host, node.port),
+    };
+    match associations {
+        1 => address,
+        several => format!("{address}, {several} associations"),
+    }
 }
 
 /// Changes the file; it is replaced at once, and only by one that can be used.
@@ -243,6 +256,9 @@ fn add(document: &mut DocumentMut, args: &AddArgs) -> Result<(), CommandError> {
     if !args.destinations.is_empty() {
         list("destinations", &args.destinations);
     }
+    if let Some(associations) = args.associations {
+        table["associations"] = value(i64::from(associations));
+    }
     tables(document)?.push(table);
     Ok(())
 }
@@ -318,6 +334,7 @@ mod tests {
             called: Vec::new(),
             allow: vec![allow.to_owned()],
             destinations: Vec::new(),
+            associations: None,
         }
     }
 
@@ -328,9 +345,11 @@ mod tests {
         let before = "# ours\n[serve]\naet = \"X\" # short\n\n# the scanner\n[[node]]\nname = \"ct\"\n\
                       aet = \"CT\"\nfrom = [\"any\"]\n";
         std::fs::write(&file, before).unwrap();
-        edit(&file, |document| add(document, &args("viewer", "VIEWER@192.0.2.7:11112", "all"))).unwrap();
+        let viewer = AddArgs { associations: Some(4), ..args("viewer", "VIEWER@192.0.2.7:11112", "all") };
+        edit(&file, |document| add(document, &viewer)).unwrap();
         let config = Config::read(&file).unwrap();
         assert_eq!(config.nodes.len(), 2);
+        assert_eq!(row(&config.nodes[1])[2], "192.0.2.7:11112, 4 associations");
         assert!(std::fs::read_to_string(&file).unwrap().starts_with(before));
         edit(&file, |document| remove(document, "viewer")).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
@@ -346,6 +365,11 @@ mod tests {
             (args("a", "B@192.0.2.8:104", "echo"), "another node of this name"),
             (args("b", "B", "echo"), "from where it may call"),
             (args("b", "B@192.0.2.8:104", "stor"), "stor"),
+            (AddArgs { associations: Some(17), ..args("b", "B@192.0.2.8:104", "echo") }, "1 to 16"),
+            (
+                AddArgs { associations: Some(2), from: vec!["any".to_owned()], ..args("b", "B", "echo") },
+                "no host",
+            ),
         ] {
             let error = edit(&file, |document| add(document, &bad)).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");

@@ -1,16 +1,20 @@
 //! The one loop that C-GET and C-MOVE share as SCP: PS3.4 C.4.2.3, C.4.3.3.
 //!
 //! It sends instances by C-STORE sub-operations, to the requestor on its own association (C-GET) or to a third
-//! party on another (C-MOVE), with as many of them outstanding as the asynchronous operations window allows. It
-//! counts how they end, tells the requestor with Pending, looks for C-CANCEL between any two of them, and ends
-//! with exactly one final response. An instance that cannot be sent is a failed sub-operation, never a skipped
-//! one; it fails alone.
+//! party on others (C-MOVE), with as many of them outstanding as the asynchronous operations window allows. It
+//! counts how they end, tells the requestor with Pending, hears C-CANCEL whatever it is at, and ends with exactly
+//! one final response. An instance that cannot be sent is a failed sub-operation, never a skipped one; it fails
+//! alone.
 //!
-//! - `answer`: the requestor's side: counters, Pending, C-CANCEL, the final response;
-//! - `leg`: the loop itself, over one association.
+//! - `tally`: how the sub-operations end, and whether they are to go on;
+//! - `supply`: the instances, dealt out to whoever has room;
+//! - `leg`: the loop itself, over one association;
+//! - `answer`: the requestor's side: Pending, C-CANCEL, the final response.
 
 mod answer;
 mod leg;
+mod supply;
+mod tally;
 
 use std::future::Future;
 use std::io;
@@ -28,8 +32,10 @@ use crate::association::{Data, Source};
 use crate::service::c_store;
 use crate::{Association, Error};
 
-pub(super) use answer::Answer;
-pub(super) use leg::Line;
+pub(super) use answer::{Answer, Prepared, STOPPED};
+pub(super) use leg::{Elsewhere, End, Leg};
+pub(super) use supply::Supply;
+pub(super) use tally::{Halt, Tally};
 
 /// Failed SOP Instance UID List.
 pub(super) const FAILED_SOP_INSTANCE_UID_LIST: Tag = Tag(0x0008, 0x0058);
@@ -47,37 +53,38 @@ pub struct Instance {
 
 /// The instances of one retrieve, one after the other.
 pub trait Instances: Send {
-    /// What an instance is read from as it is sent.
-    type Source: Source;
+    /// One of them.
+    type Instance: Outgoing;
 
     /// How many there are in all; asked once, before the first [`Instances::next`].
     fn total(&self) -> u64;
 
     /// The next instance; `None` after the last.
-    fn next(&mut self) -> impl Future<Output = Option<Instance>> + Send;
+    fn next(&mut self) -> Option<Self::Instance>;
+}
 
-    /// Whether an instance can be sent in another transfer syntax than the one it is stored in. Asked only when
-    /// no context has that one.
-    fn converts(&self, instance: &Instance, transfer_syntax: &Uid) -> bool {
-        let _ = (instance, transfer_syntax);
+/// An instance that can be opened to be sent, more than once if need be.
+pub trait Outgoing: Send + Sync {
+    /// What it is read from as it is sent.
+    type Source: Source;
+
+    /// What it is.
+    fn describe(&self) -> Instance;
+
+    /// Whether it can be sent in another transfer syntax than the one it is stored in. Asked only when no context has
+    /// that one.
+    fn converts(&self, transfer_syntax: &Uid) -> bool {
+        let _ = transfer_syntax;
         false
     }
 
-    /// Opens the data set of the instance that [`Instances::next`] gave last, to be sent in a transfer syntax:
-    /// its own, or one that [`Instances::converts`] said yes to. What can be found wrong with it should be found
-    /// here: an error here fails this instance alone, one in the middle ends the association.
+    /// Opens its data set, to be sent in a transfer syntax: its own, or one that [`Outgoing::converts`] said yes to.
+    /// What can be found wrong with it should be found here: an error here fails this instance alone, one in the middle
+    /// ends the association. May take its time; dropped, it is to stop soon.
     ///
     /// # Errors
     /// Whatever keeps it from being read.
-    fn open(&mut self, transfer_syntax: &Uid) -> impl Future<Output = io::Result<Self::Source>> + Send;
-}
-
-/// Where the instances go.
-pub enum Destination<'a> {
-    /// Back to the requestor, on its association: C-GET.
-    Requestor,
-    /// To another node, on an association that we requested: C-MOVE, see [`super::c_move::scp`].
-    Other(&'a mut Association),
+    fn open(&self, transfer_syntax: &Uid) -> impl Future<Output = io::Result<Self::Source>> + Send;
 }
 
 /// How the loop keeps time.
@@ -91,8 +98,11 @@ pub struct Pace {
     pub keep_alive: Duration,
     /// How long to wait for the response to any outstanding sub-operation.
     pub response: Duration,
-    /// After C-CANCEL, how long a move destination may take to end what was begun.
+    /// After C-CANCEL, how long the receiver may take to end what was begun: the requestor is answered within a tenth
+    /// of a second.
     pub cancel_grace: Duration,
+    /// When we stop, how long the receiver may take to end what was begun, before the rest is reported as failed.
+    pub stop_grace: Duration,
     /// The most sub-operations outstanding, whatever larger window was negotiated. Their bytes are bounded too.
     pub max_outstanding: u16,
 }
@@ -103,7 +113,8 @@ impl Default for Pace {
             pending_interval: Duration::from_millis(100),
             keep_alive: Duration::from_secs(5),
             response: Duration::from_secs(60),
-            cancel_grace: Duration::from_secs(1),
+            cancel_grace: Duration::from_millis(50),
+            stop_grace: Duration::from_millis(250),
             max_outstanding: c_store::WINDOW,
         }
     }
@@ -136,8 +147,10 @@ pub struct Report {
     pub without_context: u64,
     /// Failed because the instance could not be read.
     pub unreadable: u64,
-    /// The most sub-operations that were outstanding at a time.
+    /// The most sub-operations that were outstanding at a time on one association.
     pub most_outstanding: usize,
+    /// Associations with the move destination that were opened.
+    pub associations: usize,
 }
 
 impl Operation {
@@ -195,23 +208,4 @@ impl Operation {
             }),
         }
     }
-}
-
-/// Performs the sub-operations of a retrieve and sends its final response.
-///
-/// Holds in memory: the UIDs of what failed, and of what is outstanding.
-///
-/// # Errors
-/// [`Error`] when the requestor's association is at its end. A destination that fails (C-MOVE) is no error: what
-/// is left then counts as failed.
-pub async fn perform<I: Instances>(
-    requestor: &mut Association,
-    destination: Destination<'_>,
-    operation: Operation,
-    mut instances: I,
-    pace: &Pace,
-) -> Result<Report, Error> {
-    let mut answer = Answer::new(requestor, operation, instances.total(), pace);
-    answer.send(destination, &mut instances).await?;
-    answer.finish().await
 }

@@ -11,6 +11,7 @@ use dicomet_proto::dataset::dictionary::{transfer_syntaxes, uids};
 use super::elements::{Elements, Encoding};
 use super::encode::{Edits, encode};
 use super::pieces::Pieces;
+use super::wanted::Wanted;
 use super::{DataSet, deflate, image, inflated};
 
 /// Bulk data on top, but for repeating groups: Pixel Data and its like with their tables, Pixel Data Provider URL,
@@ -32,9 +33,9 @@ pub fn converts_without_bulk_data(stored: &Uid, to: &Uid) -> bool {
     transfer_syntaxes().contains(stored) && transfer_syntaxes().contains(to)
 }
 
-pub(super) fn strip(stored: DataSet, to: &Uid) -> io::Result<Pieces> {
+pub(super) fn strip(stored: DataSet, to: &Uid, wanted: &Wanted) -> io::Result<Pieces> {
     let from = stored.transfer_syntax.clone();
-    let (file, offset, length) = inflated(stored)?;
+    let (file, offset, length) = inflated(stored, wanted)?;
     let file = Arc::new(file);
     let mut edits = Edits::default();
     edits.without_waveforms = true;
@@ -54,5 +55,9 @@ pub(super) fn strip(stored: DataSet, to: &Uid) -> io::Result<Pieces> {
     edits.keeps_encapsulated = !is_native(to);
     let mut elements = Elements::new(&file, offset, length, Encoding::of(&from))?;
     let pieces = Pieces::new(encode(&file, &mut elements, Encoding::of(to), edits)?);
-    if *to == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN { deflate::deflate(pieces) } else { Ok(pieces) }
+    if *to == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        deflate::deflate(pieces, wanted)
+    } else {
+        Ok(pieces)
+    }
 }

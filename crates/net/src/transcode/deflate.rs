@@ -10,6 +10,7 @@ use flate2::write::DeflateEncoder;
 
 use super::elements::invalid;
 use super::pieces::{Piece, Pieces, Stored};
+use super::wanted::Wanted;
 
 /// The longest data set that is inflated. A deflated megabyte can be a gigabyte of nothing.
 const MAX_INFLATED: u64 = 4 * 1024 * 1024 * 1024;
@@ -18,12 +19,12 @@ const MAX_INFLATED: u64 = 4 * 1024 * 1024 * 1024;
 ///
 /// # Errors
 /// `InvalidData` when it is not sound or too long, and whatever reading and writing say.
-pub(super) fn inflate(mut file: &File, offset: u64, length: u64) -> io::Result<(File, u64)> {
+pub(super) fn inflate(mut file: &File, offset: u64, length: u64, wanted: &Wanted) -> io::Result<(File, u64)> {
     file.seek(SeekFrom::Start(offset))?;
     let mut inflated = tempfile::tempfile()?;
     // Not buffered: the decoder does that itself.
-    let mut decoder = DeflateDecoder::new(file.take(length)).take(MAX_INFLATED + 1);
-    let length = io::copy(&mut decoder, &mut inflated)?;
+    let decoder = DeflateDecoder::new(file.take(length)).take(MAX_INFLATED + 1);
+    let length = io::copy(&mut wanted.reading(decoder), &mut inflated)?;
     if length > MAX_INFLATED {
         return Err(invalid("the data set is longer than is inflated"));
     }
@@ -34,9 +35,9 @@ pub(super) fn inflate(mut file: &File, offset: u64, length: u64) -> io::Result<(
 ///
 /// # Errors
 /// Whatever reading and writing say.
-pub(super) fn deflate(mut pieces: Pieces) -> io::Result<Pieces> {
+pub(super) fn deflate(pieces: Pieces, wanted: &Wanted) -> io::Result<Pieces> {
     let mut encoder = DeflateEncoder::new(tempfile::tempfile()?, Compression::default());
-    io::copy(&mut pieces, &mut encoder)?;
+    io::copy(&mut wanted.reading(pieces), &mut encoder)?;
     let mut file = encoder.finish()?;
     let mut length = file.stream_position()?;
     if length % 2 == 1 {

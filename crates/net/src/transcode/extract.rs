@@ -16,6 +16,7 @@ use dicomet_proto::dataset::{Tag, VR};
 use super::elements::{Element, Elements, Encoding, Event, Stretch, invalid, unit};
 use super::encode::{Edits, encode};
 use super::pieces::{Pieces, Stored, swap};
+use super::wanted::Wanted;
 use super::{DataSet, decode, image, inflated};
 
 /// Frames beyond this number are not looked for; PS3.3 C.7.6.6 has the number in 12 digits, nobody so many frames.
@@ -93,9 +94,9 @@ pub enum ExtractError {
     Invalid,
 }
 
-pub(super) fn extract(stored: DataSet, list: &FrameList) -> Result<Extracted, ExtractError> {
+pub(super) fn extract(stored: DataSet, list: &FrameList, wanted: &Wanted) -> Result<Extracted, ExtractError> {
     let from = stored.transfer_syntax.clone();
-    let (file, offset, length) = inflated(stored)?;
+    let (file, offset, length) = inflated(stored, wanted)?;
     let file = Arc::new(file);
     let elements = || Elements::new(&file, offset, length, Encoding::of(&from));
     let source = Source::read(&mut elements()?)?;
@@ -104,7 +105,7 @@ pub(super) fn extract(stored: DataSet, list: &FrameList) -> Result<Extracted, Ex
     edits.keeps_encapsulated = source.pixels.is_none();
     let transfer_syntax = match &source.pixels {
         Some(pixels) => {
-            source.copy_native(&file, pixels, &numbers, &mut edits)?;
+            source.copy_native(&file, pixels, &numbers, wanted, &mut edits)?;
             uids::EXPLICIT_VR_LITTLE_ENDIAN
         }
         None => {
@@ -112,16 +113,16 @@ pub(super) fn extract(stored: DataSet, list: &FrameList) -> Result<Extracted, Ex
             let pixels = image.pixels.ok_or(ExtractError::NoFrames)?;
             let begins = decode::codec(&from)
                 .map_or(jpeg_begins as fn(&[u8]) -> bool, |(codec, _)| codec.begins_frame());
-            copy_encapsulated(&file, &pixels.frames(&file, begins)?, &numbers, &mut edits)?;
+            copy_encapsulated(&file, &pixels.frames(&file, begins)?, &numbers, wanted, &mut edits)?;
             from.clone()
         }
     };
     let sop_instance = crate::uid::random()?;
     source.describe(&mut edits, list, &numbers, &sop_instance);
     edits.frames = Some(numbers.into_iter().collect::<HashSet<u32>>());
-    let mut pieces = Pieces::new(encode(&file, &mut elements()?, Encoding::EXPLICIT, edits)?);
+    let pieces = Pieces::new(encode(&file, &mut elements()?, Encoding::EXPLICIT, edits)?);
     let mut made = tempfile::tempfile().map_err(ExtractError::Unreadable)?;
-    let length = io::copy(&mut pieces, &mut made)?;
+    let length = io::copy(&mut wanted.reading(pieces), &mut made)?;
     Ok(Extracted { data_set: DataSet { file: made, offset: 0, length, transfer_syntax }, sop_instance })
 }
 
@@ -230,6 +231,7 @@ impl Source {
         file: &Arc<File>,
         pixels: &Element,
         numbers: &[u32],
+        wanted: &Wanted,
         edits: &mut Edits,
     ) -> io::Result<()> {
         let missing = || invalid("an attribute of the image is missing");
@@ -249,7 +251,8 @@ impl Source {
         let mut spool = BufWriter::new(tempfile::tempfile()?);
         for number in numbers {
             let offset = pixels.value.offset + u64::from(number - 1) * length;
-            io::copy(&mut Stored { file: Arc::clone(file), offset, length, unit: 1 }, &mut spool)?;
+            let frame = Stored { file: Arc::clone(file), offset, length, unit: 1 };
+            io::copy(&mut wanted.reading(frame), &mut spool)?;
         }
         let mut total = numbers.len() as u64 * length;
         if total % 2 == 1 {
@@ -259,9 +262,9 @@ impl Source {
         let mut spool = spool.into_inner().map_err(io::IntoInnerError::into_error)?;
         if unit > 1 {
             let stored = Stored { file: Arc::new(spool), offset: 0, length: total, unit };
-            let mut turned = Pieces::new(vec![super::pieces::Piece::Stored(stored)]);
+            let turned = Pieces::new(vec![super::pieces::Piece::Stored(stored)]);
             let mut file = tempfile::tempfile()?;
-            io::copy(&mut turned, &mut file)?;
+            io::copy(&mut wanted.reading(turned), &mut file)?;
             spool = file;
         }
         // Not longer than what it was taken from, but for padding.
@@ -343,6 +346,7 @@ fn copy_encapsulated(
     file: &Arc<File>,
     frames: &[&[Stretch]],
     numbers: &[u32],
+    wanted: &Wanted,
     edits: &mut Edits,
 ) -> io::Result<()> {
     let mut spool = BufWriter::new(tempfile::tempfile()?);
@@ -351,7 +355,8 @@ fn copy_encapsulated(
     for fragment in chosen.copied().flatten() {
         spool.write_all(&item_head(fragment.length))?;
         let (offset, length) = (fragment.offset, fragment.length.into());
-        io::copy(&mut Stored { file: Arc::clone(file), offset, length, unit: 1 }, &mut spool)?;
+        let fragment = Stored { file: Arc::clone(file), offset, length, unit: 1 };
+        io::copy(&mut wanted.reading(fragment), &mut spool)?;
     }
     let mut spool = spool.into_inner().map_err(io::IntoInnerError::into_error)?;
     let length = spool.stream_position()?;

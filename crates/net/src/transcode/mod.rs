@@ -8,7 +8,7 @@
 //!
 //! The modules, in the order to read them: `elements` reads what is stored, `encode` writes it another way as
 //! `pieces`; `image` is what it says of its pixels, `pixels` decodes them with the codecs of `decode`;
-//! `deflate` stands before and behind. `bulk_data` leaves out, and `extract` cuts out frames.
+//! `deflate` stands before and behind; `wanted` ends what nobody waits for. `bulk_data` leaves out, and `extract` cuts out frames.
 
 mod bulk_data;
 mod decode;
@@ -19,11 +19,11 @@ mod extract;
 mod image;
 mod pieces;
 mod pixels;
+mod wanted;
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::uids;
@@ -34,6 +34,7 @@ use elements::{Elements, Encoding};
 use encode::Edits;
 pub use extract::{ExtractError, Extracted, FrameList};
 pub use pieces::Pieces;
+use wanted::{Waiting, Wanted};
 
 /// What we write, the best first. Explicit VR keeps the VR of private elements; big endian is retired, and deflating
 /// costs time and is not read everywhere.
@@ -75,6 +76,18 @@ pub struct DataSet {
     pub transfer_syntax: Uid,
 }
 
+impl DataSet {
+    /// The same data set of the same file, for another reader.
+    ///
+    /// # Errors
+    /// When the system has no more descriptors.
+    pub fn try_clone(&self) -> io::Result<DataSet> {
+        let DataSet { file, offset, length, transfer_syntax } = self;
+        let file = file.try_clone()?;
+        Ok(DataSet { file, offset: *offset, length: *length, transfer_syntax: transfer_syntax.clone() })
+    }
+}
+
 /// How many data sets are converted at a time, over all associations: as many as there are processors, for each
 /// takes one wholly, and memory for a frame.
 #[derive(Debug, Clone)]
@@ -90,14 +103,13 @@ impl Default for Converter {
 }
 
 impl Converter {
-    /// Converts a data set to one of its [`alternatives`]. Dropped, it stops after the frame it is at.
+    /// Converts a data set to one of its [`alternatives`].
     ///
     /// # Errors
     /// `InvalidData` or `Unsupported` when it cannot be; a fault of a decoder is an error as well.
     pub async fn convert(&self, stored: DataSet, to: &Uid) -> io::Result<Pieces> {
-        let wanted = Wanted::default();
-        let (to, still_wanted) = (to.clone(), Arc::clone(&wanted.0));
-        self.run(move || convert(stored, &to, &still_wanted)).await
+        let to = to.clone();
+        self.run(move |wanted| convert(stored, &to, wanted)).await
     }
 
     /// Leaves the bulk data out of a data set, and converts it to a transfer syntax that
@@ -107,7 +119,7 @@ impl Converter {
     /// `InvalidData` when it is not sound, and whatever reading says.
     pub async fn without_bulk_data(&self, stored: DataSet, to: &Uid) -> io::Result<Pieces> {
         let to = to.clone();
-        self.run(move || bulk_data::strip(stored, &to)).await
+        self.run(move |wanted| bulk_data::strip(stored, &to, wanted)).await
     }
 
     /// Makes a new instance of some frames of a stored one: PS3.4 Y.3.3.
@@ -115,43 +127,33 @@ impl Converter {
     /// # Errors
     /// [`ExtractError`].
     pub async fn extract(&self, stored: DataSet, frames: FrameList) -> Result<Extracted, ExtractError> {
-        self.run(move || Ok(extract::extract(stored, &frames))).await.map_err(ExtractError::Unreadable)?
+        self.run(move |wanted| Ok(extract::extract(stored, &frames, wanted)))
+            .await
+            .map_err(ExtractError::Unreadable)?
     }
 
+    /// Dropped, it stops soon: after the frame, or the piece of a file, that it is at.
     async fn run<T: Send + 'static>(
         &self,
-        conversion: impl FnOnce() -> io::Result<T> + Send + 'static,
+        conversion: impl FnOnce(&Wanted) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
+        let waiting = Waiting::new();
+        let wanted = waiting.wanted();
         let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
         let converting = tokio::task::spawn_blocking(move || {
             let _place = place;
-            conversion()
+            conversion(&wanted)
         });
         converting.await.map_err(|fault| io::Error::other(format!("a decoder failed: {fault}")))?
     }
 }
 
-/// Says when it is dropped that nobody waits any more.
-struct Wanted(Arc<AtomicBool>);
-
-impl Default for Wanted {
-    fn default() -> Wanted {
-        Wanted(Arc::new(AtomicBool::new(true)))
-    }
-}
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
-fn convert(stored: DataSet, to: &Uid, wanted: &AtomicBool) -> io::Result<Pieces> {
+fn convert(stored: DataSet, to: &Uid, wanted: &Wanted) -> io::Result<Pieces> {
     if stored.transfer_syntax == *to {
         return Ok(Pieces::as_stored(stored));
     }
     let from = stored.transfer_syntax.clone();
-    let (file, offset, length) = inflated(stored)?;
+    let (file, offset, length) = inflated(stored, wanted)?;
     let file = Arc::new(file);
     let elements = || Elements::new(&file, offset, length, Encoding::of(&from));
     let mut edits = Edits::default();
@@ -165,16 +167,20 @@ fn convert(stored: DataSet, to: &Uid, wanted: &AtomicBool) -> io::Result<Pieces>
         }
     }
     let pieces = Pieces::new(encode::encode(&file, &mut elements()?, Encoding::of(to), edits)?);
-    if *to == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN { deflate::deflate(pieces) } else { Ok(pieces) }
+    if *to == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        deflate::deflate(pieces, wanted)
+    } else {
+        Ok(pieces)
+    }
 }
 
 /// Where a data set lies that is not, or no more, deflated.
-fn inflated(stored: DataSet) -> io::Result<(File, u64, u64)> {
+fn inflated(stored: DataSet, wanted: &Wanted) -> io::Result<(File, u64, u64)> {
     let DataSet { file, offset, length, transfer_syntax } = stored;
     if transfer_syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
         return Ok((file, offset, length));
     }
-    let (file, length) = deflate::inflate(&file, offset, length)?;
+    let (file, length) = deflate::inflate(&file, offset, length, wanted)?;
     Ok((file, 0, length))
 }
 

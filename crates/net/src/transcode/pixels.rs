@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use dicomet_proto::dataset::{Tag, VR};
 
@@ -13,6 +12,7 @@ use super::decode::{Codec, Loss};
 use super::elements::{Stretch, invalid};
 use super::encode::Edits;
 use super::image::{Image, MAX_FRAME_LENGTH, Pixels};
+use super::wanted::Wanted;
 
 const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);
 const PLANAR_CONFIGURATION: Tag = Tag(0x0028, 0x0006);
@@ -27,13 +27,13 @@ const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 /// Decodes the pixel data of an instance, and adds what that changes to its edits.
 ///
 /// # Errors
-/// `InvalidData` or `Unsupported` when a frame cannot be decoded; `Interrupted` when nobody wants them any more.
+/// `InvalidData` or `Unsupported` when a frame cannot be decoded; and when nobody waits any more.
 pub(super) fn decode(
     file: &File,
     pixels: &Pixels,
     codec: Codec,
     loss: Loss,
-    wanted: &AtomicBool,
+    wanted: &Wanted,
     edits: &mut Edits,
 ) -> io::Result<()> {
     let image = &pixels.image;
@@ -41,9 +41,7 @@ pub(super) fn decode(
     let mut photometric: Option<String> = None;
     let mut compressed = 0;
     for fragments in pixels.frames(file, codec.begins_frame())? {
-        if !wanted.load(Ordering::Relaxed) {
-            return Err(io::Error::new(io::ErrorKind::Interrupted, "nobody waits for the frames"));
-        }
+        wanted.check()?;
         let bytes = gather(file, fragments)?;
         compressed += bytes.len() as u64;
         let frame = codec.decode(&bytes, image)?;

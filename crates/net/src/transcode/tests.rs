@@ -16,7 +16,7 @@ fn converted(bytes: &[u8], from: &Uid, to: &Uid) -> io::Result<Vec<u8>> {
     file.write_all(b"head").unwrap();
     file.write_all(bytes).unwrap();
     let stored = DataSet { file, offset: 4, length: bytes.len() as u64, transfer_syntax: from.clone() };
-    let mut pieces = convert(stored, to, &AtomicBool::new(true))?;
+    let mut pieces = convert(stored, to, &Waiting::new().wanted())?;
     let length = Source::remaining(&pieces);
     let mut sent = Vec::new();
     pieces.read_to_end(&mut sent)?;
@@ -179,14 +179,28 @@ fn no_header_and_no_frame_that_lies_does_worse_than_an_error() {
     }
 }
 
-#[tokio::test]
-async fn a_conversion_that_nobody_waits_for_stops() {
+#[test]
+fn what_nobody_waits_for_stops() {
+    let waiting = Waiting::new();
+    let wanted = waiting.wanted();
+    wanted.check().unwrap();
+    drop(waiting);
     let (bytes, from) = stored("SC_rgb_rle_2frame");
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&bytes).unwrap();
-    let stored = DataSet { file, offset: 0, length: bytes.len() as u64, transfer_syntax: from };
-    let error = convert(stored, &uids::EXPLICIT_VR_LITTLE_ENDIAN, &AtomicBool::new(false));
-    assert_eq!(error.err().map(|error| error.kind()), Some(io::ErrorKind::Interrupted));
+    let stored = || {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        DataSet { file, offset: 0, length: bytes.len() as u64, transfer_syntax: from.clone() }
+    };
+    let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    let told = [
+        convert(stored(), &explicit, &wanted).map(drop).unwrap_err().to_string(),
+        extract::extract(stored(), &FrameList::Simple(vec![1]), &wanted).map(drop).unwrap_err().to_string(),
+        bulk_data::strip(stored(), &uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, &wanted)
+            .map(drop)
+            .unwrap_err()
+            .to_string(),
+    ];
+    assert!(told.iter().all(|told| told.contains("nobody waits")), "{told:?}");
 }
 
 #[test]
@@ -271,13 +285,13 @@ fn frames_are_taken_as_they_are_and_know_where_they_are_from() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let (length, transfer_syntax) = (bytes.len() as u64, from.clone());
-        extract::extract(DataSet { file, offset: 0, length, transfer_syntax }, list)
+        extract::extract(DataSet { file, offset: 0, length, transfer_syntax }, list, &Waiting::new().wanted())
     };
     let second = extracted(&FrameList::Simple(vec![2])).unwrap();
     assert_eq!(second.data_set.transfer_syntax, from);
     let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
     let mut sent = Vec::new();
-    convert(second.data_set, &explicit, &AtomicBool::new(true)).unwrap().read_to_end(&mut sent).unwrap();
+    convert(second.data_set, &explicit, &Waiting::new().wanted()).unwrap().read_to_end(&mut sent).unwrap();
     let (second, both) = (Parsed::parse(&sent, &explicit).unwrap(), pixels("SC_rgb_rle_2frame"));
     assert!(second.bytes(PIXEL_DATA).unwrap() == both[both.len() / 2..]);
     assert_eq!(second.integer(Tag(0x0028, 0x0008)), Some(1));

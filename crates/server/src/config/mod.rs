@@ -14,6 +14,7 @@
 //! from = ["192.0.2.0/24"]
 //! allow = ["echo", "find", "get", "move"]
 //! destinations = ["viewer"]
+//! associations = 4
 //! ```
 //!
 //! What is not known is an error, not passed over: a slip in a key would otherwise open or close a door unseen.

@@ -28,7 +28,12 @@ pub struct NodeEntry {
     pub allow: Option<Vec<Allowed>>,
     /// The nodes it may move to, by name; by default all that have host and port.
     pub destinations: Option<Vec<String>>,
+    /// The most associations at a time that a C-MOVE may have with it; by default 1.
+    pub associations: Option<u16>,
 }
+
+/// The most associations that a node can be given for a C-MOVE: what more of them gain, a line does not hold.
+const MAX_ASSOCIATIONS: u16 = 16;
 
 /// A word of `allow`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -74,6 +79,11 @@ impl NodeEntry {
         }
     }
 
+    /// The most associations at a time that a C-MOVE may have with it.
+    pub fn associations(&self) -> u16 {
+        self.associations.unwrap_or(1)
+    }
+
     pub(super) fn known(&self, destinations: Option<Vec<AeTitle>>) -> KnownNode {
         KnownNode {
             name: self.name.get_ref().clone(),
@@ -83,6 +93,7 @@ impl NodeEntry {
             called: self.called.iter().flatten().map(|title| title.0.clone()).collect(),
             allow: self.operations(),
             destinations,
+            associations: self.associations(),
         }
     }
 
@@ -106,6 +117,15 @@ impl NodeEntry {
                  or from = [\"any\"]"
                     .to_owned(),
             );
+        }
+        match self.associations {
+            Some(associations) if !(1..=MAX_ASSOCIATIONS).contains(&associations) => {
+                return Err(format!("associations is a number from 1 to {MAX_ASSOCIATIONS}"));
+            }
+            Some(_) if self.host.is_none() => {
+                return Err("it has associations, and no host and port to have them with".to_owned());
+            }
+            _ => {}
         }
         if self.destinations.is_some() && !self.operations().contains(Operation::Move) {
             return Err("it has destinations, and `allow` has no \"move\"".to_owned());

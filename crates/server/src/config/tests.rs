@@ -26,6 +26,7 @@ port = 11112
 called = ["ARCHIVE"]
 allow = ["find", "get", "move"]
 destinations = ["viewer"]
+associations = 4
 
 [[node]]
 name = "backup"
@@ -48,6 +49,7 @@ fn the_table_says_who_may_do_what() {
     assert_eq!(nodes[0].node(), None);
     assert_eq!(nodes[1].destinations, Some(vec![AeTitle::new("VIEWER").unwrap()]));
     assert_eq!(nodes[1].from, ["192.0.2.7".parse().unwrap()]);
+    assert_eq!((nodes[1].associations, nodes[2].associations), (4, 1));
     assert_eq!(nodes[2].allow, Operations::from_iter([Operation::Echo]));
 }
 

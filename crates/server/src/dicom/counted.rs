@@ -4,7 +4,7 @@
 use std::io;
 
 use dicomet_net::association::Source;
-use dicomet_net::service::sub_operations::{Instance, Instances};
+use dicomet_net::service::sub_operations::{Instance, Instances, Outgoing};
 use dicomet_proto::Uid;
 
 use super::log::Progress;
@@ -22,22 +22,37 @@ impl<I> Counted<I> {
 }
 
 impl<I: Instances> Instances for Counted<I> {
-    type Source = CountedSource<I::Source>;
+    type Instance = CountedInstance<I::Instance>;
 
     fn total(&self) -> u64 {
         self.instances.total()
     }
 
-    async fn next(&mut self) -> Option<Instance> {
-        self.instances.next().await
+    fn next(&mut self) -> Option<CountedInstance<I::Instance>> {
+        let instance = self.instances.next()?;
+        Some(CountedInstance { instance, progress: self.progress.clone() })
+    }
+}
+
+/// One of them.
+pub(super) struct CountedInstance<O> {
+    instance: O,
+    progress: Progress,
+}
+
+impl<O: Outgoing> Outgoing for CountedInstance<O> {
+    type Source = CountedSource<O::Source>;
+
+    fn describe(&self) -> Instance {
+        self.instance.describe()
     }
 
-    fn converts(&self, instance: &Instance, transfer_syntax: &Uid) -> bool {
-        self.instances.converts(instance, transfer_syntax)
+    fn converts(&self, transfer_syntax: &Uid) -> bool {
+        self.instance.converts(transfer_syntax)
     }
 
-    async fn open(&mut self, transfer_syntax: &Uid) -> io::Result<CountedSource<I::Source>> {
-        let source = self.instances.open(transfer_syntax).await?;
+    async fn open(&self, transfer_syntax: &Uid) -> io::Result<CountedSource<O::Source>> {
+        let source = self.instance.open(transfer_syntax).await?;
         self.progress.sent_one();
         Ok(CountedSource { source, progress: self.progress.clone() })
     }

@@ -101,8 +101,15 @@ async fn talk(
         let progress = underway.progress.clone();
         let answered = tokio::select! {
             biased;
-            answered =
-                answer(server, &permissions, &mut association, request, &mut commitments, &progress) => Some(answered),
+            answered = answer(
+                server,
+                &permissions,
+                &mut association,
+                request,
+                &mut commitments,
+                &progress,
+                stopped.clone(),
+            ) => Some(answered),
             () = asked_to_stop(&mut over) => None,
         };
         log.add(&progress);
@@ -202,6 +209,7 @@ async fn answer(
     request: Request,
     commitments: &mut Commitments,
     progress: &Progress,
+    stopped: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     match request {
         Request::Echo(context, request) => echo::answer(association, &context, &request).await,
@@ -217,11 +225,20 @@ async fn answer(
             find::answer(server, association, &context, &request, identifier, progress).await
         }
         Request::Get(context, request, identifier) => {
-            retrieve::answer_get(server, association, &context, &request, identifier, progress).await
+            retrieve::answer_get(server, association, &context, &request, identifier, progress, stopped).await
         }
         Request::Move(context, request, identifier) => {
-            retrieve::answer_move(server, permissions, association, &context, &request, identifier, progress)
-                .await
+            retrieve::answer_move(
+                server,
+                permissions,
+                association,
+                &context,
+                &request,
+                identifier,
+                progress,
+                stopped,
+            )
+            .await
         }
         Request::Action(context, request, information) => {
             commitments.answer(association, &context, &request, information).await

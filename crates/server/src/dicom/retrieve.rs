@@ -2,7 +2,7 @@
 //! they are sent.
 
 use std::io::{self, Read};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dicomet_archive::{Archive, Blob};
 use dicomet_net::association::Source;
@@ -10,19 +10,23 @@ use dicomet_net::service::c_get;
 use dicomet_net::service::c_move;
 use dicomet_net::service::c_move::plan::Plan;
 use dicomet_net::service::c_move::scp::{MoveDestination, Portion};
-use dicomet_net::service::sub_operations::{Instance, Instances, Report};
+use dicomet_net::service::sub_operations::{Instance, Instances, Outgoing, Report};
 use dicomet_net::transcode::{self, Converter, Extracted, Pieces};
 use dicomet_net::{Association, Error};
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{CGetRq, CMoveRq, MessageId, Refusal, Status};
 use dicomet_proto::{AeTitle, Uid};
+use tokio::sync::watch;
 
 use super::counted::Counted;
 use super::log::Progress;
 use super::{composite, identifier};
 use crate::Server;
 use crate::nodes::Permissions;
+
+/// Before the server cuts off what still runs, so long is left to report what was not sent. Of a shorter grace, half.
+const TIME_TO_REPORT: Duration = Duration::from_secs(1);
 
 /// Answers a C-GET-RQ.
 pub(super) async fn answer_get(
@@ -32,14 +36,16 @@ pub(super) async fn answer_get(
     request: &CGetRq,
     identifier: Result<DataSet, DataSetError>,
     progress: &Progress,
+    stopped: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let began = Instant::now();
-    let outcome = plan(server, context, identifier).await;
-    let outcome = outcome.map(|instances| Counted::new(Stored::new(server, instances), progress));
-    if let Err(refusal) = &outcome {
-        log_refusal("C-GET", request.message_id, refusal);
-    }
-    let report = c_get::scp::answer(association, context, request, outcome, &server.settings.pace).await?;
+    let planning = async {
+        let planned = plan(server, context, identifier).await;
+        let planned = planned.map(|instances| Counted::new(Stored::new(server, instances), progress));
+        planned.inspect_err(|refusal| log_refusal("C-GET", request.message_id, refusal))
+    };
+    let (pace, stop) = (&server.settings.pace, about_to_be_cut_off(server, stopped));
+    let report = c_get::scp::answer(association, context, request, planning, pace, stop).await?;
     if let Some(report) = &report {
         log("C-GET", None, request.message_id, report, began);
     }
@@ -55,22 +61,31 @@ pub(super) async fn answer_move(
     request: &CMoveRq,
     identifier: Result<DataSet, DataSetError>,
     progress: &Progress,
+    stopped: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let began = Instant::now();
-    let outcome = match move_destination(server, permissions, &request.move_destination) {
-        Ok(destination) => plan(server, context, identifier)
-            .await
-            .map(|instances| (destination, portions(server, instances, progress))),
-        Err(refusal) => Err(refusal),
+    let planning = async {
+        let planned = match move_destination(server, permissions, &request.move_destination) {
+            Ok(destination) => plan(server, context, identifier)
+                .await
+                .map(|instances| (destination, portions(server, instances, progress))),
+            Err(refusal) => Err(refusal),
+        };
+        planned.inspect_err(|refusal| log_refusal("C-MOVE", request.message_id, refusal))
     };
-    if let Err(refusal) = &outcome {
-        log_refusal("C-MOVE", request.message_id, refusal);
-    }
-    let report = c_move::scp::answer(association, context, request, outcome, &server.settings.pace).await?;
+    let (pace, stop) = (&server.settings.pace, about_to_be_cut_off(server, stopped));
+    let report = c_move::scp::answer(association, context, request, planning, pace, stop).await?;
     if let Some(report) = &report {
         log("C-MOVE", Some(&request.move_destination), request.message_id, report, began);
     }
     Ok(())
+}
+
+/// Waits until what still runs is about to be cut off, since the server stops.
+async fn about_to_be_cut_off(server: &Server, mut stopped: watch::Receiver<bool>) {
+    super::asked_to_stop(&mut stopped).await;
+    let grace = server.settings.grace;
+    tokio::time::sleep(grace - TIME_TO_REPORT.min(grace / 2)).await;
 }
 
 /// The address of a move destination comes from the table of nodes alone. We are none ourselves, unless the table says
@@ -81,7 +96,7 @@ fn move_destination(
     ae_title: &AeTitle,
 ) -> Result<MoveDestination, Refusal> {
     let settings = &server.settings;
-    let node = permissions.move_destination(ae_title).map_err(|refusal| {
+    let destination = permissions.move_destination(ae_title).map_err(|refusal| {
         if refusal.status == Status::MOVE_DESTINATION_UNKNOWN && *ae_title == settings.ae_title {
             Refusal::new(refusal.status, "the move destination is this archive itself")
         } else {
@@ -89,16 +104,17 @@ fn move_destination(
         }
     })?;
     Ok(MoveDestination {
-        node: node.clone(),
+        node: destination.node.clone(),
         calling_ae_title: settings.ae_title.clone(),
         timeouts: settings.destination.clone(),
         window: settings.max_window.max(1),
+        associations: destination.associations.into(),
     })
 }
 
 /// What goes over which association.
 fn portions(server: &Server, instances: Vec<Planned>, progress: &Progress) -> Vec<Portion<Counted<Stored>>> {
-    let described: Vec<Instance> = instances.iter().map(Planned::instance).collect();
+    let described: Vec<Instance> = instances.iter().map(Planned::describe).collect();
     let needs = described.iter().map(|instance| (&instance.sop_class, &instance.transfer_syntax));
     let plan = Plan::new(needs, |syntax| {
         // Every acceptor takes one of the two plain ones: Implicit VR is the default of all (PS3.5 10.1).
@@ -141,6 +157,7 @@ fn log(
         unreadable = report.unreadable,
         bytes = report.bytes,
         outstanding = report.most_outstanding,
+        associations = destination.map(|_| report.associations),
         seconds = began.elapsed().as_secs_f64(),
         "{service} answered"
     );
@@ -180,8 +197,43 @@ pub(super) enum Planned {
     },
 }
 
+/// The instances of a retrieve, from the archive.
+struct Stored {
+    archive: Archive,
+    converter: Converter,
+    instances: std::vec::IntoIter<Planned>,
+}
+
+impl Stored {
+    fn new(server: &Server, instances: Vec<Planned>) -> Stored {
+        let (archive, converter) = (server.archive.clone(), server.converter.clone());
+        Stored { archive, converter, instances: instances.into_iter() }
+    }
+}
+
+impl Instances for Stored {
+    type Instance = StoredInstance;
+
+    fn total(&self) -> u64 {
+        self.instances.len() as u64
+    }
+
+    fn next(&mut self) -> Option<StoredInstance> {
+        let planned = self.instances.next()?;
+        let (archive, converter) = (self.archive.clone(), self.converter.clone());
+        Some(StoredInstance { archive, converter, planned })
+    }
+}
+
+/// One of them.
+struct StoredInstance {
+    archive: Archive,
+    converter: Converter,
+    planned: Planned,
+}
+
 impl Planned {
-    fn instance(&self) -> Instance {
+    fn describe(&self) -> Instance {
         match self {
             Planned::Whole(stored) | Planned::WithoutBulkData(stored) => Instance {
                 sop_class: stored.sop_class.clone(),
@@ -197,55 +249,36 @@ impl Planned {
     }
 }
 
-/// The instances of a retrieve, from the archive.
-struct Stored {
-    archive: Archive,
-    converter: Converter,
-    instances: std::vec::IntoIter<Planned>,
-    current: Option<Planned>,
-}
-
-impl Stored {
-    fn new(server: &Server, instances: Vec<Planned>) -> Stored {
-        let (archive, converter) = (server.archive.clone(), server.converter.clone());
-        Stored { archive, converter, instances: instances.into_iter(), current: None }
-    }
-}
-
-impl Instances for Stored {
+impl Outgoing for StoredInstance {
     type Source = BlobSource;
 
-    fn total(&self) -> u64 {
-        self.instances.len() as u64
+    fn describe(&self) -> Instance {
+        self.planned.describe()
     }
 
-    async fn next(&mut self) -> Option<Instance> {
-        let planned = self.instances.next()?;
-        let instance = planned.instance();
-        self.current = Some(planned);
-        Some(instance)
-    }
-
-    fn converts(&self, instance: &Instance, transfer_syntax: &Uid) -> bool {
-        let stored = &instance.transfer_syntax;
-        if matches!(self.current, Some(Planned::WithoutBulkData(_))) {
-            return transcode::converts_without_bulk_data(stored, transfer_syntax);
+    fn converts(&self, transfer_syntax: &Uid) -> bool {
+        match &self.planned {
+            Planned::Whole(stored) => is_alternative(&stored.transfer_syntax, transfer_syntax),
+            Planned::WithoutBulkData(stored) => {
+                transcode::converts_without_bulk_data(&stored.transfer_syntax, transfer_syntax)
+            }
+            Planned::Frames { extracted, .. } => {
+                is_alternative(&extracted.data_set.transfer_syntax, transfer_syntax)
+            }
         }
-        transcode::alternatives(stored).any(|other| other == transfer_syntax)
     }
 
     /// Opens inline: some ten microseconds, and a thread switch would cost more.
-    async fn open(&mut self, transfer_syntax: &Uid) -> io::Result<BlobSource> {
-        let planned = self.current.take().ok_or(io::ErrorKind::NotFound)?;
-        let (stored, whole) = match planned {
+    async fn open(&self, transfer_syntax: &Uid) -> io::Result<BlobSource> {
+        let (stored, whole) = match &self.planned {
             Planned::Whole(stored) => (stored, true),
             Planned::WithoutBulkData(stored) => (stored, false),
             Planned::Frames { extracted, .. } => {
-                let pieces = self.converter.convert(extracted.data_set, transfer_syntax).await?;
-                return Ok(BlobSource::Converted(pieces));
+                let made = extracted.data_set.try_clone()?;
+                return Ok(BlobSource::Converted(self.converter.convert(made, transfer_syntax).await?));
             }
         };
-        let blob = self.archive.open_instance(&stored).map_err(io::Error::other)?;
+        let blob = self.archive.open_instance(stored).map_err(io::Error::other)?;
         let length = blob.length();
         if whole && *transfer_syntax == stored.transfer_syntax {
             return Ok(BlobSource::AsStored { blob, remaining: length });
@@ -260,6 +293,10 @@ impl Instances for Stored {
         };
         Ok(BlobSource::Converted(pieces))
     }
+}
+
+fn is_alternative(stored: &Uid, transfer_syntax: &Uid) -> bool {
+    transcode::alternatives(stored).any(|other| other == transfer_syntax)
 }
 
 /// A blob as it is sent.

@@ -39,6 +39,17 @@ pub struct KnownNode {
     pub allow: Operations,
     /// The AE titles it may move to; `None` is every destination of the table.
     pub destinations: Option<Vec<AeTitle>>,
+    /// The most associations at a time that a C-MOVE may have with it.
+    pub associations: u16,
+}
+
+/// A node of the table as a move destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// How to reach it.
+    pub node: Node,
+    /// The most associations at a time that a C-MOVE may have with it.
+    pub associations: u16,
 }
 
 impl KnownNode {
@@ -52,6 +63,7 @@ impl KnownNode {
             called: Vec::new(),
             allow: Operations::ALL,
             destinations: None,
+            associations: 1,
         }
     }
 
@@ -76,7 +88,7 @@ pub enum Strangers {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Nodes {
     nodes: Vec<KnownNode>,
-    destinations: Arc<BTreeMap<AeTitle, Node>>,
+    destinations: Arc<BTreeMap<AeTitle, Destination>>,
     strangers: Strangers,
 }
 
@@ -103,11 +115,16 @@ impl Nodes {
     /// # Errors
     /// [`AmbiguousNode`].
     pub fn new(nodes: Vec<KnownNode>, strangers: Strangers) -> Result<Nodes, AmbiguousNode> {
-        let mut destinations = BTreeMap::new();
-        for node in nodes.iter().filter_map(KnownNode::node) {
-            match destinations.insert(node.ae_title.clone(), node.clone()) {
-                Some(first) if first != node => return Err(AmbiguousNode { first, second: node }),
-                _ => {}
+        let mut destinations: BTreeMap<AeTitle, Destination> = BTreeMap::new();
+        for known in &nodes {
+            let Some(node) = known.node() else { continue };
+            let associations = known.associations;
+            match destinations.get_mut(&node.ae_title) {
+                Some(first) if first.node != node => {
+                    return Err(AmbiguousNode { first: first.node.clone(), second: node });
+                }
+                Some(same) => same.associations = same.associations.max(associations),
+                None => _ = destinations.insert(node.ae_title.clone(), Destination { node, associations }),
             }
         }
         Ok(Nodes { nodes, destinations: Arc::new(destinations), strangers })
@@ -120,7 +137,7 @@ impl Nodes {
 
     /// Where an AE title listens, if the table says so.
     pub fn address_of(&self, ae_title: &AeTitle) -> Option<&Node> {
-        self.destinations.get(ae_title)
+        self.destinations.get(ae_title).map(|destination| &destination.node)
     }
 
     /// What a caller may do, or why it is not let in. The first node that fits AE title, origin and called AE title
@@ -214,6 +231,16 @@ mod tests {
         let words = "the AE title A has two addresses: A@10.0.0.1:104 and A@10.0.0.2:104";
         assert_eq!(error.to_string(), words);
         Nodes::new(vec![node("A@10.0.0.1:104"), node("A@10.0.0.1:104")], Strangers::Rejected).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_move_destination_may_have_what_the_more_generous_of_its_entries_says() {
+        let four = KnownNode { associations: 4, ..node("A@10.0.0.1:104") };
+        let nodes = vec![node("A@10.0.0.1:104"), four, node("B@10.0.0.2:104")];
+        let nodes = Nodes::new(nodes, Strangers::Rejected).unwrap();
+        let permissions = admit(&nodes, "B", "PACS", "10.0.0.2").await.unwrap();
+        let associations = |to| permissions.move_destination(&title(to)).unwrap().associations;
+        assert_eq!((associations("A"), associations("B")), (4, 1));
     }
 
     #[tokio::test]

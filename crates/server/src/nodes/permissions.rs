@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dicomet_net::Node;
 use dicomet_proto::AeTitle;
 use dicomet_proto::message::{Refusal, Status};
+
+use super::Destination;
 
 /// A thing that a node may be allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl FromIterator<Operation> for Operations {
 pub struct Permissions {
     node: Option<String>,
     allow: Operations,
-    known: Arc<BTreeMap<AeTitle, Node>>,
+    known: Arc<BTreeMap<AeTitle, Destination>>,
     destinations: Option<Vec<AeTitle>>,
 }
 
@@ -94,7 +95,7 @@ impl Permissions {
     pub(super) fn new(
         node: Option<String>,
         allow: Operations,
-        known: Arc<BTreeMap<AeTitle, Node>>,
+        known: Arc<BTreeMap<AeTitle, Destination>>,
         destinations: Option<Vec<AeTitle>>,
     ) -> Permissions {
         Permissions { node, allow, known, destinations }
@@ -130,12 +131,12 @@ impl Permissions {
         Err(Refusal::new(status, "the archive does not allow this to the calling AE title"))
     }
 
-    /// The address of a move destination.
+    /// A move destination.
     ///
     /// # Errors
     /// The [`Refusal`] for the response: it is not in the table, or not for this node.
-    pub fn move_destination(&self, ae_title: &AeTitle) -> Result<&Node, Refusal> {
-        let node = self.known.get(ae_title).ok_or_else(|| {
+    pub fn move_destination(&self, ae_title: &AeTitle) -> Result<&Destination, Refusal> {
+        let destination = self.known.get(ae_title).ok_or_else(|| {
             Refusal::new(
                 Status::MOVE_DESTINATION_UNKNOWN,
                 "the move destination is not in the table of nodes",
@@ -146,7 +147,7 @@ impl Permissions {
                 Status::NOT_AUTHORIZED,
                 "the archive does not allow moves to this destination",
             )),
-            _ => Ok(node),
+            _ => Ok(destination),
         }
     }
 }
@@ -176,10 +177,13 @@ mod tests {
     #[test]
     fn a_move_goes_to_the_destinations_of_the_node_alone() {
         let title = |text| AeTitle::new(text).unwrap();
-        let known = ["A@10.0.0.1:104", "B@10.0.0.2:104"].map(|node| node.parse::<Node>().unwrap());
-        let known = Arc::new(known.into_iter().map(|node| (node.ae_title.clone(), node)).collect());
+        let known =
+            ["A@10.0.0.1:104", "B@10.0.0.2:104"].map(|node| node.parse::<dicomet_net::Node>().unwrap());
+        let destination = |node: dicomet_net::Node| Destination { node, associations: 1 };
+        let known = known.into_iter().map(|node| (node.ae_title.clone(), destination(node)));
+        let known = Arc::new(known.collect());
         let permissions = Permissions::new(None, Operations::ALL, known, Some(vec![title("A")]));
-        assert_eq!(permissions.move_destination(&title("A")).unwrap().port, 104);
+        assert_eq!(permissions.move_destination(&title("A")).unwrap().node.port, 104);
         let status = |to| permissions.move_destination(&title(to)).unwrap_err().status.code();
         assert_eq!(status("B"), 0x0124);
         assert_eq!(status("C"), 0xA801);

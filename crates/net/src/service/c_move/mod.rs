@@ -3,3 +3,4 @@
 pub mod plan;
 pub mod scp;
 pub mod scu;
+mod side_by_side;

@@ -2,7 +2,8 @@
 //! C.4.2.1.9), C-CANCEL, and exactly one final response with the list of what failed.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dicomet_proto::AeTitle;
@@ -12,10 +13,11 @@ use dicomet_proto::dataset::{DataSet, dictionary::uids};
 use dicomet_proto::message::{
     CStoreRsp, Command, DataSetType, MessageId, Refusal, Status, StatusKind, SubOperations,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use super::leg::Leg;
-use super::{Destination, FAILED_SOP_INSTANCE_UID_LIST, Instances, Line, Operation, Pace, Report, Service};
+use super::leg::{Leg, Line};
+use super::tally::{Halt, Tally};
+use super::{FAILED_SOP_INSTANCE_UID_LIST, Instances, Operation, Pace, Report, Service, Supply};
 use crate::association::{Data, Message, Received};
 use crate::service::{c_echo, respond_refusal};
 use crate::{Association, Error};
@@ -23,120 +25,247 @@ use crate::{Association, Error};
 /// The longest value that an element of VR UI has where its length field has 16 bits (PS3.5 7.1.2).
 const MAX_UI_LENGTH: usize = 65_534;
 
-/// The answer to a retrieve as it grows, over one or more [`Leg`]s.
+/// What the requestor is told of what was not done because we stop.
+pub(in crate::service) const STOPPED: &str = "the archive is being stopped";
+
+/// What an operation asks for, once that is known.
+pub(in crate::service) enum Prepared<T> {
+    /// It can begin.
+    Ready(T),
+    /// The requestor was told why not.
+    Refused,
+    /// It was cancelled before; the final response is still to be sent.
+    Cancelled,
+}
+
+/// The answer to a retrieve as it grows.
 pub(in crate::service) struct Answer<'a> {
-    pub(super) requestor: &'a mut Association,
+    requestor: &'a mut Association,
     operation: Operation,
-    pub(super) pace: &'a Pace,
-    counts: SubOperations,
+    pace: &'a Pace,
+    tally: Arc<Tally>,
+    /// Ready when we are about to stop; none once it was.
+    stop: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
     /// What the last Pending response said.
     reported: SubOperations,
     last_pending: Instant,
-    failed: Vec<Uid>,
-    cancelled: Option<Instant>,
-    /// Why sub-operations could not be performed, for the requestor.
-    comment: Option<&'static str>,
-    pub(super) bytes: u64,
-    pub(super) without_context: u64,
-    pub(super) unreadable: u64,
-    pub(super) most_outstanding: usize,
 }
 
 impl<'a> Answer<'a> {
-    /// Begins: so many sub-operations are to be performed in all.
+    /// Begins; nothing is known yet of what is to be done. When `stop` is ready, what is not done is reported as failed.
     pub(in crate::service) fn new(
         requestor: &'a mut Association,
         operation: Operation,
-        total: u64,
         pace: &'a Pace,
+        stop: impl Future<Output = ()> + Send + 'a,
     ) -> Answer<'a> {
         let now = Instant::now();
         Answer {
             requestor,
             operation,
             pace,
-            counts: SubOperations::new(total),
-            reported: SubOperations::new(total),
+            tally: Arc::new(Tally::new()),
+            stop: Some(Box::pin(stop)),
+            reported: SubOperations::default(),
             last_pending: now.checked_sub(pace.pending_interval).unwrap_or(now),
-            failed: Vec::new(),
-            cancelled: None,
-            comment: None,
-            bytes: 0,
-            without_context: 0,
-            unreadable: 0,
-            most_outstanding: 0,
         }
     }
 
-    /// Performs the sub-operations for these instances, or counts them as failed; says where the line stands.
+    /// Where is counted what becomes of the sub-operations.
+    pub(in crate::service) fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
+    /// Finds out what is to be done, while the requestor may cancel or leave. What was at work on it is dropped then.
     ///
     /// # Errors
     /// [`Error`] when the requestor's association is at its end.
-    pub(in crate::service) async fn send<I: Instances>(
+    pub(in crate::service) async fn prepare<T>(
         &mut self,
-        destination: Destination<'_>,
-        instances: &mut I,
-    ) -> Result<Line, Error> {
-        Leg::new(self, destination, instances).run().await
+        planning: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<Prepared<T>, Error> {
+        let refusal = match self.meanwhile(Tally::halted_at, planning).await? {
+            Some(Ok(planned)) => return Ok(Prepared::Ready(planned)),
+            Some(Err(refusal)) => refusal,
+            None if self.tally.halted_by() == Some(Halt::Cancelled) => return Ok(Prepared::Cancelled),
+            None => Refusal::new(Status::UNABLE_TO_PERFORM_SUB_OPERATIONS, STOPPED),
+        };
+        self.operation.refuse(self.requestor, &refusal).await?;
+        Ok(Prepared::Refused)
     }
 
-    /// Counts these instances as failed without trying: nobody is there to send them to.
-    pub(in crate::service) async fn fail<I: Instances>(&mut self, instances: &mut I, comment: &'static str) {
-        self.explain(comment);
-        let mut left = instances.total();
-        while left > 0 && !self.is_cancelled() {
-            match instances.next().await {
-                Some(instance) => self.count_failed(instance.sop_instance),
-                None => {
-                    self.count_absent(left);
-                    return;
-                }
-            }
-            left -= 1;
-        }
+    /// So many sub-operations are to be performed in all.
+    pub(in crate::service) fn begin(&mut self, total: u64) {
+        self.tally.begin(total);
+        self.reported = self.tally.counts();
+    }
+
+    /// Sends the instances back to the requestor: C-GET.
+    ///
+    /// # Errors
+    /// [`Error`] when the requestor's association is at its end.
+    pub(in crate::service) async fn send_back<I: Instances>(
+        &mut self,
+        supply: &Supply<I>,
+    ) -> Result<(), Error> {
+        let (tally, pace) = (self.tally(), self.pace);
+        Leg::new(self, supply, &tally, pace).run().await.map(drop)
     }
 
     /// Does what takes its time, while the requestor hears Pending and may cancel. `None` when the work was given
-    /// up because of that, after a grace; what it worked on is then in an unknown state.
+    /// up because of a halt, at the time that `end` then gives.
     ///
     /// # Errors
     /// [`Error`] when the requestor's association is at its end.
-    pub(in crate::service) async fn meanwhile<T>(
+    async fn meanwhile<T>(
         &mut self,
-        grace: Duration,
+        end: impl Fn(&Tally) -> Option<Instant>,
         work: impl Future<Output = T>,
     ) -> Result<Option<T>, Error> {
+        let tally = self.tally();
         let mut work = pin!(work);
         loop {
-            let give_up = self.cancelled.map(|at| at + grace);
-            if give_up.is_some_and(|give_up| Instant::now() >= give_up) {
+            let end = end(&tally);
+            if end.is_some_and(|end| Instant::now() >= end) {
                 return Ok(None);
             }
-            let wake = give_up.unwrap_or_else(|| self.next_pending());
+            let is_told = tally.counts() == self.reported;
+            // The requestor first: work that never waits would leave it unheard.
             let received = tokio::select! {
                 biased;
+                received = self.receive(end) => received?,
                 done = &mut work => return Ok(Some(done)),
-                received = timeout_at(wake, self.requestor.receive()) => received,
+                () = tally.changed(), if is_told => None,
             };
-            if let Ok(received) = received {
-                self.handle(received?).await?;
+            if let Some(received) = received {
+                self.handle(received).await?;
             }
-            self.pending_when_due().await?;
+            self.tell().await?;
         }
     }
 
-    /// Handles what the requestor says. A C-STORE-RSP is the leg's, if it is anybody's.
+    /// As [`Answer::meanwhile`], for sub-operations: what was begun may end, within the grace of the pace.
     ///
     /// # Errors
     /// [`Error`] when the requestor's association is at its end.
-    pub(super) async fn handle(&mut self, received: Received) -> Result<Option<CStoreRsp>, Error> {
+    pub(in crate::service) async fn while_sending<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<Option<T>, Error> {
+        let pace = self.pace;
+        self.meanwhile(|tally| tally.ends_at(pace), work).await
+    }
+
+    /// Makes the next sign of life due this soon.
+    pub(in crate::service) fn pending_within(&mut self, limit: Duration) {
+        let due = Instant::now() + limit;
+        self.last_pending = due.checked_sub(self.pace.keep_alive).unwrap_or(self.last_pending);
+    }
+
+    /// When the next Pending is due: soon when there is something new to say, otherwise as a sign of life. Never while
+    /// nothing is known to remain.
+    fn next_pending(&self) -> Option<Instant> {
+        let counts = self.tally.counts();
+        let wait = if counts == self.reported { self.pace.keep_alive } else { self.pace.pending_interval };
+        (counts.remaining > 0).then(|| self.last_pending + wait)
+    }
+
+    /// Sends the final response.
+    ///
+    /// # Errors
+    /// [`Error`] when the requestor's association is at its end.
+    pub(in crate::service) async fn finish(self) -> Result<Report, Error> {
+        let outcome = self.tally.close();
+        let is_cancelled = self.tally.halted_by() == Some(Halt::Cancelled);
+        let counts = outcome.counts;
+        // Cancelled before anything was counted, nothing was initiated either.
+        let (status, counters) = if is_cancelled && (counts.remaining > 0 || counts.total() == 0) {
+            (Status::CANCEL, counts.pending_counters())
+        } else {
+            (counts.final_status(), counts.final_counters())
+        };
+        let context = &self.operation.context;
+        let (identifier, comment) = failed_list(&outcome.failed, &context.transfer_syntax);
+        let has_failed = status.kind() == StatusKind::Failure || status.kind() == StatusKind::Warning;
+        let comment = comment.or(outcome.comment.filter(|_| has_failed));
+        let refusal = comment.map(|comment| Refusal::new(status, comment));
+        let refusal = refusal.as_ref();
+        match identifier {
+            None => {
+                let response = self.operation.response(status, counters, DataSetType::Null, refusal);
+                self.requestor.send(context.id, &response, Data::None).await?;
+            }
+            Some(identifier) => {
+                let response = self.operation.response(status, counters, DataSetType::Present, refusal);
+                self.requestor.send(context.id, &response, Data::Bytes(&identifier)).await?;
+            }
+        }
+        self.requestor.flush().await?;
+        let figures = outcome.figures;
+        Ok(Report {
+            status,
+            sub_operations: counts,
+            bytes: figures.bytes,
+            without_context: figures.without_context,
+            unreadable: figures.unreadable,
+            most_outstanding: figures.most_outstanding,
+            associations: figures.associations,
+        })
+    }
+
+    /// Who asked for a C-MOVE, by AE title and Message ID.
+    pub(in crate::service) fn originator(&self) -> Option<(AeTitle, MessageId)> {
+        let calling = &self.requestor.negotiated().calling_ae_title;
+        (self.operation.service == Service::Move).then(|| (calling.clone(), self.operation.message_id))
+    }
+}
+
+impl Line for Answer<'_> {
+    const WE_REQUESTED: bool = false;
+
+    fn association(&mut self) -> &mut Association {
+        self.requestor
+    }
+
+    fn move_originator(&self) -> Option<(AeTitle, MessageId)> {
+        None
+    }
+
+    async fn receive(&mut self, until: Option<Instant>) -> Result<Option<Received>, Error> {
+        let wake = [until, self.next_pending()].into_iter().flatten().min();
+        let rings = async {
+            match wake {
+                Some(wake) => sleep_until(wake).await,
+                None => std::future::pending().await,
+            }
+        };
+        let stopped = async {
+            match &mut self.stop {
+                Some(stop) => stop.await,
+                None => std::future::pending().await,
+            }
+        };
+        // In this order: a requestor that always has something to say must not keep us from stopping.
+        tokio::select! {
+            biased;
+            () = stopped => {
+                self.stop = None;
+                self.tally.halt(Halt::Stopped);
+                Ok(None)
+            }
+            received = self.requestor.receive() => received.map(Some),
+            () = rings => Ok(None),
+        }
+    }
+
+    async fn handle(&mut self, received: Received) -> Result<Option<CStoreRsp>, Error> {
         match received {
             Received::ReleaseRequested => Err(self.requestor.released_by_peer()),
             Received::Message(Message { command: Command::CStoreRsp(response), .. }) => Ok(Some(response)),
             Received::Message(Message { command: Command::CCancelRq(cancel), .. }) => {
                 // A C-CANCEL of something else is of an operation that is over: ignored.
                 if cancel.message_id == self.operation.message_id {
-                    self.cancelled.get_or_insert_with(Instant::now);
+                    self.tally.halt(Halt::Cancelled);
                 }
                 Ok(None)
             }
@@ -147,109 +276,16 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Makes the next sign of life due this soon.
-    pub(in crate::service) fn pending_within(&mut self, limit: Duration) {
-        let due = Instant::now() + limit;
-        self.last_pending = due.checked_sub(self.pace.keep_alive).unwrap_or(self.last_pending);
-    }
-
-    /// Says why sub-operations could not be performed; the first reason stays.
-    pub(in crate::service) fn explain(&mut self, comment: &'static str) {
-        self.comment.get_or_insert(comment);
-    }
-
-    /// Whether the requestor has sent C-CANCEL.
-    pub(in crate::service) fn is_cancelled(&self) -> bool {
-        self.cancelled.is_some()
-    }
-
-    /// Who asked for a C-MOVE, by AE title and Message ID: its sub-operations name it (PS3.7 9.3.1.1).
-    pub(super) fn move_originator(&self) -> Option<(AeTitle, MessageId)> {
-        let calling = &self.requestor.negotiated().calling_ae_title;
-        (self.operation.service == Service::Move).then(|| (calling.clone(), self.operation.message_id))
-    }
-
-    pub(super) fn count(&mut self, sop_instance: Uid, status: Status) {
-        match status.kind() {
-            StatusKind::Success => self.counts.completed += 1,
-            StatusKind::Warning => self.counts.warning += 1,
-            StatusKind::Pending | StatusKind::Cancel | StatusKind::Failure => {
-                tracing::debug!(%sop_instance, %status, "sub-operation failed: the receiver refused");
-                self.counts.failed += 1;
-                self.failed.push(sop_instance);
-            }
-        }
-        self.counts.remaining -= 1;
-    }
-
-    pub(super) fn count_failed(&mut self, sop_instance: Uid) {
-        self.counts.remaining -= 1;
-        self.counts.failed += 1;
-        self.failed.push(sop_instance);
-    }
-
-    /// Fewer instances came than were counted: some were deleted meanwhile. What is not there has failed; it has
-    /// no name to put on the list.
-    pub(super) fn count_absent(&mut self, missing: u64) {
-        tracing::warn!(missing, "instances that were counted are no longer there");
-        self.counts.remaining -= missing;
-        self.counts.failed += missing;
-    }
-
-    /// When the next Pending is due: soon when there is something new to say, otherwise as a sign of life.
-    pub(super) fn next_pending(&self) -> Instant {
-        let wait =
-            if self.counts == self.reported { self.pace.keep_alive } else { self.pace.pending_interval };
-        self.last_pending + wait
-    }
-
     /// Sends Pending when it is time. With nothing left the final response follows at once.
-    pub(super) async fn pending_when_due(&mut self) -> Result<(), Error> {
-        if self.counts.remaining == 0 || Instant::now() < self.next_pending() {
+    async fn tell(&mut self) -> Result<(), Error> {
+        if self.next_pending().is_none_or(|due| Instant::now() < due) {
             return Ok(());
         }
         self.last_pending = Instant::now();
-        self.reported = self.counts;
-        let counters = self.counts.pending_counters();
+        self.reported = self.tally.counts();
+        let counters = self.reported.pending_counters();
         let pending = self.operation.response(Status::PENDING, counters, DataSetType::Null, None);
         self.requestor.send(self.operation.context.id, &pending, Data::None).await
-    }
-
-    /// Sends the final response.
-    ///
-    /// # Errors
-    /// [`Error`] when the requestor's association is at its end.
-    pub(in crate::service) async fn finish(self) -> Result<Report, Error> {
-        let (status, counters) = if self.is_cancelled() && self.counts.remaining > 0 {
-            (Status::CANCEL, self.counts.pending_counters())
-        } else {
-            (self.counts.final_status(), self.counts.final_counters())
-        };
-        let context = &self.operation.context;
-        let (identifier, comment) = failed_list(&self.failed, &context.transfer_syntax);
-        let has_failed = status.kind() == StatusKind::Failure || status.kind() == StatusKind::Warning;
-        let comment = comment.or(self.comment.filter(|_| has_failed));
-        let refusal = comment.map(|comment| Refusal::new(status, comment));
-        match identifier {
-            None => {
-                let response = self.operation.response(status, counters, DataSetType::Null, refusal.as_ref());
-                self.requestor.send(context.id, &response, Data::None).await?;
-            }
-            Some(identifier) => {
-                let response =
-                    self.operation.response(status, counters, DataSetType::Present, refusal.as_ref());
-                self.requestor.send(context.id, &response, Data::Bytes(&identifier)).await?;
-            }
-        }
-        self.requestor.flush().await?;
-        Ok(Report {
-            status,
-            sub_operations: self.counts,
-            bytes: self.bytes,
-            without_context: self.without_context,
-            unreadable: self.unreadable,
-            most_outstanding: self.most_outstanding,
-        })
     }
 }
 

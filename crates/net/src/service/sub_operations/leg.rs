@@ -1,272 +1,295 @@
 //! The loop over one association: look (what has come in) -> begin (as far as the window goes) -> wait (for a
-//! response) -> pending.
+//! response) -> tell (the requestor, if it is its association).
 
-use std::time::Duration;
+use std::future::Future;
+use std::pin::pin;
 
-use dicomet_proto::Uid;
+use dicomet_proto::AeTitle;
 use dicomet_proto::association::ContextId;
 use dicomet_proto::association::negotiation::Context;
-use dicomet_proto::message::{CStoreRsp, Command};
+use dicomet_proto::message::{CStoreRsp, Command, MessageId};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Destination, Instance, Instances};
+use super::supply::Supply;
+use super::tally::{Reason, Tally};
+use super::{Instance, Instances, Outgoing, Pace};
 use crate::association::{Received, Source};
 use crate::service::c_store::{self, outstanding::Outstanding};
 use crate::transcode;
 use crate::{Association, Error};
 
-/// Which association the sub-operations go over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::service) enum Line {
-    /// The requestor's.
-    Same,
-    /// The destination's own.
-    Other,
-    /// The destination's own was lost.
-    Lost,
+/// The association that sub-operations go over: the requestor's own ([`super::Answer`]) or one with a move
+/// destination ([`Elsewhere`]).
+pub(in crate::service) trait Line: Send {
+    fn association(&mut self) -> &mut Association;
+
+    /// Whether we requested it: then we have the SCU role by default.
+    const WE_REQUESTED: bool;
+
+    /// Who asked for a C-MOVE, by AE title and Message ID: its sub-operations name it (PS3.7 9.3.1.1).
+    fn move_originator(&self) -> Option<(AeTitle, MessageId)>;
+
+    /// Waits for a message, at most until then, and not beyond the time at which [`Line::tell`] has something to do.
+    /// Cancel safe.
+    fn receive(
+        &mut self,
+        until: Option<Instant>,
+    ) -> impl Future<Output = Result<Option<Received>, Error>> + Send;
+
+    /// Handles a message; a C-STORE-RSP is the leg's.
+    fn handle(&mut self, received: Received)
+    -> impl Future<Output = Result<Option<CStoreRsp>, Error>> + Send;
+
+    /// Says what is due to be said.
+    fn tell(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// The sub-operations that go over one association.
-pub(super) struct Leg<'l, 'a, I: Instances> {
-    answer: &'l mut Answer<'a>,
-    other: Option<&'l mut Association>,
-    line: Line,
-    instances: &'l mut I,
-    /// Sub-operations that were not begun; the answer's `remaining` has those that were not answered as well.
-    to_begin: u64,
-    last_response: Instant,
-    outstanding: Outstanding<Uid>,
+/// An association with a move destination.
+pub(in crate::service) struct Elsewhere {
+    pub(in crate::service) association: Association,
+    pub(in crate::service) originator: Option<(AeTitle, MessageId)>,
 }
 
-impl<'l, 'a, I: Instances> Leg<'l, 'a, I> {
-    pub(super) fn new(
-        answer: &'l mut Answer<'a>,
-        destination: Destination<'l>,
-        instances: &'l mut I,
-    ) -> Leg<'l, 'a, I> {
-        let (line, other) = match destination {
-            Destination::Requestor => (Line::Same, None),
-            Destination::Other(association) => (Line::Other, Some(association)),
-        };
-        let window = match &other {
-            None => answer.requestor.negotiated().async_operations_window.performed,
-            Some(other) => other.negotiated().async_operations_window.invoked,
-        };
-        Leg {
-            outstanding: Outstanding::new(window, answer.pace.max_outstanding),
-            to_begin: instances.total(),
-            answer,
-            other,
-            line,
-            instances,
-            last_response: Instant::now(),
+impl Line for Elsewhere {
+    const WE_REQUESTED: bool = true;
+
+    fn association(&mut self) -> &mut Association {
+        &mut self.association
+    }
+
+    fn move_originator(&self) -> Option<(AeTitle, MessageId)> {
+        self.originator.clone()
+    }
+
+    async fn receive(&mut self, until: Option<Instant>) -> Result<Option<Received>, Error> {
+        match until {
+            None => self.association.receive().await.map(Some),
+            Some(until) => match timeout_at(until, self.association.receive()).await {
+                Ok(received) => received.map(Some),
+                Err(_) => Ok(None),
+            },
         }
     }
 
-    pub(super) async fn run(mut self) -> Result<Line, Error> {
+    async fn handle(&mut self, received: Received) -> Result<Option<CStoreRsp>, Error> {
+        match received {
+            Received::ReleaseRequested => Err(self.association.released_by_peer()),
+            Received::Message(message) => match message.command {
+                Command::CStoreRsp(response) => Ok(Some(response)),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    async fn tell(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// How the sub-operations over an association ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::service) enum End {
+    /// There is nothing more to send, and all is answered.
+    Answered,
+    /// What was begun was given up: the retrieve is halted, and its grace is over.
+    GivenUp,
+}
+
+/// The sub-operations that go over one association. However it ends, dropped included: what was begun and not answered
+/// has failed.
+pub(in crate::service) struct Leg<'l, L: Line, I: Instances> {
+    line: &'l mut L,
+    supply: &'l Supply<I>,
+    tally: &'l Tally,
+    pace: &'l Pace,
+    outstanding: Outstanding<(Instance, I::Instance)>,
+    /// The one that is being sent.
+    current: Option<Instance>,
+    last_response: Instant,
+}
+
+impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
+    pub(in crate::service) fn new(
+        line: &'l mut L,
+        supply: &'l Supply<I>,
+        tally: &'l Tally,
+        pace: &'l Pace,
+    ) -> Leg<'l, L, I> {
+        let window = line.association().negotiated().async_operations_window;
+        let window = if L::WE_REQUESTED { window.invoked } else { window.performed };
+        let outstanding = Outstanding::new(window, pace.max_outstanding);
+        Leg { line, supply, tally, pace, outstanding, current: None, last_response: Instant::now() }
+    }
+
+    /// Sends until there is nothing more to send, or the retrieve is halted.
+    ///
+    /// # Errors
+    /// [`Error`] when the association is at its end. With [`Error::Source`] it is by our fault alone, and what was
+    /// outstanding is back in the supply.
+    pub(in crate::service) async fn run(mut self) -> Result<End, Error> {
         loop {
             self.look().await?;
-            let more = self.to_begin > 0 && !self.answer.is_cancelled();
-            if more && self.outstanding.has_room() {
-                self.begin_next().await?;
-            } else if !self.outstanding.is_empty() {
-                self.wait().await?;
+            if self.outstanding.has_room()
+                && !self.tally.is_halted()
+                && let Some(next) = self.supply.next()
+            {
+                self.begin_next(next).await?;
+            } else if self.outstanding.is_empty() {
+                return Ok(End::Answered);
+            } else if self.tally.ends_at(self.pace).is_some_and(|end| Instant::now() >= end) {
+                return Ok(End::GivenUp);
             } else {
-                return Ok(self.line);
+                self.wait().await?;
             }
-            // A cancelled retrieve with nothing under way ends at once.
-            if !self.answer.is_cancelled() || !self.outstanding.is_empty() {
-                self.answer.pending_when_due().await?;
+            // A halted retrieve with nothing under way ends at once.
+            if !self.outstanding.is_empty() || !self.tally.is_halted() {
+                self.line.tell().await?;
             }
         }
     }
 
     /// Takes what has come in, without waiting.
     async fn look(&mut self) -> Result<(), Error> {
-        while let Some(received) = self.answer.requestor.try_receive()? {
-            self.handle_requestor(received).await?;
-        }
-        while self.line == Line::Other
-            && let Some(other) = self.other.as_deref_mut()
-        {
-            match other.try_receive() {
-                Ok(Some(received)) => self.handle_other(received),
-                Ok(None) => break,
-                Err(error) => self.lose_destination(&error),
-            }
+        while let Some(received) = self.line.association().try_receive()? {
+            self.handle(received).await?;
         }
         Ok(())
     }
 
     /// Begins the next sub-operation, or counts it as failed when it cannot be begun.
-    async fn begin_next(&mut self) -> Result<(), Error> {
-        let Some(instance) = self.instances.next().await else {
-            self.answer.count_absent(self.to_begin);
-            self.to_begin = 0;
+    async fn begin_next(&mut self, next: I::Instance) -> Result<(), Error> {
+        let instance = next.describe();
+        let Some(context) = self.context_for(&instance, &next) else {
+            self.tally.failed(&instance, Reason::NoContext);
             return Ok(());
         };
-        self.to_begin -= 1;
-        if self.line == Line::Lost {
-            // Nobody is there to send to, but the list of what failed must name each.
-            self.answer.count_failed(instance.sop_instance);
-            return Ok(());
-        }
-        let Some(context) = self.context_for(&instance) else {
-            tracing::debug!(
-                sop_class = %instance.sop_class,
-                sop_instance = %instance.sop_instance,
-                transfer_syntax = %instance.transfer_syntax,
-                "sub-operation failed: no presentation context, or no role, for this SOP class and transfer syntax"
-            );
-            self.answer.without_context += 1;
-            self.answer.count_failed(instance.sop_instance);
-            return Ok(());
-        };
-        let mut source = match self.instances.open(&context.transfer_syntax).await {
-            Ok(source) => source,
-            Err(error) => {
-                tracing::error!(sop_instance = %instance.sop_instance, %error, "sub-operation failed: the instance cannot be read");
-                self.answer.unreadable += 1;
-                self.answer.count_failed(instance.sop_instance);
-                return Ok(());
+        match self.meanwhile(next.open(&context.transfer_syntax)).await {
+            Ok(Some(Ok(mut source))) => self.begin(context.id, instance, next, &mut source).await,
+            Ok(Some(Err(error))) => {
+                self.tally.failed(&instance, Reason::Unreadable(error.to_string()));
+                Ok(())
             }
-        };
-        self.begin(context.id, instance, &mut source).await
+            // Halted before it was begun.
+            Ok(None) => {
+                self.supply.give_back(next);
+                Ok(())
+            }
+            Err(error) => {
+                self.supply.give_back(next);
+                Err(error)
+            }
+        }
     }
 
     async fn begin(
         &mut self,
         context_id: ContextId,
         instance: Instance,
-        source: &mut I::Source,
+        next: I::Instance,
+        source: &mut <I::Instance as Outgoing>::Source,
     ) -> Result<(), Error> {
         let length = source.remaining();
         if self.outstanding.is_empty() {
             self.last_response = Instant::now();
         }
-        let (class, uid) = (&instance.sop_class, &instance.sop_instance);
-        let sent = match self.other.as_deref_mut() {
-            None => c_store::scu::send(self.answer.requestor, context_id, class, uid, source).await?,
-            Some(other) => {
-                let originator = self.answer.move_originator();
-                let grace = self.answer.pace.cancel_grace;
-                let sending = c_store::scu::send_for(other, context_id, class, uid, originator, source);
-                match self.answer.meanwhile(grace, sending).await? {
-                    Some(Ok(sent)) => sent,
-                    lost => {
-                        self.answer.count_failed(instance.sop_instance);
-                        match lost {
-                            Some(Err(error)) => self.lose_destination(&error),
-                            _ => self.abandon_destination(),
-                        }
-                        return Ok(());
-                    }
-                }
+        let (class, uid) = (instance.sop_class.clone(), instance.sop_instance.clone());
+        let originator = self.line.move_originator();
+        self.current = Some(instance);
+        let association = self.line.association();
+        let sent = c_store::scu::send_for(association, context_id, &class, &uid, originator, source).await;
+        let Some(instance) = self.current.take() else { return Ok(()) };
+        match sent {
+            Ok(message_id) => {
+                self.outstanding.insert(message_id, length, (instance, next));
+                self.tally.sent(length, self.outstanding.len());
+                Ok(())
             }
-        };
-        self.answer.bytes += length;
-        self.outstanding.insert(sent, length, instance.sop_instance);
-        self.answer.most_outstanding = self.answer.most_outstanding.max(self.outstanding.len());
-        Ok(())
+            Err(Error::Source(error)) => {
+                tracing::warn!(%error, "aborting: an instance turns out to be damaged in the middle of sending it");
+                self.tally.failed(&instance, Reason::Unreadable(error.to_string()));
+                for (_, unanswered) in self.outstanding.drain() {
+                    self.supply.give_back(unanswered);
+                }
+                Err(Error::Source(error))
+            }
+            Err(error) => {
+                self.tally.failed(&instance, Reason::Unanswered);
+                Err(error)
+            }
+        }
     }
 
     /// The presentation context to send an instance on: its SOP class, where the receiver has the SCP role, in the
     /// transfer syntax it is stored in, or else in the best that it can be converted to.
-    fn context_for(&self, instance: &Instance) -> Option<Context> {
-        let (negotiated, we_requested) = match &self.other {
-            Some(other) => (other.negotiated(), true),
-            None => (self.answer.requestor.negotiated(), false),
+    fn context_for(&mut self, instance: &Instance, outgoing: &I::Instance) -> Option<Context> {
+        let has_role = |context: &&Context| match L::WE_REQUESTED {
+            true => context.requestor_is_scu,
+            false => context.requestor_is_scp,
         };
-        let fitting = || {
-            let of_class =
-                negotiated.contexts.iter().filter(|context| context.abstract_syntax == instance.sop_class);
-            of_class.filter(
-                |context| if we_requested { context.requestor_is_scu } else { context.requestor_is_scp },
-            )
+        let contexts = &self.line.association().negotiated().contexts;
+        let of_class = || {
+            contexts.iter().filter(has_role).filter(|context| context.abstract_syntax == instance.sop_class)
         };
-        fitting()
+        of_class()
             .find(|context| context.transfer_syntax == instance.transfer_syntax)
             .or_else(|| {
-                let converted =
-                    fitting().filter(|context| self.instances.converts(instance, &context.transfer_syntax));
+                let converted = of_class().filter(|context| outgoing.converts(&context.transfer_syntax));
                 converted.min_by_key(|context| transcode::rank(&context.transfer_syntax))
             })
             .cloned()
     }
 
-    /// Waits for a response, a cancel, or the time for another Pending. Nothing answered for too long is the end of
-    /// a C-GET, since nothing else can be said on an association whose peer owes a response; of a C-MOVE, the end
-    /// of its destination.
-    async fn wait(&mut self) -> Result<(), Error> {
-        let limit = self.answer.pace.response;
-        let deadline = self.last_response + limit;
-        let Some(other) = self.other.as_deref_mut() else {
-            let wake = deadline.min(self.answer.next_pending());
-            return match timeout_at(wake, self.answer.requestor.receive()).await {
-                Ok(received) => self.handle_requestor(received?).await,
-                Err(_) if Instant::now() < deadline => Ok(()),
-                Err(_) => Err(unanswered(limit)),
+    /// Does what may take its time, while what comes in is handled; `None` when the retrieve is halted meanwhile.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, Error> {
+        let mut work = pin!(work);
+        loop {
+            let tally = self.tally;
+            let received = tokio::select! {
+                biased;
+                done = &mut work => return Ok(Some(done)),
+                () = tally.halted() => return Ok(None),
+                received = self.line.receive(None) => received?,
             };
-        };
-        let grace = self.answer.pace.cancel_grace;
-        match self.answer.meanwhile(grace, timeout_at(deadline, other.receive())).await? {
-            Some(Ok(Ok(received))) => self.handle_other(received),
-            Some(Ok(Err(error))) => self.lose_destination(&error),
-            Some(Err(_)) => self.lose_destination(&unanswered(limit)),
-            None => self.abandon_destination(),
-        }
-        Ok(())
-    }
-
-    async fn handle_requestor(&mut self, received: Received) -> Result<(), Error> {
-        if let Some(response) = self.answer.handle(received).await?
-            && self.line == Line::Same
-        {
-            self.take_response(response);
-        }
-        Ok(())
-    }
-
-    fn handle_other(&mut self, received: Received) {
-        match received {
-            Received::ReleaseRequested => self.lose_destination(&Error::ReleasedByPeer),
-            Received::Message(message) => {
-                if let Command::CStoreRsp(response) = message.command {
-                    self.take_response(response);
-                }
+            if let Some(received) = received {
+                self.handle(received).await?;
+            }
+            if !self.tally.is_halted() {
+                self.line.tell().await?;
             }
         }
     }
 
-    fn take_response(&mut self, response: CStoreRsp) {
-        let Some(sop_instance) = self.outstanding.remove(response.message_id) else {
-            tracing::debug!("dropped a C-STORE-RSP that answers no outstanding sub-operation");
-            return;
-        };
-        self.last_response = Instant::now();
-        self.answer.count(sop_instance, response.status);
-    }
-
-    fn lose_destination(&mut self, error: &Error) {
-        tracing::warn!(%error, "lost the association with the move destination");
-        self.answer.explain("the association with the move destination was lost");
-        self.fail_outstanding();
-    }
-
-    /// After a cancel the destination takes too long to end what was begun.
-    fn abandon_destination(&mut self) {
-        tracing::info!("cancelled: what the move destination has not answered is given up");
-        self.fail_outstanding();
-    }
-
-    fn fail_outstanding(&mut self) {
-        self.line = Line::Lost;
-        for sop_instance in self.outstanding.drain() {
-            self.answer.count_failed(sop_instance);
+    /// Waits for a response, or for the time to say or to end something. Nothing answered for too long is the end of the
+    /// association: nothing else can be said where the peer owes a response.
+    async fn wait(&mut self) -> Result<(), Error> {
+        let limit = self.pace.response;
+        let deadline = self.last_response + limit;
+        let until = self.tally.ends_at(self.pace).map_or(deadline, |end| end.min(deadline));
+        match self.line.receive(Some(until)).await? {
+            Some(received) => self.handle(received).await,
+            None if Instant::now() < deadline => Ok(()),
+            None => Err(self.line.association().timed_out("answer a C-STORE sub-operation", limit)),
         }
+    }
+
+    async fn handle(&mut self, received: Received) -> Result<(), Error> {
+        let Some(response) = self.line.handle(received).await? else { return Ok(()) };
+        match self.outstanding.remove(response.message_id) {
+            Some((instance, _)) => {
+                self.last_response = Instant::now();
+                self.tally.answered(&instance, response.status);
+            }
+            None => tracing::debug!("dropped a C-STORE-RSP that answers no outstanding sub-operation"),
+        }
+        Ok(())
     }
 }
 
-fn unanswered(after: Duration) -> Error {
-    Error::TimedOut { action: "answer a C-STORE sub-operation", after }
+impl<L: Line, I: Instances> Drop for Leg<'_, L, I> {
+    fn drop(&mut self) {
+        let outstanding = self.outstanding.drain().map(|(instance, _)| instance);
+        for instance in outstanding.chain(self.current.take()) {
+            self.tally.failed(&instance, Reason::Unanswered);
+        }
+    }
 }

@@ -1,10 +1,7 @@
 //! C-MOVE as transcripts: our SCU asks our SCP over a pipe, and the move destination is a listener on loopback that
 //! does as the test says.
 
-#![allow(clippy::unwrap_used)]
-
-use std::future::Future;
-use std::io;
+use std::future::{Future, pending, ready};
 use std::time::Duration;
 
 use dicomet_net::accept::Incoming;
@@ -12,7 +9,7 @@ use dicomet_net::association::{Received, Timeouts};
 use dicomet_net::listen::Listener;
 use dicomet_net::service::c_move::scp::{MoveDestination, Portion};
 use dicomet_net::service::c_move::scu::{Move, Response};
-use dicomet_net::service::sub_operations::{Instance, Instances, Pace, Report};
+use dicomet_net::service::sub_operations::{Pace, Report};
 use dicomet_net::service::{Request, c_move, c_store, next_request};
 use dicomet_net::{Association, Error, Node, connect};
 use dicomet_proto::association::negotiation::{Proposal, Support};
@@ -25,70 +22,59 @@ use dicomet_proto::pdu::{
 };
 use dicomet_proto::{AeTitle, Uid};
 
+use crate::shelf::{self, Shelf};
+
 // The archive's side.
 
-/// Instances that all have the same data.
-struct Shelf(std::vec::IntoIter<Instance>);
-
-impl Instances for Shelf {
-    type Source = &'static [u8];
-
-    fn total(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    async fn next(&mut self) -> Option<Instance> {
-        self.0.next()
-    }
-
-    async fn open(&mut self, _: &Uid) -> io::Result<&'static [u8]> {
-        Ok(&[7; 1000])
-    }
-}
-
 /// CT images `1.2.<number>`, with the context they need.
-fn cts(numbers: std::ops::RangeInclusive<usize>) -> Portion<Shelf> {
-    let ct = |number| Instance {
-        sop_class: uids::CT_IMAGE_STORAGE,
-        sop_instance: Uid::new(format!("1.2.{number}")).unwrap(),
-        transfer_syntax: uids::EXPLICIT_VR_LITTLE_ENDIAN,
-    };
+pub(crate) fn cts(numbers: std::ops::RangeInclusive<usize>) -> Portion<Shelf> {
     Portion {
         contexts: vec![(uids::CT_IMAGE_STORAGE, uids::EXPLICIT_VR_LITTLE_ENDIAN)],
-        instances: Shelf(numbers.map(ct).collect::<Vec<_>>().into_iter()),
+        instances: Shelf { instances: numbers.map(shelf::ct).collect() },
     }
 }
 
-fn at(port: u16) -> MoveDestination {
+pub(crate) fn at(port: u16) -> MoveDestination {
     MoveDestination {
         node: Node { ae_title: title("DEST"), host: "127.0.0.1".to_owned(), port },
         calling_ae_title: title("ARCHIVE"),
         timeouts: Timeouts::default(),
         window: 16,
+        associations: 1,
     }
 }
 
 /// Answers the one C-MOVE that comes.
-async fn serve(
+pub(crate) async fn serve(
+    archive: Association,
+    outcome: Result<(MoveDestination, Vec<Portion<Shelf>>), Refusal>,
+    pace: Pace,
+) -> Result<Option<Report>, Error> {
+    serve_until(archive, outcome, pace, pending()).await
+}
+
+/// As [`serve`], until something stops it.
+pub(crate) async fn serve_until(
     mut archive: Association,
     outcome: Result<(MoveDestination, Vec<Portion<Shelf>>), Refusal>,
     pace: Pace,
+    stop: impl Future<Output = ()> + Send,
 ) -> Result<Option<Report>, Error> {
     let Some(Request::Move(context, request, _)) = next_request(&mut archive).await.unwrap() else {
         panic!("expected a C-MOVE-RQ");
     };
     assert_eq!(request.move_destination, title("DEST"));
-    c_move::scp::answer(&mut archive, &context, &request, outcome, &pace).await
+    c_move::scp::answer(&mut archive, &context, &request, ready(outcome), &pace, stop).await
 }
 
 // The requestor's side.
 
-fn title(text: &str) -> AeTitle {
+pub(crate) fn title(text: &str) -> AeTitle {
     AeTitle::new(text).unwrap()
 }
 
 /// An association with the archive: the requestor's end and the archive's.
-async fn associate() -> (Association, Association) {
+pub(crate) async fn associate() -> (Association, Association) {
     let (ours, theirs) = tokio::io::duplex(1 << 20);
     let proposal = Proposal {
         calling_ae_title: title("REQUESTOR"),
@@ -108,7 +94,7 @@ async fn associate() -> (Association, Association) {
     (requestor.unwrap(), archive)
 }
 
-async fn ask(requestor: &mut Association) -> Move<'_> {
+pub(crate) async fn ask(requestor: &mut Association) -> Move<'_> {
     let mut identifier = DataSet::new();
     identifier.set_text(Tag(0x0008, 0x0052), "STUDY");
     identifier.set_text(Tag(0x0020, 0x000D), "1.2.3");
@@ -116,7 +102,7 @@ async fn ask(requestor: &mut Association) -> Move<'_> {
 }
 
 /// The final response; before it come only Pending ones without an identifier.
-async fn last(moving: &mut Move<'_>) -> Response {
+pub(crate) async fn last(moving: &mut Move<'_>) -> Response {
     loop {
         let response = moving.next().await.unwrap().unwrap();
         if !response.command.status.is_pending() {
@@ -128,7 +114,7 @@ async fn last(moving: &mut Move<'_>) -> Response {
 }
 
 /// The whole of a C-MOVE, in which the requestor does no more than wait.
-async fn moved(
+pub(crate) async fn moved(
     destination: MoveDestination,
     portions: Vec<Portion<Shelf>>,
     pace: Pace,
@@ -139,12 +125,12 @@ async fn moved(
     (response, report.unwrap().unwrap())
 }
 
-fn counters(remaining: Option<u16>, completed: u16, failed: u16, warning: u16) -> Counters {
+pub(crate) fn counters(remaining: Option<u16>, completed: u16, failed: u16, warning: u16) -> Counters {
     Counters { remaining, completed: Some(completed), failed: Some(failed), warning: Some(warning) }
 }
 
 #[track_caller]
-fn assert_failed(response: &Response, uids: &[&str]) {
+pub(crate) fn assert_failed(response: &Response, uids: &[&str]) {
     assert_eq!(response.failed.iter().map(Uid::as_str).collect::<Vec<_>>(), uids);
 }
 
@@ -172,23 +158,28 @@ impl Support for Taking<'_> {
     }
 }
 
-async fn listener() -> (Listener, u16) {
+pub(crate) async fn listener() -> (Listener, u16) {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Timeouts::default()).await.unwrap();
     let port = listener.local_address().port();
     (listener, port)
 }
 
-async fn accept(listener: &Listener) -> Association {
-    let requested = listener.accept().await.request().await.unwrap();
+pub(crate) async fn accept(listener: &Listener) -> Association {
+    accept_this(listener.accept().await).await
+}
+
+async fn accept_this(incoming: Incoming) -> Association {
+    let requested = incoming.request().await.unwrap();
     requested.accept(&Taking(&[uids::CT_IMAGE_STORAGE])).await.unwrap()
 }
 
 /// Takes the next instance, and answers with a status; `None` when a release is asked for instead.
-async fn take(destination: &mut Association, status: Status) -> Option<CStoreRq> {
+pub(crate) async fn take(destination: &mut Association, status: Status) -> Option<CStoreRq> {
     let Request::Store(context, request) = next_request(destination).await.unwrap()? else {
         panic!("expected a C-STORE-RQ");
     };
-    assert_eq!(destination.receive_data_whole(1 << 20).await.unwrap().unwrap(), vec![7; 1000]);
+    let number: u8 = request.affected_sop_instance_uid.as_str().rsplit('.').next().unwrap().parse().unwrap();
+    assert_eq!(destination.receive_data_whole(1 << 20).await.unwrap().unwrap(), vec![number; 1000]);
     let outcome = if status == Status::SUCCESS { Ok(()) } else { Err(Refusal::new(status, "")) };
     c_store::scp::answer(destination, &context, &request, outcome).await.unwrap();
     destination.flush().await.unwrap();
@@ -196,8 +187,12 @@ async fn take(destination: &mut Association, status: Status) -> Option<CStoreRq>
 }
 
 /// Takes what comes on one association until it is released.
-async fn take_all(listener: &Listener) -> Vec<CStoreRq> {
-    let mut destination = accept(listener).await;
+pub(crate) async fn take_all(listener: &Listener) -> Vec<CStoreRq> {
+    take_all_of(listener.accept().await).await
+}
+
+pub(crate) async fn take_all_of(incoming: Incoming) -> Vec<CStoreRq> {
+    let mut destination = accept_this(incoming).await;
     let mut taken = Vec::new();
     while let Some(request) = take(&mut destination, Status::SUCCESS).await {
         taken.push(request);
@@ -301,9 +296,7 @@ async fn a_class_that_the_destination_does_not_take_fails_alone() {
     let (listener, port) = listener().await;
     let mut portion = cts(1..=3);
     portion.contexts.push((uids::MR_IMAGE_STORAGE, uids::EXPLICIT_VR_LITTLE_ENDIAN));
-    let mut instances: Vec<Instance> = portion.instances.0.collect();
-    instances[1].sop_class = uids::MR_IMAGE_STORAGE;
-    portion.instances = Shelf(instances.into_iter());
+    portion.instances.instances[1].instance.sop_class = uids::MR_IMAGE_STORAGE;
     let moving = moved(at(port), vec![portion], Pace::default());
     let ((response, report), taken) = tokio::join!(moving, take_all(&listener));
     assert_eq!(response.command.status, Status::WARNING);
@@ -407,116 +400,8 @@ async fn a_destination_that_aborts_in_the_middle_fails_what_is_left() {
     assert_failed(&response, &["1.2.3", "1.2.4", "1.2.5"]);
 }
 
-#[tokio::test]
-async fn cancel_ends_what_was_begun_and_releases_the_destination() {
-    let (listener, port) = listener().await;
-    let mut destination = at(port);
-    destination.window = 1;
-    let pace = Pace { pending_interval: Duration::ZERO, ..Pace::default() };
-    let (mut requestor, archive) = associate().await;
-    let (cancelled, is_cancelled) = tokio::sync::oneshot::channel();
-    let asking = async {
-        let mut moving = ask(&mut requestor).await;
-        let first = moving.next().await.unwrap().unwrap();
-        assert_eq!(first.command.counters.completed, Some(1));
-        moving.cancel().await.unwrap();
-        cancelled.send(()).unwrap();
-        last(&mut moving).await
-    };
-    let receiving = async {
-        let mut destination = accept(&listener).await;
-        take(&mut destination, Status::SUCCESS).await.unwrap();
-        // The second is under way when the cancel comes.
-        is_cancelled.await.unwrap();
-        let mut taken = 1;
-        while take(&mut destination, Status::SUCCESS).await.is_some() {
-            taken += 1;
-        }
-        destination.respond_release().await.unwrap();
-        taken
-    };
-    let serving = serve(archive, Ok((destination, vec![cts(1..=9), cts(10..=10)])), pace);
-    let (response, _, taken) = tokio::join!(asking, serving, receiving);
-    assert_eq!(response.command.status, Status::CANCEL);
-    assert_eq!(response.command.counters, counters(Some(10 - taken), taken, 0, 0));
-    assert!(taken < 10);
-    assert_failed(&response, &[]);
-}
-
-#[tokio::test]
-async fn cancel_does_not_wait_for_a_destination_that_stalls() {
-    let (listener, port) = listener().await;
-    let pace = Pace { cancel_grace: Duration::from_millis(50), max_outstanding: 1, ..Pace::default() };
-    let (begun, is_begun) = tokio::sync::oneshot::channel();
-    let (mut requestor, archive) = associate().await;
-    let asking = async {
-        let mut moving = ask(&mut requestor).await;
-        is_begun.await.unwrap();
-        moving.cancel().await.unwrap();
-        last(&mut moving).await
-    };
-    let stalling = async {
-        let mut destination = accept(&listener).await;
-        destination.receive().await.unwrap();
-        begun.send(()).unwrap();
-        std::future::pending::<()>().await;
-    };
-    let serving = serve(archive, Ok((at(port), vec![cts(1..=3)])), pace);
-    let (response, _) = until_done(async { tokio::join!(asking, serving) }, stalling).await;
-    assert_eq!(response.command.status, Status::CANCEL);
-    assert_eq!(response.command.counters, counters(Some(2), 0, 1, 0));
-    assert_failed(&response, &["1.2.1"]);
-}
-
-#[tokio::test]
-async fn cancel_while_connecting_sends_nothing() {
-    let (listener, port) = listener().await;
-    let pace = Pace { keep_alive: Duration::from_millis(20), ..Pace::default() };
-    let (mut requestor, archive) = associate().await;
-    let asking = async {
-        let mut moving = ask(&mut requestor).await;
-        moving.next().await.unwrap().unwrap();
-        moving.cancel().await.unwrap();
-        last(&mut moving).await
-    };
-    let silent = async {
-        let incoming = listener.accept().await;
-        std::future::pending::<()>().await;
-        drop(incoming);
-    };
-    let serving = serve(archive, Ok((at(port), vec![cts(1..=3)])), pace);
-    let (response, _) = until_done(async { tokio::join!(asking, serving) }, silent).await;
-    assert_eq!(response.command.status, Status::CANCEL);
-    assert_eq!(response.command.counters, counters(Some(3), 0, 0, 0));
-    assert_failed(&response, &[]);
-}
-
-#[tokio::test]
-async fn when_the_requestor_goes_away_the_destination_gets_no_more() {
-    let (listener, port) = listener().await;
-    let (mut requestor, archive) = associate().await;
-    let mut destination = at(port);
-    destination.window = 1;
-    let (begun, is_begun) = tokio::sync::oneshot::channel();
-    let asking = async {
-        ask(&mut requestor).await;
-        is_begun.await.unwrap();
-        requestor.abort().await;
-    };
-    let receiving = async {
-        let mut destination = accept(&listener).await;
-        let Received::Message(_) = destination.receive().await.unwrap() else { panic!("expected a message") };
-        begun.send(()).unwrap();
-        next_request(&mut destination).await.unwrap_err()
-    };
-    let serving = serve(archive, Ok((destination, vec![cts(1..=9)])), Pace::default());
-    let ((), report, error) = tokio::join!(asking, serving, receiving);
-    assert!(matches!(report, Err(Error::Aborted(_))), "{report:?}");
-    assert!(matches!(error, Error::Aborted(_)), "{error:?}");
-}
-
 /// Waits for one thing while another, which never ends, goes on.
-async fn until_done<T>(work: impl Future<Output = T>, meanwhile: impl Future<Output = ()>) -> T {
+pub(crate) async fn until_done<T>(work: impl Future<Output = T>, meanwhile: impl Future<Output = ()>) -> T {
     tokio::select! {
         done = work => done,
         () = meanwhile => unreachable!("it never ends"),

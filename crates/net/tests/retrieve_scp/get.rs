@@ -1,15 +1,12 @@
-//! The loop that C-GET and C-MOVE share, as transcripts: our acceptor at one end of a pipe, a requestor that does
+//! C-GET as transcripts: our acceptor at one end of a pipe, a requestor that does
 //! as the test says at the other.
 
-#![allow(clippy::unwrap_used)]
-
-use std::collections::VecDeque;
-use std::io;
+use std::future::{Future, pending, ready};
 use std::time::Duration;
 
 use dicomet_net::accept::Incoming;
-use dicomet_net::association::{Data, Message, Received, Source, Timeouts};
-use dicomet_net::service::sub_operations::{self, Destination, Instance, Instances, Operation, Pace, Report};
+use dicomet_net::association::{Data, Message, Received, Timeouts};
+use dicomet_net::service::sub_operations::{Pace, Report};
 use dicomet_net::service::{Request, c_get, next_request};
 use dicomet_net::{Association, Error, connect};
 use dicomet_proto::association::ContextId;
@@ -23,9 +20,11 @@ use dicomet_proto::message::{
 use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
 use dicomet_proto::{AeTitle, Uid};
 
+use crate::shelf::{Content, Shelf, cts};
+
 const GET: ContextId = ContextId::new(1).unwrap();
 const VERIFICATION: ContextId = ContextId::new(5).unwrap();
-const GET_ID: MessageId = MessageId(77);
+pub(crate) const GET_ID: MessageId = MessageId(77);
 
 // The acceptor's side.
 
@@ -50,74 +49,29 @@ impl Support for Willing {
     }
 }
 
-struct Memory {
-    data: Vec<u8>,
-    sent: usize,
-}
-
-impl Source for Memory {
-    fn remaining(&self) -> u64 {
-        (self.data.len() - self.sent) as u64
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = buffer.len().min(self.data.len() - self.sent);
-        buffer[..length].copy_from_slice(&self.data[self.sent..self.sent + length]);
-        self.sent += length;
-        Ok(length)
-    }
-}
-
-/// Instances in memory; those without data cannot be read.
-#[derive(Default)]
-struct Shelf {
-    instances: VecDeque<(Instance, Option<Vec<u8>>)>,
-    current: Option<Vec<u8>>,
-}
-
-impl Instances for Shelf {
-    type Source = Memory;
-
-    fn total(&self) -> u64 {
-        self.instances.len() as u64
-    }
-
-    async fn next(&mut self) -> Option<Instance> {
-        let (instance, data) = self.instances.pop_front()?;
-        self.current = data;
-        Some(instance)
-    }
-
-    async fn open(&mut self, _: &Uid) -> io::Result<Memory> {
-        let data = self.current.take().ok_or(io::ErrorKind::UnexpectedEof)?;
-        Ok(Memory { data, sent: 0 })
-    }
-}
-
-fn ct(number: usize) -> Instance {
-    Instance {
-        sop_class: uids::CT_IMAGE_STORAGE,
-        sop_instance: Uid::new(format!("1.2.{number}")).unwrap(),
-        transfer_syntax: uids::EXPLICIT_VR_LITTLE_ENDIAN,
-    }
-}
-
-fn cts(count: usize) -> Shelf {
-    let instances = (1..=count).map(|number| (ct(number), Some(vec![number as u8; 1000]))).collect();
-    Shelf { instances, current: None }
-}
-
 /// Answers the one C-GET that comes, and gives the association back.
-async fn serve(
-    mut association: Association,
+pub(crate) async fn serve(
+    association: Association,
     shelf: Shelf,
     pace: Pace,
 ) -> (Association, Result<Report, Error>) {
+    let (association, report) = serve_until(association, ready(shelf), pace, pending()).await;
+    (association, report.map(|report| report.unwrap()))
+}
+
+/// As [`serve`], with planning that may take its time, until something stops it.
+pub(crate) async fn serve_until(
+    mut association: Association,
+    planning: impl Future<Output = Shelf>,
+    pace: Pace,
+    stop: impl Future<Output = ()> + Send,
+) -> (Association, Result<Option<Report>, Error>) {
     let Some(Request::Get(context, request, _)) = next_request(&mut association).await.unwrap() else {
         panic!("expected a C-GET-RQ");
     };
-    let report = c_get::scp::answer(&mut association, &context, &request, Ok(shelf), &pace).await;
-    (association, report.map(|report| report.unwrap()))
+    let planning = async { Ok(planning.await) };
+    let report = c_get::scp::answer(&mut association, &context, &request, planning, &pace, stop).await;
+    (association, report)
 }
 
 fn every_pending() -> Pace {
@@ -127,7 +81,7 @@ fn every_pending() -> Pace {
 // The requestor's side.
 
 /// GET on 1, CT Image Storage on 3, Verification on 5.
-fn proposal(window: Option<u16>, scp: bool) -> Proposal {
+pub(crate) fn proposal(window: Option<u16>, scp: bool) -> Proposal {
     let syntaxes = || vec![uids::EXPLICIT_VR_LITTLE_ENDIAN];
     Proposal {
         calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
@@ -148,7 +102,7 @@ fn proposal(window: Option<u16>, scp: bool) -> Proposal {
     }
 }
 
-async fn associate(proposal: Proposal) -> (Requestor, Association) {
+pub(crate) async fn associate(proposal: Proposal) -> (Requestor, Association) {
     let (ours, theirs) = tokio::io::duplex(1 << 20);
     let timeouts = Timeouts::default();
     let acceptor = async {
@@ -160,12 +114,12 @@ async fn associate(proposal: Proposal) -> (Requestor, Association) {
 }
 
 /// A requestor, step by step.
-struct Requestor {
-    association: Association,
+pub(crate) struct Requestor {
+    pub(crate) association: Association,
 }
 
 impl Requestor {
-    async fn get(&mut self) {
+    pub(crate) async fn get(&mut self) {
         let mut identifier = DataSet::new();
         identifier.set_text(Tag(0x0008, 0x0052), "STUDY");
         identifier.set_text(Tag(0x0020, 0x000D), "1.2.3");
@@ -179,7 +133,7 @@ impl Requestor {
         self.association.flush().await.unwrap();
     }
 
-    async fn message(&mut self) -> Message {
+    pub(crate) async fn message(&mut self) -> Message {
         match self.association.receive().await.unwrap() {
             Received::Message(message) => message,
             Received::ReleaseRequested => panic!("unexpected release"),
@@ -187,7 +141,7 @@ impl Requestor {
     }
 
     /// The next C-STORE-RQ with its data set; Pending responses are passed over.
-    async fn store_rq(&mut self) -> (Message, CStoreRq, Vec<u8>) {
+    pub(crate) async fn store_rq(&mut self) -> (Message, CStoreRq, Vec<u8>) {
         loop {
             let message = self.message().await;
             match &message.command {
@@ -202,7 +156,7 @@ impl Requestor {
         }
     }
 
-    async fn store_rsp(&mut self, context_id: ContextId, request: &CStoreRq, status: Status) {
+    pub(crate) async fn store_rsp(&mut self, context_id: ContextId, request: &CStoreRq, status: Status) {
         let response = Command::CStoreRsp(CStoreRsp {
             message_id: request.message_id,
             affected_sop_class_uid: Some(request.affected_sop_class_uid.clone()),
@@ -216,20 +170,20 @@ impl Requestor {
     }
 
     /// Takes one instance and answers with a status.
-    async fn take(&mut self, status: Status) -> String {
+    pub(crate) async fn take(&mut self, status: Status) -> String {
         let (message, request, _) = self.store_rq().await;
         self.store_rsp(message.context_id, &request, status).await;
         request.affected_sop_instance_uid.to_string()
     }
 
-    async fn cancel(&mut self, message_id: MessageId) {
+    pub(crate) async fn cancel(&mut self, message_id: MessageId) {
         let cancel = Command::CCancelRq(CCancelRq { message_id });
         self.association.send(GET, &cancel, Data::None).await.unwrap();
         self.association.flush().await.unwrap();
     }
 
     /// The final response with the list of what failed; Pending responses are passed over.
-    async fn finish(&mut self) -> (CGetRsp, Vec<String>) {
+    pub(crate) async fn finish(&mut self) -> (CGetRsp, Vec<String>) {
         loop {
             let Command::CGetRsp(response) = self.message().await.command else {
                 panic!("expected a C-GET-RSP");
@@ -249,7 +203,7 @@ impl Requestor {
     }
 }
 
-fn counters(remaining: Option<u16>, completed: u16, failed: u16, warning: u16) -> Counters {
+pub(crate) fn counters(remaining: Option<u16>, completed: u16, failed: u16, warning: u16) -> Counters {
     Counters { remaining, completed: Some(completed), failed: Some(failed), warning: Some(warning) }
 }
 
@@ -390,9 +344,9 @@ async fn when_all_fail_the_final_status_is_a_failure() {
 async fn an_instance_without_context_or_in_another_syntax_or_unreadable_fails_alone() {
     let (mut requestor, acceptor) = associate(proposal(None, true)).await;
     let mut shelf = cts(5);
-    shelf.instances[0].0.sop_class = uids::MR_IMAGE_STORAGE;
-    shelf.instances[2].0.transfer_syntax = uids::IMPLICIT_VR_LITTLE_ENDIAN;
-    shelf.instances[3].1 = None;
+    shelf.instances[0].instance.sop_class = uids::MR_IMAGE_STORAGE;
+    shelf.instances[2].instance.transfer_syntax = uids::IMPLICIT_VR_LITTLE_ENDIAN;
+    shelf.instances[3].content = Content::Unreadable;
     let asking = async {
         requestor.get().await;
         assert_eq!(requestor.take(Status::SUCCESS).await, "1.2.2");
@@ -459,9 +413,11 @@ async fn a_peer_that_never_answers_a_sub_operation_is_not_waited_for_for_ever() 
     let asking = async {
         requestor.get().await;
         requestor.store_rq().await;
+        requestor.association.receive().await
     };
-    let ((), (_, report)) = tokio::join!(asking, serve(acceptor, cts(3), pace));
+    let (ended, (_, report)) = tokio::join!(asking, serve(acceptor, cts(3), pace));
     assert!(matches!(report, Err(Error::TimedOut { .. })), "{report:?}");
+    assert!(matches!(ended, Err(Error::Aborted(_))), "{ended:?}");
 }
 
 #[tokio::test]
@@ -490,35 +446,4 @@ async fn an_echo_meanwhile_is_answered_and_another_get_is_refused() {
     };
     let ((response, _), _) = tokio::join!(asking, serve(acceptor, cts(1), Pace::default()));
     assert_eq!((response.status, response.message_id), (Status::SUCCESS, GET_ID));
-}
-
-#[tokio::test]
-async fn a_destination_that_is_lost_fails_the_rest_and_the_requestor_hears_of_it() {
-    let (mut requestor, mut acceptor) = associate(proposal(None, true)).await;
-    // The destination is an acceptor to us: here the two ends of a second pipe.
-    let (mut ours, mut theirs) = associate(proposal(None, false)).await;
-    let asking = async {
-        requestor.get().await;
-        requestor.finish().await
-    };
-    let receiving = async {
-        let Received::Message(message) = theirs.receive().await.unwrap() else {
-            panic!("expected a message")
-        };
-        let Command::CStoreRq(_) = message.command else { panic!("expected a C-STORE-RQ") };
-        theirs.abort().await;
-    };
-    let serving = async {
-        let Some(Request::Get(context, request, _)) = next_request(&mut acceptor).await.unwrap() else {
-            panic!("expected a C-GET-RQ");
-        };
-        let operation = Operation::get(&context, &request);
-        let destination = Destination::Other(&mut ours.association);
-        sub_operations::perform(&mut acceptor, destination, operation, cts(3), &Pace::default()).await
-    };
-    let ((response, failed), (), report) = tokio::join!(asking, receiving, serving);
-    assert_eq!(response.status, Status::UNABLE_TO_PERFORM_SUB_OPERATIONS);
-    assert_eq!(response.counters, counters(None, 0, 3, 0));
-    assert_eq!(failed, ["1.2.1", "1.2.2", "1.2.3"]);
-    report.unwrap();
 }

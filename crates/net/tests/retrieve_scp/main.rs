@@ -1,0 +1,11 @@
+//! C-GET and C-MOVE as SCP, as transcripts: `get` and `moves` go through to their end, the others are ended from
+//! outside or go over several associations.
+
+#![allow(clippy::unwrap_used)]
+
+mod get;
+mod get_halted;
+mod moves;
+mod moves_halted;
+mod moves_side_by_side;
+mod shelf;
