@@ -175,7 +175,10 @@ fn what_a_peer_has_scheduled_can_be_put_into_our_own_worklist() {
     let file = folder.path().join("items.json");
     std::fs::write(&file, answers.stdout).unwrap();
     let data = data.path().to_str().unwrap();
+    // Where there is no archive, none is made.
     let add = ["worklist", "add", file.to_str().unwrap(), "--data", data];
+    assert!(dicomet(add).expect_code(1).stderr.contains("dicomet serve"));
+    Serve::start(Path::new(data)).terminate();
     assert!(dicomet(add).expect_success().stdout.starts_with("4 items put in, 0 replaced"));
     assert!(dicomet(add).expect_success().stdout.starts_with("0 items put in, 4 replaced"));
     let removed = dicomet(["worklist", "remove", "PatientName=Bow*", "--data", data]).expect_success();
@@ -189,6 +192,7 @@ fn an_item_without_what_is_required_is_named_and_not_put_in() {
     let (folder, data) = (tempdir().unwrap(), tempdir().unwrap());
     let incomplete = folder.path().join("incomplete.wl");
     dump2dcm(b"(0010,0010) PN [Bowen]\n(0040,0100) SQ\n(fffe,e000) -\n(0008,0060) CS [CT]\n(fffe,e00d) -\n(fffe,e0dd) -\n", &incomplete);
+    Serve::start(data.path()).terminate();
     let add = ["worklist", "add", incomplete.to_str().unwrap(), "--data", data.path().to_str().unwrap()];
     let ended = dicomet(add).expect_code(1);
     for name in ["incomplete.wl", "PatientID", "StudyInstanceUID", "ScheduledProcedureStepStartDate"] {

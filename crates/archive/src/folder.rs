@@ -139,10 +139,11 @@ impl Folder {
     }
 
     /// The worklist's database in a folder, for which the lock is not needed: whoever serves the archive and
-    /// whoever puts items into its worklist are often two processes. Makes the archive where there is none.
+    /// whoever puts items into its worklist are often two processes. Where there is no archive, none is made: nobody
+    /// would serve it.
     pub(crate) fn worklist_in(folder: &Path) -> Result<PathBuf, Error> {
         if !folder.join(MARKER).exists() {
-            return Folder::open(folder, Absent::Create).map(|made| made.layout.worklist);
+            return Err(Error::NoArchive(folder.to_owned()));
         }
         Ok(worklist_of(folder))
     }

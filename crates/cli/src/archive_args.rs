@@ -10,6 +10,9 @@ use dicomet_server::config::{Duplicate, ServeEntry, Size, Text};
 
 use crate::exit::CommandError;
 
+/// The folder of the archive where nothing says another.
+pub const DEFAULT_DATA: &str = "dicomet-data";
+
 #[derive(Debug, Args)]
 pub struct ArchiveArgs {
     /// What happens to an instance whose SOP Instance UID is there with other bytes [default: refuse]
@@ -21,8 +24,9 @@ pub struct ArchiveArgs {
     quota: Option<Size>,
 
     /// Fail where there is no archive yet, as on a disk that is not mounted
-    #[arg(long, env = "DICOMET_EXISTING", value_parser = BoolishValueParser::new())]
-    existing: bool,
+    #[arg(long, env = "DICOMET_EXISTING", value_name = "true|false", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    existing: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,7 +46,7 @@ impl ArchiveArgs {
         };
         self.duplicate = self.duplicate.or(entry.duplicate.map(of_entry));
         self.quota = self.quota.or(entry.quota.as_ref().map(|Text(size)| *size));
-        self.existing |= entry.existing == Some(true);
+        self.existing = self.existing.or(entry.existing);
     }
 
     /// As settings of the archive.
@@ -53,7 +57,7 @@ impl ArchiveArgs {
                 Some(DuplicateArg::Replace) => Duplicates::Replace,
             },
             quota: self.quota.map(|Size(bytes)| bytes),
-            absent: if self.existing { Absent::Refuse } else { Absent::Create },
+            absent: if self.existing == Some(true) { Absent::Refuse } else { Absent::Create },
             ..Settings::default()
         }
     }
@@ -65,9 +69,10 @@ pub async fn open_archive(folder: PathBuf, settings: Settings) -> Result<Archive
     let opened = tokio::task::spawn_blocking(move || Archive::open(&folder, settings)).await;
     match opened {
         Ok(opened) => opened.map_err(|error| explain(&shown, &error)),
-        Err(error) => {
-            Err(CommandError::new(format!("cannot open the archive in {}: {error}", shown.display())))
-        }
+        Err(_) => Err(CommandError::new(format!(
+            "opening the archive in {} ended by a fault of ours",
+            shown.display()
+        ))),
     }
 }
 

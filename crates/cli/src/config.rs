@@ -1,5 +1,6 @@
 //! Where the configuration is looked for: what is named (`--config`, `DICOMET_CONFIG`), else `dicomet.toml` in the
-//! current folder, else `dicomet/dicomet.toml` where the user's configuration lies (`XDG_CONFIG_HOME`).
+//! current folder, else `dicomet/dicomet.toml` where the user's configuration lies (`XDG_CONFIG_HOME`), else that of the
+//! machine, where the service has it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,9 @@ use crate::exit::CommandError;
 
 /// The name of the file.
 pub const FILE_NAME: &str = "dicomet.toml";
+
+/// Where the service has it, so that the commands find it on the same machine.
+const OF_THE_MACHINE: &str = "/etc/dicomet/dicomet.toml";
 
 /// A configuration and the file that it is from.
 #[derive(Debug, Clone)]
@@ -53,7 +57,7 @@ pub fn resolve(text: &str, named: Option<&Path>) -> Result<Node, CommandError> {
         let message =
             format!("'{text}' is not AET@host:port, and there is no configuration to look it up in");
         return Err(CommandError::usage(message)
-            .hint(format!("looked for {}; --config names another file", places.join(" and "))));
+            .hint(format!("looked for {}; --config names another file", places.join(", "))));
     };
     let file = loaded.file.display();
     match loaded.config.node(text).map(NodeEntry::node) {
@@ -76,7 +80,7 @@ pub fn known(named: Option<&Path>) -> Option<Known> {
 
 fn usual_places() -> Vec<PathBuf> {
     let user = user_folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join(FILE_NAME));
-    std::iter::once(PathBuf::from(FILE_NAME)).chain(user).collect()
+    std::iter::once(PathBuf::from(FILE_NAME)).chain(user).chain([PathBuf::from(OF_THE_MACHINE)]).collect()
 }
 
 /// Our folder among those of the user: below what a variable names, or below HOME.

@@ -25,11 +25,16 @@ mod query_args;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use exit::{CommandError, Exit};
+
+/// How long the process waits, once its command has ended, for threads that still read or write: a disk that does not
+/// answer must not keep it for ever. What they were at is then as after a crash, which loses nothing.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// Find DICOM studies on any PACS and bring them home, completely; or be an archive
 ///
@@ -77,24 +82,42 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    match runtime.block_on(cli.command.run()) {
+    let code = match runtime.block_on(cli.command.run()) {
         Ok(code) => code,
         Err(error) => {
             error.print();
             error.exit.into()
         }
-    }
+    };
+    runtime.shutdown_timeout(LEAVE);
+    code
+}
+
+/// What a panic says may quote a data set: the log of a service has where it was, and no more.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
+        let thread = std::thread::current().name().map(str::to_owned);
+        tracing::error!(place, thread, "a fault of ours: panic");
+    }));
 }
 
 /// The log goes to stderr; in colours only where somebody looks at it. A service tells what it does by itself.
 fn start_log(cli: &mut Cli) -> Result<(), CommandError> {
-    let (mut filter, mut format) = ("warn".to_owned(), LogFormat::Text);
+    let (mut filter, mut format) = ("warn".to_owned(), cli.log_format.unwrap_or(LogFormat::Text));
     if let command::Command::Serve(args) = &mut cli.command {
         let (of_file, format_of_file) = args.prepare()?;
         filter = of_file.unwrap_or_else(|| "info".to_owned());
-        if format_of_file == Some(dicomet_server::config::LogFormat::Json) {
-            format = LogFormat::Json;
-        }
+        format = match (cli.log_format, format_of_file) {
+            (Some(format), _) => format,
+            (None, Some(dicomet_server::config::LogFormat::Json)) => LogFormat::Json,
+            (None, _) => LogFormat::Text,
+        };
+        args.log_as(match format {
+            LogFormat::Text => dicomet_server::config::LogFormat::Text,
+            LogFormat::Json => dicomet_server::config::LogFormat::Json,
+        });
+        log_panics();
     }
     let filter = cli.log.clone().unwrap_or(filter);
     let filter = EnvFilter::try_new(&filter).map_err(|error| {
@@ -104,7 +127,7 @@ fn start_log(cli: &mut Cli) -> Result<(), CommandError> {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    match cli.log_format.unwrap_or(format) {
+    match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }

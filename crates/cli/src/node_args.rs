@@ -16,11 +16,15 @@ use dicomet_proto::pdu::RejectReason;
 use crate::config;
 use crate::exit::CommandError;
 
+/// Our AE title where nothing says another.
+pub const DEFAULT_AET: &str = "DICOMET";
+
 /// A peer, and how to call it.
 #[derive(Debug)]
 pub struct NodeArgs {
     /// The peer.
     pub node: Node,
+    aet: AeTitle,
     call: CallArgs,
 }
 
@@ -31,7 +35,8 @@ struct NamedArgs {
     #[arg(value_name = "NODE")]
     node: String,
 
-    /// The configuration that has the name of the peer; else ./dicomet.toml, else that in ~/.config/dicomet
+    /// The configuration that has the name of the peer; else ./dicomet.toml, else that in ~/.config/dicomet, else that in
+    /// /etc/dicomet
     #[arg(long, env = "DICOMET_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -42,9 +47,9 @@ struct NamedArgs {
 /// Who calls, and how patient we are.
 #[derive(Debug, Clone, Args)]
 pub struct CallArgs {
-    /// Our own AE title, by which the peer knows us
-    #[arg(long, env = "DICOMET_AET", default_value = "DICOMET", value_name = "AET")]
-    pub aet: AeTitle,
+    /// Our own AE title, by which the peer knows us [default: DICOMET]
+    #[arg(long, env = "DICOMET_AET", value_name = "AET")]
+    pub aet: Option<AeTitle>,
 
     /// Seconds to wait for the TCP connection
     #[arg(long, default_value_t = 10, value_name = "SECONDS", help_heading = "Timeouts")]
@@ -64,7 +69,8 @@ impl FromArgMatches for NodeArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<NodeArgs, clap::Error> {
         let NamedArgs { node, config, call } = NamedArgs::from_arg_matches(matches)?;
         match config::resolve(&node, config.as_deref()) {
-            Ok(node) => Ok(NodeArgs { node, call }),
+            Ok(node) => NodeArgs::new(node, call)
+                .map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, error.text())),
             Err(error) => Err(clap::Error::raw(ErrorKind::ValueValidation, error.text())),
         }
     }
@@ -91,13 +97,17 @@ impl Args for NodeArgs {
 
 impl NodeArgs {
     /// A peer that does not stand on the command line.
-    pub fn new(node: Node, call: CallArgs) -> NodeArgs {
-        NodeArgs { node, call }
+    pub fn new(node: Node, call: CallArgs) -> Result<NodeArgs, CommandError> {
+        let aet = match &call.aet {
+            Some(aet) => aet.clone(),
+            None => AeTitle::new(DEFAULT_AET).map_err(CommandError::usage)?,
+        };
+        Ok(NodeArgs { node, aet, call })
     }
 
     /// Our own AE title.
     pub fn aet(&self) -> &AeTitle {
-        &self.call.aet
+        &self.aet
     }
 
     /// Who calls, and how patient we are.
@@ -108,7 +118,7 @@ impl NodeArgs {
             progress: Duration::from_secs(self.call.timeout),
             ..Timeouts::default()
         };
-        Caller { ae_title: self.call.aet.clone(), timeouts }
+        Caller { ae_title: self.aet.clone(), timeouts }
     }
 
     /// An error of the network in words, with what to try next.
@@ -138,9 +148,12 @@ impl NodeArgs {
                  --log dicomet_net=debug shows how far it went",
                 self.unknown_caller()
             )),
-            Error::NoPresentationContext { .. } => failed.hint(
-                "the peer does not offer this service, or not to this AE title; --model patient may be an other way in",
-            ),
+            Error::NoPresentationContext { what } => failed.hint(match what.contains("Query/Retrieve") {
+                true => {
+                    "the peer does not offer this service, or not to this AE title; --model patient may be another way in"
+                }
+                false => "the peer does not offer this service, or not to this AE title",
+            }),
             Error::TimedOut { action: "answer the association request", .. } => failed.hint(
                 "something listens there and does not answer as a DICOM node does: check the port, and whether the peer \
                  wants TLS; one that is slow needs a higher --association-timeout",
@@ -169,7 +182,7 @@ impl NodeArgs {
     fn unknown_caller(&self) -> String {
         format!(
             "the peer does not know our AE title {}: ask its administrator to add it, or use --aet",
-            self.call.aet
+            self.aet
         )
     }
 }

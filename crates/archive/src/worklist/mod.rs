@@ -87,11 +87,10 @@ pub struct Added {
 }
 
 impl Worklist {
-    /// Opens the worklist of an archive's folder, making both when the folder is empty or absent. The archive may
-    /// be served meanwhile.
+    /// Opens the worklist of an archive's folder. The archive may be served meanwhile.
     ///
     /// # Errors
-    /// [`Error::NotAnArchive`], [`Error::NewerSchema`], or a fault of the system.
+    /// [`Error::NoArchive`], [`Error::NewerSchema`], or a fault of the system.
     pub fn open(folder: &Path) -> Result<Worklist, Error> {
         Worklist::at(&Folder::worklist_in(folder)?, &Settings::default())
     }

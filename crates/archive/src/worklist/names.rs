@@ -108,7 +108,6 @@ fn one_of(
 mod tests {
     use dicomet_proto::query::{ExtendedMatching, Level, Model, Query};
 
-    use crate::Worklist;
     use crate::worklist::WorklistItem;
 
     fn item(number: usize, name: &str) -> WorklistItem {
@@ -137,7 +136,8 @@ mod tests {
     #[test]
     fn only_items_whose_names_may_match_are_read() {
         let folder = tempfile::tempdir().unwrap();
-        let worklist = Worklist::open(&folder.path().join("data")).unwrap();
+        let archive = crate::Archive::open(folder.path(), crate::Settings::default()).unwrap();
+        let worklist = archive.worklist();
         let others = (1..=100).map(|number| item(number, &format!("Other^{number}=他")));
         worklist.add(&others.chain([item(0, "Bowen^William")]).collect::<Vec<_>>()).unwrap();
         let read = |key: &str, extended| {

@@ -25,7 +25,9 @@ const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 
 fn worklist() -> (TempDir, Worklist) {
     let folder = tempfile::tempdir().unwrap();
-    let worklist = Worklist::open(&folder.path().join("data")).unwrap();
+    let data = folder.path().join("data");
+    drop(Archive::open(&data, Settings::default()).unwrap());
+    let worklist = Worklist::open(&data).unwrap();
     (folder, worklist)
 }
 
@@ -351,10 +353,14 @@ fn items_are_put_in_while_the_archive_is_open() {
 }
 
 #[test]
-fn a_folder_of_somebody_elses_gets_no_worklist() {
+fn where_there_is_no_archive_there_is_no_worklist_and_none_is_made() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("thesis.txt"), "x").unwrap();
-    assert!(matches!(Worklist::open(folder.path()), Err(Error::NotAnArchive(_))));
+    let nowhere = folder.path().join("nowhere");
+    for folder in [folder.path(), &nowhere] {
+        assert!(matches!(Worklist::open(folder), Err(Error::NoArchive(_))));
+    }
+    assert!(!nowhere.exists());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use dicomet_net::Node;
 use dicomet_proto::AeTitle;
-use dicomet_server::config::{Config, NodeEntry};
+use dicomet_server::config::{Config, NodeEntry, Text};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::echo::echo;
 use crate::config::{self, FILE_NAME, Loaded};
 use crate::exit::{CommandError, Exit};
-use crate::node_args::{self, CallArgs};
+use crate::node_args::{CallArgs, NodeArgs as Called};
 use crate::output;
 
 /// Keep the table of nodes: who may do what with the archive, and peers by name
@@ -31,7 +31,7 @@ pub struct NodeArgs {
     #[command(subcommand)]
     command: NodeCommand,
 
-    /// The configuration; else ./dicomet.toml, else that in ~/.config/dicomet
+    /// The configuration; else ./dicomet.toml, else that in ~/.config/dicomet, else that in /etc/dicomet
     #[arg(long, global = true, env = "DICOMET_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -60,6 +60,8 @@ enum NodeCommand {
         known: Option<PathBuf>,
     },
     /// Try C-ECHO with the nodes that listen, and say in words what is wrong
+    ///
+    /// They are called as the archive calls them for a C-MOVE: by the AE title of [serve], unless --aet says another.
     Check {
         /// Names of nodes; all when there is none
         #[arg(value_name = "NAME")]
@@ -125,7 +127,7 @@ pub async fn run(args: NodeArgs) -> Result<ExitCode, CommandError> {
             output::line(format!("{} forgotten", output::count(forgotten as u64, "node", "nodes")))?;
             Ok(Exit::Done.into())
         }
-        NodeCommand::Check { names, call } => check(&existing(named)?, &names, &call).await,
+        NodeCommand::Check { names, call } => check(&existing(named)?, &names, call).await,
     }
 }
 
@@ -275,8 +277,15 @@ fn remove(document: &mut DocumentMut, name: &str) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Calls as the archive does, unless something else is said.
+fn as_the_archive(call: CallArgs, loaded: &Loaded) -> CallArgs {
+    let of_serve = loaded.config.serve.aet.as_ref().map(|Text(aet)| aet.clone());
+    CallArgs { aet: call.aet.or(of_serve), ..call }
+}
+
 /// A line for each node; the reasons go to stderr, as errors do.
-async fn check(loaded: &Loaded, names: &[String], call: &CallArgs) -> Result<ExitCode, CommandError> {
+async fn check(loaded: &Loaded, names: &[String], call: CallArgs) -> Result<ExitCode, CommandError> {
+    let call = as_the_archive(call, loaded);
     let mut nodes: Vec<&NodeEntry> = loaded.config.nodes.iter().collect();
     if !names.is_empty() {
         let find = |name: &String| {
@@ -292,8 +301,8 @@ async fn check(loaded: &Loaded, names: &[String], call: &CallArgs) -> Result<Exi
         .into_iter()
         .map(|entry| {
             let node = entry.node();
-            let args = node.clone().map(|node| node_args::NodeArgs::new(node, call.clone()));
-            (entry, node, args.map(|args| tokio::spawn(async move { echo(&args).await })))
+            let args = node.clone().map(|node| Called::new(node, call.clone()));
+            (entry, node, args.map(|args| tokio::spawn(async move { echo(&args?).await })))
         })
         .collect();
     let (mut good, mut bad) = (0, 0);
@@ -336,6 +345,25 @@ mod tests {
             destinations: Vec::new(),
             associations: None,
         }
+    }
+
+    #[test]
+    fn a_check_calls_as_the_archive_does_unless_it_is_told_otherwise() {
+        let config = Config::parse("[serve]\naet = \"ARCHIVE\"\n", FILE_NAME).unwrap();
+        let loaded = Loaded { file: FILE_NAME.into(), config };
+        let call = |aet: Option<&str>| CallArgs {
+            aet: aet.map(|aet| AeTitle::new(aet).unwrap()),
+            connect_timeout: 1,
+            association_timeout: 1,
+            timeout: 1,
+        };
+        let called_by = |call| {
+            let node = "PEER@192.0.2.1:104".parse().unwrap();
+            Called::new(node, call).unwrap().aet().to_string()
+        };
+        assert_eq!(called_by(as_the_archive(call(None), &loaded)), "ARCHIVE");
+        assert_eq!(called_by(as_the_archive(call(Some("OTHER")), &loaded)), "OTHER");
+        assert_eq!(called_by(call(None)), "DICOMET");
     }
 
     #[test]

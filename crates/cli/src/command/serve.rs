@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::BoolishValueParser;
@@ -16,14 +16,19 @@ use dicomet_server::config::{Called, Config, LogFormat, ServeEntry, Stored, Text
 use dicomet_server::nodes::Strangers;
 use dicomet_server::{Nodes, Server, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-use crate::archive_args::{ArchiveArgs, open_archive};
+use crate::archive_args::{ArchiveArgs, DEFAULT_DATA, open_archive};
 use crate::config::{self, Loaded};
 use crate::exit::{CommandError, Exit};
+use crate::node_args::DEFAULT_AET;
 
 /// Be an archive that others find, get, move and store with
 ///
-/// Runs in the foreground until SIGTERM or Ctrl-C, and then lets running operations end. When it is ready, one line
+/// Runs in the foreground until SIGTERM or Ctrl-C, and then lets running operations end; asked again, it cuts them off.
+/// When it is ready, one line
 /// `listening on ADDR:PORT as AET, data in DIR` goes to stderr; then a line per association and operation, without
 /// patient data.
 ///
@@ -33,7 +38,7 @@ use crate::exit::{CommandError, Exit};
 /// in the environment, and that over the file. docs/operations.md describes the file.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// The configuration; else ./dicomet.toml, else that in ~/.config/dicomet, else none
+    /// The configuration; else ./dicomet.toml, else that in ~/.config/dicomet, else that in /etc/dicomet, else none
     #[arg(long, env = "DICOMET_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -54,16 +59,22 @@ pub struct ServeArgs {
     nodes: Vec<Node>,
 
     /// Reject associations that call another AE title than ours
-    #[arg(long, env = "DICOMET_CHECK_CALLED", value_parser = BoolishValueParser::new())]
-    check_called: bool,
+    #[arg(long, env = "DICOMET_CHECK_CALLED", value_name = "true|false", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    check_called: Option<bool>,
 
     /// Let everybody in whom the table does not name, to do everything, also from other machines
-    #[arg(long, env = "DICOMET_OPEN", value_parser = BoolishValueParser::new())]
-    open: bool,
+    #[arg(long, env = "DICOMET_OPEN", value_name = "true|false", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    open: Option<bool>,
 
     /// Associations at a time [default: 200]
     #[arg(long, env = "DICOMET_MAX_ASSOCIATIONS", value_name = "N")]
     max_associations: Option<NonZeroU32>,
+
+    /// Associations at a time of one host [default: three quarters of all]
+    #[arg(long, env = "DICOMET_MAX_ASSOCIATIONS_PER_HOST", value_name = "N")]
+    max_associations_per_host: Option<NonZeroU32>,
 
     /// The largest asynchronous operations window that is granted [default: 1024]
     #[arg(long, env = "DICOMET_MAX_WINDOW", value_name = "N")]
@@ -90,6 +101,9 @@ pub struct ServeArgs {
 
     #[arg(skip)]
     loaded: Option<Loaded>,
+
+    #[arg(skip)]
+    logs_json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -115,14 +129,20 @@ impl ServeArgs {
         Ok((log, format))
     }
 
+    /// Says how the log is written.
+    pub fn log_as(&mut self, format: LogFormat) {
+        self.logs_json = format == LogFormat::Json;
+    }
+
     /// Takes from the file what was not given.
     fn fill(&mut self, entry: &ServeEntry) {
         self.data = self.data.take().or_else(|| entry.data.clone());
         self.listen = self.listen.or(entry.listen);
         self.aet = self.aet.take().or_else(|| entry.aet.clone().map(|Text(aet)| aet));
-        self.check_called |= entry.called == Some(Called::Own);
-        self.open |= entry.open == Some(true);
+        self.check_called = self.check_called.or(entry.called.map(|called| called == Called::Own));
+        self.open = self.open.or(entry.open);
         self.max_associations = self.max_associations.or(entry.max_associations);
+        self.max_associations_per_host = self.max_associations_per_host.or(entry.max_associations_per_host);
         self.max_window = self.max_window.or(entry.max_window);
         let of_entry = |stored| match stored {
             Stored::Any => SopClassesArg::Any,
@@ -138,12 +158,13 @@ impl ServeArgs {
     fn settings(&self, nodes: Nodes) -> Result<Settings, CommandError> {
         let aet = match &self.aet {
             Some(aet) => aet.clone(),
-            None => AeTitle::new("DICOMET").map_err(CommandError::usage)?,
+            None => AeTitle::new(DEFAULT_AET).map_err(CommandError::usage)?,
         };
         let mut settings = Settings::new(aet);
         let entry = ServeEntry {
-            called: self.check_called.then_some(Called::Own),
+            called: self.check_called.map(|own| if own { Called::Own } else { Called::Any }),
             max_associations: self.max_associations,
+            max_associations_per_host: self.max_associations_per_host,
             max_window: self.max_window,
             grace: self.grace,
             sop_classes: self.sop_classes.map(|stored| match stored {
@@ -190,42 +211,92 @@ impl Doors {
 }
 
 pub async fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
+    // Before anything takes its time: a signal that nobody has asked for ends the process.
+    let Signals { mut stop, hangup } = Signals::catch()?;
     let listen = args.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 11112)));
-    let doors = Doors { listen, open: args.open, more: args.nodes.clone() };
+    let doors = Doors { listen, open: args.open == Some(true), more: args.nodes.clone() };
     let no_config = Config::default();
     let nodes = doors.table(args.loaded.as_ref().map_or(&no_config, |loaded| &loaded.config))?;
     let settings = args.settings(nodes)?;
-    let data = args.data.clone().unwrap_or_else(|| PathBuf::from("dicomet-data"));
-    let archive = open_archive(data.clone(), args.archive.settings()).await?;
-    // Caught before anybody can know that we run.
-    let mut terminate = caught(SignalKind::terminate(), "SIGTERM")?;
-    let hangup = caught(SignalKind::hangup(), "SIGHUP")?;
+    let data = args.data.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
+    let archive = tokio::select! {
+        opened = open_archive(data.clone(), args.archive.settings()) => opened?,
+        // What opening does can be cut off anywhere, as by a crash.
+        () = stop.asked() => return Ok(Exit::Done.into()),
+    };
     let listener = Listener::bind(listen, Timeouts::default()).await.map_err(|error| {
         CommandError::new(format!("cannot listen on {listen}: {error}"))
             .hint("try another port, such as --listen 127.0.0.1:0 for a free one")
     })?;
-    eprintln!(
-        "listening on {} as {}, data in {}",
-        listener.local_address(),
-        settings.ae_title,
-        data.display()
-    );
+    tell_ready(&args, &listener, &settings, &data);
     let server = Server::new(archive, settings);
-    let shutdown = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
+    // The second time, nobody wants to wait.
+    let (first, asked_first) = oneshot::channel();
+    let (second, asked_again) = oneshot::channel();
+    let asked = async {
+        stop.asked().await;
+        let _ = first.send(());
+        stop.asked().await;
+        let _ = second.send(());
+        std::future::pending().await
     };
+    let (shutdown, at_once) = (async { drop(asked_first.await) }, async { drop(asked_again.await) });
     tokio::select! {
-        () = server.serve(listener, shutdown) => {}
+        () = server.serve_until(listener, shutdown, at_once) => {}
+        never = asked => match never {},
         never = reload(&server, &doors, args.loaded, hangup) => match never {},
     }
     Ok(Exit::Done.into())
 }
 
-fn caught(kind: SignalKind, name: &str) -> Result<Signal, CommandError> {
-    signal(kind).map_err(|error| CommandError::new(format!("cannot catch {name}: {error}")))
+/// The one line that says that it is ready; it is there whatever is logged, in the form of the log.
+fn tell_ready(args: &ServeArgs, listener: &Listener, settings: &Settings, data: &Path) {
+    let (address, aet) = (listener.local_address(), &settings.ae_title);
+    let line = format!("listening on {address} as {aet}, data in {}", data.display());
+    if !args.logs_json {
+        eprintln!("{line}");
+        return;
+    }
+    let mut timestamp = String::new();
+    // Writing into memory does not fail.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    let fields = serde_json::json!({ "message": line });
+    let line =
+        serde_json::json!({ "timestamp": timestamp, "level": "INFO", "fields": fields, "target": "dicomet" });
+    eprintln!("{line}");
+}
+
+/// The signals of a service.
+struct Signals {
+    stop: Stop,
+    hangup: Signal,
+}
+
+/// SIGTERM and Ctrl-C.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Signals, CommandError> {
+        let (terminate, interrupt) = (caught(SignalKind::terminate())?, caught(SignalKind::interrupt())?);
+        Ok(Signals { stop: Stop { terminate, interrupt }, hangup: caught(SignalKind::hangup())? })
+    }
+}
+
+impl Stop {
+    /// Waits until somebody wants it to stop, once more.
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn caught(kind: SignalKind) -> Result<Signal, CommandError> {
+    signal(kind).map_err(|error| CommandError::new(format!("cannot catch signals: {error}")))
 }
 
 /// Reads the table of nodes again at each SIGHUP. A file that cannot be used changes nothing.
@@ -301,23 +372,47 @@ mod tests {
         assert!(error.to_string().contains("--open"), "{error}");
     }
 
-    #[test]
-    fn the_command_line_wins_over_the_file() {
+    /// What the command line (or, alike, the environment) and then a file make of the settings.
+    fn filled(words: &[&str], file: &str) -> ServeArgs {
         use clap::Parser;
         #[derive(Parser)]
         struct Only {
             #[command(flatten)]
             serve: ServeArgs,
         }
-        let mut args =
-            Only::parse_from(["serve", "--aet", "OURS", "--sop-classes", "standard", "--grace", "3"]).serve;
-        let file = "[serve]\naet = \"FILE\"\ngrace = 99\nmax_associations = 7\nlisten = \"127.0.0.1:1\"\nsop_classes = \"any\"\n";
+        let mut args = Only::parse_from([&["serve"], words].concat()).serve;
         args.fill(&Config::parse(file, "dicomet.toml").unwrap().serve);
+        args
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let file = "[serve]\naet = \"FILE\"\ngrace = 99\nmax_associations = 8\nlisten = \"127.0.0.1:1\"\nsop_classes = \"any\"\n";
+        let args = filled(&["--aet", "OURS", "--sop-classes", "standard", "--grace", "3"], file);
         let settings = args.settings(Nodes::default()).unwrap();
         assert_eq!(settings.ae_title.as_str(), "OURS");
         assert_eq!(settings.grace.as_secs(), 3);
         assert_eq!(settings.sop_classes, dicomet_server::settings::SopClasses::Standard);
-        assert_eq!(settings.max_associations, 7);
+        assert_eq!((settings.max_associations, settings.max_associations_per_host()), (8, 6));
         assert_eq!(args.listen, Some("127.0.0.1:1".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_the_file_allows_can_be_forbidden_again() {
+        use dicomet_archive::Absent;
+        use dicomet_server::settings::CalledAeTitles;
+        let said = |args: &ServeArgs| {
+            let settings = args.settings(Nodes::default()).unwrap();
+            (args.open == Some(true), settings.called, args.archive.settings().absent)
+        };
+        let yes = "[serve]\nopen = true\ncalled = \"own\"\nexisting = true\n";
+        let no = "[serve]\nopen = false\ncalled = \"any\"\nexisting = false\n";
+        let all = (true, CalledAeTitles::Own, Absent::Refuse);
+        let none = (false, CalledAeTitles::Any, Absent::Create);
+        assert_eq!(said(&filled(&[], yes)), all);
+        assert_eq!(said(&filled(&["--open=false", "--check-called=no", "--existing=0"], yes)), none);
+        assert_eq!(said(&filled(&[], no)), none);
+        assert_eq!(said(&filled(&["--open", "--check-called", "--existing=true"], no)), all);
+        assert_eq!(said(&filled(&[], "")), none);
     }
 }

@@ -14,6 +14,8 @@ use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::query::{Level, Model, Query};
 
 use super::find::Asking;
+use crate::archive_args::DEFAULT_DATA;
+use crate::config;
 use crate::exit::{CommandError, Exit};
 use crate::node_args::NodeArgs;
 use crate::output::{self, Format, Path, Writer};
@@ -107,9 +109,14 @@ pub enum KeepCommand {
 
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// The folder of the archive; it may be served meanwhile
-    #[arg(long, value_name = "DIR", default_value = "dicomet-data")]
-    data: PathBuf,
+    /// The folder of the archive; it may be served meanwhile [default: that of [serve] in the configuration, else
+    /// dicomet-data]
+    #[arg(long, env = "DICOMET_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The configuration; else ./dicomet.toml, else that in ~/.config/dicomet, else that in /etc/dicomet
+    #[arg(long, env = "DICOMET_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// Either the arguments of a C-FIND or a subcommand. Derived, the two would have to be optional each, and an
@@ -303,14 +310,25 @@ fn ask(keys: &mut DataSet, tags: &[Tag]) {
 }
 
 impl DataArgs {
+    /// As `dicomet serve` finds its folder, so that both work on the same.
+    fn folder(&self) -> Result<PathBuf, CommandError> {
+        if let Some(data) = &self.data {
+            return Ok(data.clone());
+        }
+        let loaded = config::load(self.config.as_deref())?;
+        let of_serve = loaded.and_then(|loaded| loaded.config.serve.data);
+        Ok(of_serve.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)))
+    }
+
     fn open(&self) -> Result<Worklist, CommandError> {
-        Worklist::open(&self.data).map_err(|error| {
-            let shown = self.data.display();
-            let failure = CommandError::new(format!("cannot open the worklist in {shown}: {error}"));
+        let folder = self.folder()?;
+        Worklist::open(&folder).map_err(|error| {
+            let failure =
+                CommandError::new(format!("cannot open the worklist in {}: {error}", folder.display()));
             match error {
-                dicomet_archive::Error::NotAnArchive(_) => {
-                    failure.hint("give the folder of an archive, or an empty or new one, with --data")
-                }
+                dicomet_archive::Error::NoArchive(_) => failure.hint(
+                    "give the folder of an archive with --data; dicomet serve or dicomet import makes one",
+                ),
                 _ => failure,
             }
         })
@@ -357,6 +375,19 @@ mod tests {
         assert!(parse(&["remove"]).is_err());
         assert!(parse(&["add"]).is_err());
         assert!(parse(&[]).is_err());
+    }
+
+    #[test]
+    fn the_folder_is_that_which_is_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dicomet.toml");
+        std::fs::write(&file, "[serve]\ndata = \"/srv/archive\"\n").unwrap();
+        let data =
+            |data: Option<&str>| DataArgs { data: data.map(PathBuf::from), config: Some(file.clone()) };
+        assert_eq!(data(None).folder().unwrap(), PathBuf::from("/srv/archive"));
+        assert_eq!(data(Some("/other")).folder().unwrap(), PathBuf::from("/other"));
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(data(None).folder().unwrap(), PathBuf::from(DEFAULT_DATA));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct ServeEntry {
     pub open: Option<bool>,
     /// Associations at a time.
     pub max_associations: Option<NonZeroU32>,
+    /// Associations at a time of one host.
+    pub max_associations_per_host: Option<NonZeroU32>,
     /// The largest asynchronous operations window.
     pub max_window: Option<NonZeroU16>,
     /// What is stored.
@@ -100,8 +102,12 @@ impl ServeEntry {
                 Called::Own => CalledAeTitles::Own,
             };
         }
+        let number = |number: NonZeroU32| usize::try_from(number.get()).unwrap_or(usize::MAX);
         if let Some(associations) = self.max_associations {
-            settings.max_associations = usize::try_from(associations.get()).unwrap_or(usize::MAX);
+            settings.max_associations = number(associations);
+        }
+        if let Some(associations) = self.max_associations_per_host {
+            settings.of_one_host = Some(number(associations));
         }
         if let Some(window) = self.max_window {
             settings.max_window = window.get();

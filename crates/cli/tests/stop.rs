@@ -1,0 +1,136 @@
+//! `dicomet serve` as a process: how signals end it, what the environment can forbid, and its log as JSON.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use dicomet_testkit::instance::Instance;
+use dicomet_testkit::peer::{
+    Field, Peer, associate_rq, command_set, p_data_command, p_data_data_set, pdu_type,
+};
+use serde_json::Value;
+use tempfile::tempdir;
+use tokio::net::TcpStream;
+
+use support::{binary, serve_arguments};
+
+const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
+
+/// A `dicomet serve` that is ready, and what it says from then on.
+struct Running {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    ready: String,
+}
+
+impl Running {
+    fn start(data: &Path, options: &[&str]) -> Running {
+        let mut command = Command::new(binary());
+        let command = command.args(serve_arguments(data)).args(options).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut ready = String::new();
+        assert!(stderr.read_line(&mut ready).unwrap() > 0 && ready.contains("listening on"), "{ready}");
+        Running { child, stderr, ready }
+    }
+
+    fn port(&self) -> u16 {
+        let (_, port) = self.ready.split_once("127.0.0.1:").unwrap();
+        port.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    fn terminate(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// Its exit status, and the rest of its log.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut log = String::new();
+        self.stderr.read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+async fn associate(port: u16, calling: &str) -> Peer<TcpStream> {
+    let mut peer = Peer::connect(port).await;
+    let context = (1, CT_IMAGE_STORAGE, &["1.2.840.10008.1.2.1"][..]);
+    peer.send(&associate_rq("DICOMET", calling, &[context], &[])).await;
+    peer.expect(pdu_type::ASSOCIATE_AC).await;
+    peer
+}
+
+/// Begins a C-STORE and leaves it at that.
+async fn stall(peer: &mut Peer<TcpStream>, data: &Path) {
+    let command = command_set(&[
+        (0x0002, Field::Uid(CT_IMAGE_STORAGE)),
+        (0x0100, Field::Number(0x0001)),
+        (0x0110, Field::Number(1)),
+        (0x0700, Field::Number(0)),
+        (0x0800, Field::Number(0)),
+        (0x1000, Field::Uid("2.999.1")),
+    ]);
+    let half = &Instance::new(CT_IMAGE_STORAGE, "2.999.1").data_set()[..20];
+    peer.send(&[p_data_command(1, true, &command), p_data_data_set(1, false, half)].concat()).await;
+    while std::fs::read_dir(data.join("incoming")).unwrap().count() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_sigterm_waits_for_what_is_under_way_and_the_second_does_not() {
+    let data = tempdir().unwrap();
+    let serve = Running::start(data.path(), &["--grace", "600"]);
+    let mut idle = associate(serve.port(), "IDLE").await;
+    let mut stalled = associate(serve.port(), "STALLED").await;
+    stall(&mut stalled, data.path()).await;
+    serve.terminate();
+    idle.expect(pdu_type::ABORT).await;
+    drop(idle);
+    serve.terminate();
+    stalled.expect(pdu_type::ABORT).await;
+    drop(stalled);
+    let (code, log) = serve.end();
+    assert_eq!(code, Some(0), "{log}");
+    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(lines("C-STORE not answered to its end"), 1, "{log}");
+    assert_eq!(lines("cut off: the archive stops"), 2, "{log}");
+    assert_eq!(lines("told to stop at once"), 1, "{log}");
+}
+
+#[tokio::test]
+async fn as_json_every_line_of_the_log_is_json_also_that_it_is_ready() {
+    let data = tempdir().unwrap();
+    // Whatever is logged, it is ready.
+    let serve = Running::start(data.path(), &["--log-format", "json", "--log", "error,dicomet_server=info"]);
+    let ready: Value = serde_json::from_str(&serve.ready).unwrap();
+    let message = ready["fields"]["message"].as_str().unwrap();
+    assert!(message.starts_with("listening on 127.0.0.1:"), "{message}");
+    assert_eq!(ready["level"], "INFO");
+    drop(associate(serve.port(), "LEAVES").await);
+    serve.terminate();
+    let (code, log) = serve.end();
+    assert_eq!(code, Some(0));
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let timestamp = |line: &Value| line["timestamp"].as_str().map(str::len);
+    assert!(!lines.is_empty() && timestamp(&ready).is_some());
+    assert!(lines.iter().all(|line| timestamp(line) == timestamp(&ready)));
+}
+
+#[test]
+fn the_environment_can_close_what_the_file_opens() {
+    let data = tempdir().unwrap();
+    let file = data.path().join("dicomet.toml");
+    std::fs::write(&file, "[serve]\nopen = true\nlisten = \"0.0.0.0:0\"\n").unwrap();
+    let mut command = Command::new(binary());
+    command.args(["serve", "--data"]).arg(data.path().join("data")).arg("--config").arg(&file);
+    let closed = command.env("DICOMET_OPEN", "false").output().unwrap();
+    assert_eq!(closed.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&closed.stderr);
+    assert!(told.contains("there is no table of nodes"), "{told}");
+    assert!(!data.path().join("data").exists());
+}
