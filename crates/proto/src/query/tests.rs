@@ -296,6 +296,10 @@ fn a_retrieve_without_its_unique_key_is_never_the_whole_archive() {
         (0xA900, vec![STUDY_INSTANCE_UID])
     );
     assert!(retrieve(&[study, (STUDY_INSTANCE_UID, r"1.2\1.3")]).is_ok());
+    for above in ["*", "PAT00?"] {
+        let keys = [study, (PATIENT_ID, above), (STUDY_INSTANCE_UID, "1.2")];
+        assert_eq!(retrieve(&keys).unwrap_err(), (0xA900, vec![PATIENT_ID]), "{above}");
+    }
     let patient = (QUERY_RETRIEVE_LEVEL, "PATIENT");
     assert!(retrieve(&[patient, (PATIENT_ID, "PAT004")]).is_ok());
     assert_eq!(retrieve(&[patient, (PATIENT_ID, "PAT*")]).unwrap_err(), (0xA900, vec![PATIENT_ID]));
@@ -488,6 +492,11 @@ fn negotiated_kinds_of_matching_hold_only_where_they_were() {
         (date_time, &["StudyDate=20240101-20240102", "StudyTime=1000-0700"], false, false),
         (date_time, &["StudyDate=-20240102", "StudyTime=-0900"], true, true),
         (date_time, &["StudyDate=20240102", "StudyTime=0700-0900"], true, true),
+        // PS3.4 C.2.2.2.5.3: of two forms, each is matched by itself.
+        (date_time, &["StudyDate=-20240102", "StudyTime=1000-"], false, false),
+        (date_time, &["StudyDate=-20240102", "StudyTime=0700-"], true, true),
+        (date_time, &["StudyDate=20240101-20240103", "StudyTime=1000-"], false, false),
+        (date_time, &["StudyDate=20240101-", "StudyTime=1000-"], false, true),
         (date_time, &["StudyDate=20240101-20240103", "StudyTime=0800"], true, true),
         (fuzzy, &["PatientName=Meyer^Hans"], false, true),
         (fuzzy, &["PatientName=Meyer^Anna"], false, false),
