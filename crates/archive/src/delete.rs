@@ -144,13 +144,13 @@ fn precise(query: &Query) -> Result<Selection, Refusal> {
     let selection = select(query)?;
     let mut decides = false;
     for key in query.matching_keys()? {
-        let is_compared = attribute(key.tag, query.level)
+        let is_compared = attribute(key.tag(), query.level)
             .is_some_and(|attribute| attribute.level <= query.level && attribute.kind != Kind::Count)
-            || selection.filters.iter().any(|filter| filter.tag == key.tag);
+            || selection.filters.iter().any(|filter| filter.attribute == key.attribute);
         match key.matching {
             Matching::Universal => {}
-            Matching::Unsupported => return Err(cannot_match(key.tag)),
-            _ if !is_compared => return Err(cannot_match(key.tag)),
+            Matching::Unsupported => return Err(cannot_match(key.tag())),
+            _ if !is_compared => return Err(cannot_match(key.tag())),
             _ => decides = true,
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::Status;
-use dicomet_proto::query::{Level, Query};
+use dicomet_proto::query::{Attribute, Level, Query};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
@@ -170,7 +170,7 @@ pub(crate) fn matching_rows(index: &Connection, selection: &Selection) -> Result
         let mut headers = Headers { index, level: selection.level, series: None };
         let mut matching = Vec::new();
         for id in rows {
-            let header = headers.read(id, &selection.header_tags)?;
+            let header = headers.read(id, &selection.needed)?;
             if selection.filters.iter().all(|filter| filter.matches(&header)) {
                 matching.push(id);
             }
@@ -228,10 +228,10 @@ impl Statements {
 
 /// The answer of a row, unless a filter holds it back.
 fn answer(row: &Row<'_>, selection: &Selection, headers: &mut Headers<'_>) -> Result<Option<DataSet>, Error> {
-    let header = if selection.header_tags.is_empty() {
+    let header = if selection.needed.is_empty() {
         DataSet::new()
     } else {
-        headers.read(row.get(0)?, &selection.header_tags)?
+        headers.read(row.get(0)?, &selection.needed)?
     };
     if !selection.filters.iter().all(|filter| filter.matches(&header)) {
         return Ok(None);
@@ -249,15 +249,15 @@ fn answer(row: &Row<'_>, selection: &Selection, headers: &mut Headers<'_>) -> Re
                     set_text_or_empty(&mut answer, *tag, row.get_ref(column)?.as_str().unwrap_or_default());
                 }
             }
-            Returned::Header(tag, wanted) if header.contains(*tag) => match header.items(*tag) {
-                Some(items) if !wanted.is_empty() => {
+            Returned::Header(attribute, wanted) => {
+                attribute.answer(&header, &mut answer);
+                if let Some(items) = answer.items(attribute.tag).filter(|_| !wanted.is_empty()) {
                     let items = items.iter().map(|item| only(item, wanted)).collect();
-                    answer.set_items(*tag, items);
+                    answer.set_items(attribute.tag, items);
                 }
-                _ => answer.copy(*tag, &header),
-            },
+            }
             Returned::Constant(tag, text) => answer.set_text(*tag, text),
-            Returned::Header(tag, _) | Returned::Empty(tag) => answer.set_empty(*tag),
+            Returned::Empty(attribute) => attribute.answer(&DataSet::new(), &mut answer),
         }
     }
     Ok(Some(answer))
@@ -272,14 +272,10 @@ fn set_text_or_empty(answer: &mut DataSet, tag: Tag, text: &str) {
 }
 
 /// An item with the requested attributes, those that it lacks empty (PS3.4 C.2.2.2.6).
-fn only(item: &DataSet, wanted: &[Tag]) -> DataSet {
+fn only(item: &DataSet, wanted: &[Attribute]) -> DataSet {
     let mut answer = DataSet::new();
-    for &tag in wanted {
-        if item.contains(tag) {
-            answer.copy(tag, item);
-        } else {
-            answer.set_empty(tag);
-        }
+    for attribute in wanted {
+        attribute.answer(item, &mut answer);
     }
     answer
 }
@@ -293,7 +289,7 @@ struct Headers<'a> {
 
 impl Headers<'_> {
     /// The wanted elements of a row of the query's level, and of the levels above it.
-    fn read(&mut self, id: i64, wanted: &[Tag]) -> Result<DataSet, Error> {
+    fn read(&mut self, id: i64, wanted: &[Attribute]) -> Result<DataSet, Error> {
         match self.level {
             Level::Patient => {
                 let mut header = DataSet::new();
@@ -311,9 +307,9 @@ impl Headers<'_> {
         }
     }
 
-    fn of_series(&self, series: i64, wanted: &[Tag]) -> Result<DataSet, Error> {
+    fn of_series(&self, series: i64, wanted: &[Attribute]) -> Result<DataSet, Error> {
         let mut header = DataSet::new();
-        if wanted.iter().any(|&tag| level_of(tag) <= Level::Study) {
+        if wanted.iter().any(|attribute| level_of(attribute.tag) <= Level::Study) {
             let of_study =
                 "SELECT header FROM study_header WHERE study = (SELECT study FROM series WHERE id = ?1)";
             self.add(&mut header, of_study, series, wanted)?;
@@ -325,7 +321,7 @@ impl Headers<'_> {
         Ok(header)
     }
 
-    fn of_instance(&mut self, instance: i64, wanted: &[Tag]) -> Result<DataSet, Error> {
+    fn of_instance(&mut self, instance: i64, wanted: &[Attribute]) -> Result<DataSet, Error> {
         let series: i64 = self
             .index
             .prepare_cached("SELECT series FROM instance WHERE id = ?1")?
@@ -345,14 +341,14 @@ impl Headers<'_> {
         Ok(header)
     }
 
-    fn add_regions(&self, header: &mut DataSet, study: i64, wanted: &[Tag]) -> Result<(), Error> {
-        if wanted.contains(&tags::ANATOMIC_REGIONS_IN_STUDY) {
+    fn add_regions(&self, header: &mut DataSet, study: i64, wanted: &[Attribute]) -> Result<(), Error> {
+        if wanted.iter().any(|attribute| attribute.tag == tags::ANATOMIC_REGIONS_IN_STUDY) {
             regions::gather(self.index, study, header)?;
         }
         Ok(())
     }
 
-    fn add(&self, header: &mut DataSet, sql: &str, id: i64, wanted: &[Tag]) -> Result<(), Error> {
+    fn add(&self, header: &mut DataSet, sql: &str, id: i64, wanted: &[Attribute]) -> Result<(), Error> {
         let mut statement = self.index.prepare_cached(sql)?;
         let mut rows = statement.query([id])?;
         if let Some(row) = rows.next()? {

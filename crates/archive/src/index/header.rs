@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 
 use dicomet_proto::dataset::dictionary::uids::EXPLICIT_VR_LITTLE_ENDIAN;
 use dicomet_proto::dataset::{DataSet, Tag};
-use dicomet_proto::query::Level;
+use dicomet_proto::query::{Attribute, Level};
 
 use super::attributes::{attribute, level_of, tags};
 
@@ -43,7 +43,8 @@ impl Headers {
     /// Takes from a header what is worth keeping.
     pub(crate) fn of(header: &DataSet) -> Headers {
         let mut headers = Headers::default();
-        for tag in header.tags().filter(|&tag| is_kept(tag)) {
+        let has_column = |tag: Tag| attribute(tag, Level::Image).is_some();
+        for tag in header.tags().filter(|&tag| is_kept(tag) && !has_column(tag)) {
             let mut single = DataSet::new();
             single.copy(tag, header);
             let Ok(encoded) = single.encode(&EXPLICIT_VR_LITTLE_ENDIAN) else { continue };
@@ -65,10 +66,10 @@ impl Headers {
     }
 }
 
-fn is_kept(tag: Tag) -> bool {
-    let has_column = attribute(tag, Level::Image).is_some();
+/// Whether an attribute is one of the header. Pixels and what comes after them, curves and overlays are not.
+pub(crate) fn is_kept(tag: Tag) -> bool {
     let is_bulk = tag.0 >= 0x7FE0 || (0x5000..0x5100).contains(&tag.0) || (0x6000..0x6100).contains(&tag.0);
-    !has_column && !is_bulk && tag.0 > 0x0002 && tag.1 != 0 && tag != tags::SPECIFIC_CHARACTER_SET
+    !is_bulk && tag.0 > 0x0002 && tag.1 != 0 && tag != tags::SPECIFIC_CHARACTER_SET
 }
 
 fn append(header: &mut Vec<u8>, tag: Tag, encoded: &[u8]) {
@@ -114,8 +115,9 @@ pub(crate) fn difference(common: &[u8], elements: &[u8]) -> Vec<u8> {
 }
 
 /// Reads the wanted elements of a header into a data set; of a difference, also takes out what is absent.
-pub(crate) fn read_into(data_set: &mut DataSet, header: &[u8], wanted: &[Tag]) {
-    for (tag, encoded) in Elements(header).filter(|(tag, _)| wanted.contains(tag)) {
+pub(crate) fn read_into(data_set: &mut DataSet, header: &[u8], wanted: &[Attribute]) {
+    let is_wanted = |tag: Tag| wanted.iter().any(|attribute| attribute.may_need(tag));
+    for (tag, encoded) in Elements(header).filter(|(tag, _)| is_wanted(*tag)) {
         match encoded {
             None => data_set.remove(tag),
             Some(encoded) => {

@@ -4,6 +4,7 @@
 //! It costs a look at the stored headers of the study, and only those pay who ask for it.
 
 use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::query::Attribute;
 use rusqlite::{Connection, Result};
 
 use super::attributes::tags::{ANATOMIC_REGION, ANATOMIC_REGIONS_IN_STUDY};
@@ -24,11 +25,12 @@ pub(crate) fn gather(index: &Connection, study: i64, into: &mut DataSet) -> Resu
              JOIN instance_header ON instance_header.instance = instance.id
          WHERE series.study = ?1",
     )?;
+    let wanted = [Attribute { tag: ANATOMIC_REGION, creator: None }];
     let mut rows = statement.query([study])?;
     let mut regions: Vec<DataSet> = Vec::new();
     while let Some(row) = rows.next()? {
         let mut found = DataSet::new();
-        header::read_into(&mut found, row.get_ref(0)?.as_blob().unwrap_or_default(), &[ANATOMIC_REGION]);
+        header::read_into(&mut found, row.get_ref(0)?.as_blob().unwrap_or_default(), &wanted);
         for region in found.items(ANATOMIC_REGION).unwrap_or_default() {
             if !regions.iter().any(|known| is_same_code(known, &region)) {
                 regions.push(region);

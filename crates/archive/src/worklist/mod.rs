@@ -169,7 +169,7 @@ impl Worklist {
         })?;
         Ok(WorklistMatches {
             shared: Arc::clone(&self.shared),
-            unsupported: unsupported(&keys),
+            unsupported: MatchingKey::unsupported_among(&keys),
             keys,
             asked: query.keys.clone(),
             rows: rows.into_iter(),
@@ -224,16 +224,16 @@ fn condition(keys: &[MatchingKey]) -> (String, Vec<Value>) {
     let mut conditions = vec!["1".to_owned()];
     let mut parameters = Vec::new();
     for key in keys {
-        match (&key.matching, key.tag) {
+        match (&key.matching, key.tag()) {
             (Matching::Sequence(of_step), tags::SCHEDULED_PROCEDURE_STEP_SEQUENCE) => {
                 for key in of_step {
                     let place =
-                        Place { column: column_of_step(key.tag), name: names::number_of_step(key.tag) };
+                        Place { column: column_of_step(key.tag()), name: names::number_of_step(key.tag()) };
                     conditions.extend(condition_of(key, place, &mut parameters));
                 }
             }
             _ => {
-                let place = Place { column: column(key.tag), name: names::number(key.tag) };
+                let place = Place { column: column(key.tag()), name: names::number(key.tag()) };
                 conditions.extend(condition_of(key, place, &mut parameters));
             }
         }
@@ -286,20 +286,6 @@ fn column_of_step(tag: Tag) -> Option<&'static str> {
         tags::SCHEDULED_PROCEDURE_STEP_ID => Some("scheduled_procedure_step_id"),
         _ => None,
     }
-}
-
-/// The keys whose values nothing is held against, however deep they lie.
-fn unsupported(keys: &[MatchingKey]) -> Vec<Tag> {
-    let mut unsupported = Vec::new();
-    let mut waiting: Vec<&MatchingKey> = keys.iter().collect();
-    while let Some(key) = waiting.pop() {
-        match &key.matching {
-            Matching::Unsupported => unsupported.push(key.tag),
-            Matching::Sequence(keys) => waiting.extend(keys),
-            _ => {}
-        }
-    }
-    unsupported
 }
 
 /// The matches of a worklist query: an iterator of the identifiers of C-FIND responses, each with one scheduled
@@ -395,8 +381,9 @@ fn answer(item: &DataSet, asked: &DataSet, keys: &[MatchingKey]) -> DataSet {
 fn requested(item: &DataSet, asked: &DataSet, keys: &[MatchingKey]) -> DataSet {
     let mut answer = DataSet::new();
     for key in keys {
-        let wanted = asked.items(key.tag).unwrap_or_default();
-        match (wanted.first(), item.items(key.tag)) {
+        let wanted = asked.items(key.tag()).unwrap_or_default();
+        let items = key.attribute.tag_in(item).and_then(|tag| item.items(tag));
+        match (wanted.first(), items) {
             (Some(wanted), Some(items)) if !wanted.is_empty() => {
                 let within = match &key.matching {
                     Matching::Sequence(within) => within.clone(),
@@ -404,10 +391,10 @@ fn requested(item: &DataSet, asked: &DataSet, keys: &[MatchingKey]) -> DataSet {
                 };
                 let matching = items.iter().filter(|item| within.iter().all(|key| key.matches(item)));
                 let items = matching.map(|item| requested(item, wanted, &within)).collect();
-                answer.set_items(key.tag, items);
+                answer.set_items(key.tag(), items);
+                key.attribute.answer_creator(&mut answer);
             }
-            _ if item.contains(key.tag) => answer.copy(key.tag, item),
-            _ => answer.set_empty(key.tag),
+            _ => key.attribute.answer(item, &mut answer),
         }
     }
     answer

@@ -325,6 +325,99 @@ fn each_vr_has_its_kind_of_matching() {
     assert_eq!(matching("ScheduledProcedureStepSequence.Modality"), Matching::Universal);
 }
 
+/// The key of these elements, of which the last is none of a creator.
+fn key_of(keys: DataSet) -> MatchingKey {
+    let query = Query { keys, ..Query::new(Model::StudyRoot, Level::Image) };
+    query.matching_keys().unwrap().pop().unwrap()
+}
+
+#[test]
+fn a_key_that_has_a_value_and_no_text_is_unsupported() {
+    for (tag, vr, bytes) in [
+        (Tag(0x0042, 0x0011), VR::OB, &b"%PDF"[..]),
+        (Tag(0x0028, 0x1201), VR::OW, &[1, 0, 2, 0]),
+        (Tag(0x0028, 0x0010), VR::US, &[1, 2, 3]),
+        (Tag(0x0040, 0x0275), VR::UN, &[0xFE, 0xFF, 0x00, 0xE0, 0, 0, 0, 0]),
+    ] {
+        let mut keys = DataSet::new();
+        keys.set_bytes(tag, vr, bytes);
+        let key = key_of(keys);
+        assert_eq!(key.matching, Matching::Unsupported, "{tag} {vr:?}");
+        assert!(key.matches(&DataSet::new()));
+    }
+}
+
+/// A private element, as Implicit VR or a gateway has it: bytes without a VR.
+fn unknown(block: u16, creator: &str, bytes: &[u8]) -> DataSet {
+    let mut data_set = data_set(&[(Tag(0x0019, block), creator)]);
+    data_set.set_bytes(Tag(0x0019, block << 8 | 0x08), VR::UN, bytes);
+    data_set
+}
+
+#[test]
+fn private_elements_match_by_their_creator_with_and_without_a_vr() {
+    let mut explicit = data_set(&[(Tag(0x0019, 0x0011), "ACME")]);
+    explicit.set_bytes(Tag(0x0019, 0x1108), VR::DS, b"1.50");
+    let implicit = unknown(0x12, "ACME", b"1.50");
+    let others = unknown(0x10, "OTHER", b"1.50");
+    let binary = unknown(0x10, "ACME", &[0, 0, 0xC0, 0x3F]);
+    let mut number = data_set(&[(Tag(0x0019, 0x0010), "ACME")]);
+    number.set_bytes(Tag(0x0019, 0x1008), VR::DS, b"1.5 ");
+
+    let by_text = key_of(unknown(0x10, "ACME", b"1.50"));
+    for (stored, expected) in
+        [(&explicit, true), (&implicit, true), (&others, false), (&binary, false), (&number, false)]
+    {
+        assert_eq!(by_text.matches(stored), expected, "{stored:?}");
+    }
+    let by_number = key_of(number.clone());
+    for (stored, expected) in [(&explicit, true), (&implicit, true), (&others, false), (&binary, false)] {
+        assert_eq!(by_number.matches(stored), expected, "{stored:?}");
+    }
+    assert!(key_of(unknown(0x10, "ACME", b"1.*")).matches(&implicit));
+    assert!(key_of(unknown(0x10, "ACME", b"")).is_universal());
+    assert_eq!(key_of(unknown(0x10, "ACME", &[0, 0, 0xC0, 0x3F])).matching, Matching::Unsupported);
+    // Nobody has reserved the block: the key may mean anything.
+    let mut nobodys = DataSet::new();
+    nobodys.set_bytes(Tag(0x0019, 0x1008), VR::UN, b"1.50");
+    assert_eq!(key_of(nobodys).matching, Matching::Unsupported);
+}
+
+#[test]
+fn a_key_in_an_item_that_cannot_be_matched_asks_nothing_and_is_said() {
+    const CODES: Tag = Tag(0x0008, 0x1032);
+    const CODE_VALUE: Tag = Tag(0x0008, 0x0100);
+    let item = |code: &str| {
+        let mut item = data_set(&[(CODE_VALUE, code)]);
+        item.set_bytes(Tag(0x0042, 0x0011), VR::OB, b"bytes.");
+        let mut keys = DataSet::new();
+        keys.set_items(CODES, vec![item]);
+        keys
+    };
+    let alone = key_of(item(""));
+    assert!(alone.matches(&DataSet::new()));
+    assert_eq!(MatchingKey::unsupported_among(&[alone]), [CODES]);
+    let beside = key_of(item("1"));
+    assert!(!beside.matches(&DataSet::new()));
+    assert_eq!(MatchingKey::unsupported_among(&[beside]), [Tag(0x0042, 0x0011)]);
+}
+
+#[test]
+fn of_single_values_there_may_be_any_number_and_of_others_a_limited_one() {
+    let many =
+        |count: usize, text: &str| (0..count).map(|number| format!("{text}{number}")).collect::<Vec<_>>();
+    let nothing = ExtendedMatching::default();
+    let multiple = ExtendedMatching { multiple_value: true, ..nothing };
+    assert!(Matching::of_values(VR::SH, &many(5000, "A"), &nothing).is_ok());
+    assert!(Matching::of_values(VR::PN, &many(256, "A"), &nothing).is_ok());
+    for (vr, text, extended) in
+        [(VR::PN, "A", nothing), (VR::SH, "A*", nothing), (VR::SH, "A", multiple), (VR::PN, "A", multiple)]
+    {
+        let of_values = Matching::of_values(vr, &many(257, text), &extended);
+        assert_eq!(of_values, Err(InvalidKey::TooManyValues), "{vr:?} {text}");
+    }
+}
+
 #[test]
 fn uids_that_are_none_match_nothing_and_not_everything() {
     let list = Matching::of_values(VR::UI, &["1.2.x".to_owned()], &ExtendedMatching::default()).unwrap();

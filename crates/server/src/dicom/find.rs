@@ -85,7 +85,7 @@ fn is_retrieved_from(query: &Query, ae_title: &AeTitle) -> Result<bool, Refusal>
     let mut constant = DataSet::new();
     constant.set_text(RETRIEVE_AE_TITLE, ae_title.as_str());
     let keys = query.matching_keys()?;
-    Ok(keys.iter().filter(|key| key.tag == RETRIEVE_AE_TITLE).all(|key| key.matches(&constant)))
+    Ok(keys.iter().filter(|key| key.tag() == RETRIEVE_AE_TITLE).all(|key| key.matches(&constant)))
 }
 
 /// Sends what a search finds; says how many matches were sent and how it ended. The search hands each match to the
