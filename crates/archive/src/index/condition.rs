@@ -238,7 +238,16 @@ pub(crate) fn comparison(column: &str, vr: VR, matching: &Matching, parameters: 
             }
         }
         Matching::AnyOf(alternatives) => {
-            any(alternatives.iter().map(|matching| comparison(column, vr, matching, parameters)).collect())
+            let (singles, others): (Vec<_>, Vec<_>) =
+                alternatives.iter().partition(|matching| matches!(matching, Matching::SingleValue(_)));
+            let mut any_of: Vec<String> =
+                others.into_iter().map(|matching| comparison(column, vr, matching, parameters)).collect();
+            let values = singles.into_iter().filter_map(|matching| match matching {
+                Matching::SingleValue(value) => Some(search_form(vr, value)),
+                _ => None,
+            });
+            any_of.push(one_of(column, values.collect(), parameters));
+            any(any_of)
         }
         Matching::AllOf(all) => all
             .iter()
@@ -254,19 +263,28 @@ pub(crate) fn comparison(column: &str, vr: VR, matching: &Matching, parameters: 
     }
 }
 
+fn number(matching: &Matching) -> Option<i64> {
+    match matching {
+        Matching::SingleValue(value) => value.trim().parse().ok(),
+        _ => None,
+    }
+}
+
 /// A comparison of a number that is counted.
 fn count(expression: &str, matching: &Matching, parameters: &mut Vec<Value>) -> String {
     match matching {
         Matching::Universal | Matching::Unsupported => "1".to_owned(),
-        Matching::SingleValue(value) => match value.trim().parse() {
-            Ok(number) => {
+        Matching::SingleValue(_) => match number(matching) {
+            Some(number) => {
                 parameters.push(Value::Integer(number));
                 format!("{expression} = ?")
             }
-            Err(_) => "0".to_owned(),
+            None => "0".to_owned(),
         },
         Matching::AnyOf(alternatives) => {
-            any(alternatives.iter().map(|matching| count(expression, matching, parameters)).collect())
+            let numbers: Vec<i64> = alternatives.iter().filter_map(number).collect();
+            parameters.push(Value::Text(serde_json::Value::from(numbers).to_string()));
+            format!("{expression} IN (SELECT value FROM json_each(?))")
         }
         _ => "0".to_owned(),
     }
@@ -477,6 +495,18 @@ mod tests {
         let (sql, parameters) = condition(Level::Study, tags::STUDY_INSTANCE_UID, "1.2\\1.3");
         assert_eq!(sql, "study.study_instance_uid IN (SELECT value FROM json_each(?))");
         assert_eq!(parameters, texts(&["[\"1.2\",\"1.3\"]"]));
+    }
+
+    #[test]
+    fn single_values_among_others_are_one_parameter() {
+        let (sql, parameters) = condition(Level::Study, tags::ACCESSION_NUMBER, "A1\\B?\\A2");
+        let column = "study.accession_number";
+        let pattern = format!("({column} >= ? AND {column} < ? AND {column} GLOB ?)");
+        assert_eq!(sql, format!("({pattern} OR {column} IN (SELECT value FROM json_each(?)))"));
+        assert_eq!(parameters, texts(&["B", "B\u{10FFFF}", "B?", "[\"A1\",\"A2\"]"]));
+        let (sql, parameters) = condition(Level::Study, tags::STUDY_RELATED_SERIES, "04\\x\\1");
+        assert_eq!(sql, "study.series IN (SELECT value FROM json_each(?))");
+        assert_eq!(parameters, texts(&["[4,1]"]));
     }
 
     #[test]

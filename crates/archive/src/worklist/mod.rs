@@ -28,7 +28,7 @@ use crate::folder::Folder;
 use crate::index::condition::comparison;
 use crate::index::read::Readers;
 use crate::index::schema::open_with_migrations;
-use crate::{Error, Settings};
+use crate::{Error, Settings, Stop};
 
 const MIGRATIONS: &[&str] =
     &[include_str!("migrations/0001_worklist.sql"), include_str!("migrations/0002_names.sql")];
@@ -173,6 +173,7 @@ impl Worklist {
             keys,
             asked: query.keys.clone(),
             rows: rows.into_iter(),
+            stop: Stop::default(),
             page: VecDeque::new(),
             whole: false,
         })
@@ -297,6 +298,7 @@ pub struct WorklistMatches {
     asked: DataSet,
     unsupported: Vec<Tag>,
     rows: std::vec::IntoIter<i64>,
+    stop: Stop,
     page: VecDeque<DataSet>,
     whole: bool,
 }
@@ -307,14 +309,20 @@ impl WorklistMatches {
         if self.unsupported.is_empty() { Status::PENDING } else { Status::PENDING_UNSUPPORTED_KEYS }
     }
 
+    /// The same matches, which end with [`Error::Stopped`] once there is a stop.
+    #[must_use]
+    pub fn until(self, stop: &Stop) -> WorklistMatches {
+        WorklistMatches { stop: stop.clone(), ..self }
+    }
+
     /// The next items that match with their rows, perhaps none of this page; `None` at the end.
     fn next_matching(&mut self) -> Result<Option<Vec<(i64, DataSet)>>, Error> {
-        let WorklistMatches { shared, keys, rows, .. } = self;
+        let WorklistMatches { shared, keys, rows, stop, .. } = self;
         let page: Vec<i64> = rows.take(PAGE).collect();
         if page.is_empty() {
             return Ok(None);
         }
-        shared.readers.with(|index| {
+        shared.readers.until(stop, |index| {
             let mut statement = index.prepare_cached("SELECT item FROM worklist_item WHERE id = ?1")?;
             let mut matching = Vec::new();
             for row in page {
