@@ -98,7 +98,7 @@ impl Removal {
         }
         let index = open_for_reading(&layout.index, &Settings::default())?;
         let mut studies = Studies::default();
-        for row in matching_rows(&index, &selection)? {
+        for row in matching_rows(&index, &layout.blobs, &selection)? {
             studies.add(&index, query.level, row)?;
         }
         Ok(Removal { layout, studies: studies.found })

@@ -86,7 +86,7 @@ pub(crate) fn reread(path: &Path) -> Result<Record, Unreadable> {
         received_at: modified_at(&file)?,
         calling_ae_title,
     };
-    Ok(Record::new(identity, &header.data_set, facts))
+    Ok(Record::new(identity, &header, facts))
 }
 
 /// Whether nothing of a file was written: it is empty, or nothing but zeros.

@@ -174,7 +174,7 @@ impl Incoming {
             received_at: seconds_since_1970(),
             calling_ae_title: provenance.calling_ae_title,
         };
-        let record = Record::new(identity, &header.data_set, facts);
+        let record = Record::new(identity, &header, facts);
         let blob = place(&shared, file)?;
         shared.writer.store(record, blob)
     }

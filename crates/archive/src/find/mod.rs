@@ -14,14 +14,16 @@ use std::sync::Arc;
 
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::Status;
-use dicomet_proto::query::{Attribute, Level, Query};
+use dicomet_proto::query::{Attribute, Level, MatchingKey, Query};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use self::headers::Headers;
 use self::rows::Rows;
+use crate::blob::Blobs;
 use crate::index::attributes::{Kind, tags};
 use crate::index::condition::{Returned, Selection, select};
+use crate::index::header::Read;
 use crate::store::Shared;
 use crate::{Archive, Error, Stop};
 
@@ -55,6 +57,7 @@ impl Archive {
             page_length: FIRST_PAGE,
             first_collected: FIRST_COLLECTED,
             is_done: false,
+            is_partial: false,
         })
     }
 }
@@ -69,10 +72,19 @@ pub struct Matches {
     statements: Statements,
     source: Source,
     stop: Stop,
-    page: VecDeque<DataSet>,
+    page: VecDeque<Answer>,
     page_length: usize,
     first_collected: usize,
     is_done: bool,
+    /// The match that was given last is not all that was asked for.
+    is_partial: bool,
+}
+
+/// A match, and whether something of it could not be read from its file.
+#[derive(Debug)]
+struct Answer {
+    identifier: DataSet,
+    is_partial: bool,
 }
 
 #[derive(Debug)]
@@ -106,9 +118,13 @@ impl Matches {
         &self.selection.unsupported
     }
 
-    /// The status of each match: Pending, or Pending with the warning that keys are not supported.
+    /// The status of the match that was given last: Pending, or Pending with the warning that keys are not supported,
+    /// because of what they are or because the file of this match cannot be read for them.
     pub fn status(&self) -> Status {
-        if self.selection.unsupported.is_empty() { Status::PENDING } else { Status::PENDING_UNSUPPORTED_KEYS }
+        match self.selection.unsupported.is_empty() && !self.is_partial {
+            true => Status::PENDING,
+            false => Status::PENDING_UNSUPPORTED_KEYS,
+        }
     }
 
     /// The same matches, which end with [`Error::Stopped`] once there is a stop.
@@ -137,8 +153,8 @@ impl Matches {
     }
 
     fn scan(&mut self, index: &Connection, after: i64, length: usize) -> Result<(), Error> {
-        let Matches { selection, statements, stop, page, .. } = self;
-        let mut headers = Headers::new(index, selection.level);
+        let Matches { shared, selection, statements, stop, page, .. } = self;
+        let mut headers = Headers::new(index, &shared.folder.layout.blobs, selection.level);
         let mut statement = index.prepare_cached(&statements.scan)?;
         let mut rows = statement.query([after, length as i64])?;
         let (mut count, mut last) = (0, after);
@@ -154,7 +170,7 @@ impl Matches {
     }
 
     fn read_collected(&mut self, index: &Connection, length: usize) -> Result<(), Error> {
-        let Matches { selection, statements, source, stop, page, first_collected, .. } = self;
+        let Matches { shared, selection, statements, source, stop, page, first_collected, .. } = self;
         let Source::Collected { rows, first, rest, reuse } = source else { return Ok(()) };
         if rows.is_empty() {
             match rest {
@@ -172,7 +188,7 @@ impl Matches {
             }
             *reuse = times_reused(index)?;
         }
-        let mut headers = Headers::new(index, selection.level);
+        let mut headers = Headers::new(index, &shared.folder.layout.blobs, selection.level);
         let mut wanted: Vec<i64> = rows.by_ref().take(length).collect();
         if times_reused(index)? != *reuse {
             wanted = still_matching(index, selection, statements, &wanted)?;
@@ -231,7 +247,8 @@ impl Iterator for Matches {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(answer) = self.page.pop_front() {
-                return Some(Ok(answer));
+                self.is_partial = answer.is_partial;
+                return Some(Ok(answer.identifier));
             }
             if self.is_done {
                 return None;
@@ -244,17 +261,23 @@ impl Iterator for Matches {
     }
 }
 
-/// The row numbers of all matches, at the level of the query.
-pub(crate) fn matching_rows(index: &Connection, selection: &Selection) -> Result<Vec<i64>, Error> {
+/// The row numbers of all matches, at the level of the query; of what cannot be read for a key nobody knows.
+pub(crate) fn matching_rows(
+    index: &Connection,
+    blobs: &Blobs,
+    selection: &Selection,
+) -> Result<Vec<i64>, Error> {
     let rows = collect(index, selection, &Statements::of(selection), None)?;
     if selection.filters.is_empty() {
         return Ok(rows.collect());
     }
-    let mut headers = Headers::new(index, selection.level);
+    let mut headers = Headers::new(index, blobs, selection.level);
     let mut matching = Vec::new();
     for id in rows {
         let header = headers.read(id, &selection.needed)?;
-        if selection.filters.iter().all(|filter| filter.matches(&header)) {
+        if header.in_file.is_empty()
+            && selection.filters.iter().all(|filter| filter.matches(&header.data_set))
+        {
             matching.push(id);
         }
     }
@@ -315,13 +338,15 @@ impl Statements {
 }
 
 /// The answer of a row, unless a filter holds it back.
-fn answer(row: &Row<'_>, selection: &Selection, headers: &mut Headers<'_>) -> Result<Option<DataSet>, Error> {
-    let header = if selection.needed.is_empty() {
-        DataSet::new()
+fn answer(row: &Row<'_>, selection: &Selection, headers: &mut Headers<'_>) -> Result<Option<Answer>, Error> {
+    let Read { data_set: header, in_file: unread } = if selection.needed.is_empty() {
+        Read::default()
     } else {
         headers.read(row.get(0)?, &selection.needed)?
     };
-    if !selection.filters.iter().all(|filter| filter.matches(&header)) {
+    // A key that this match cannot be held against holds it not back, and is said.
+    let is_unread = |key: &MatchingKey| unread.iter().any(|tag| key.attribute.may_need(*tag));
+    if !selection.filters.iter().all(|filter| is_unread(filter) || filter.matches(&header)) {
         return Ok(None);
     }
     let mut answer = DataSet::new();
@@ -348,7 +373,7 @@ fn answer(row: &Row<'_>, selection: &Selection, headers: &mut Headers<'_>) -> Re
             Returned::Empty(attribute) => attribute.answer(&DataSet::new(), &mut answer),
         }
     }
-    Ok(Some(answer))
+    Ok(Some(Answer { identifier: answer, is_partial: !unread.is_empty() }))
 }
 
 fn set_text_or_empty(answer: &mut DataSet, tag: Tag, text: &str) {

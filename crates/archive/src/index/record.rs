@@ -1,6 +1,7 @@
 //! What the index is told of one instance, taken from its header before the one writer gets it.
 
-use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::dataset::Tag;
+use dicomet_proto::dataset::scan::Header;
 use dicomet_proto::{AeTitle, Uid};
 
 use super::attributes::tags;
@@ -66,8 +67,9 @@ pub(crate) struct Identity {
 }
 
 impl Record {
-    pub(crate) fn new(identity: Identity, header: &DataSet, file: FileFacts) -> Record {
-        let text = |tag: Tag| header.text(tag).map(|text| trim(&text).to_owned()).unwrap_or_default();
+    pub(crate) fn new(identity: Identity, header: &Header, file: FileFacts) -> Record {
+        let data_set = &header.data_set;
+        let text = |tag: Tag| data_set.text(tag).map(|text| trim(&text).to_owned()).unwrap_or_default();
         Record {
             patient_id: text(tags::PATIENT_ID),
             issuer_of_patient_id: text(tags::ISSUER_OF_PATIENT_ID),

@@ -117,3 +117,95 @@ fn optional_keys_of_a_study_and_a_series_are_supported_there() {
         assert_eq!(found(&archive, &asked, tag), [value]);
     }
 }
+
+/// Longer than what the index keeps of an element, and than what is kept of a header while it comes.
+#[test]
+fn what_is_too_long_for_the_index_is_matched_and_answered_from_the_file() {
+    const COMMENTS: Tag = Tag(0x0020, 0x4000);
+    const SPECIMENS: Tag = Tag(0x0040, 0x0560);
+    const SERIES_OF_STUDY: Tag = Tag(0x0008, 0x1115);
+    const CODES_OF_STUDY: Tag = Tag(0x0032, 0x1064);
+    const VALUE: Tag = Tag(0x0008, 0x0100);
+    let items = |count: usize, name: &str| -> Vec<DataSet> {
+        let item = |number: usize| {
+            let mut item = DataSet::new();
+            item.set_text(VALUE, &format!("{name}{number}"));
+            item
+        };
+        (0..count).map(item).collect()
+    };
+    let (_folder, archive) = archive();
+    for (uid, name) in [("2.999.1.1.1", "A"), ("2.999.1.1.2", "B")] {
+        store_with(&archive, uid, |data_set| {
+            // 5 KB, 10 KB, 600 KB; 3 KB of the study; 70 KB and 300 bytes.
+            data_set.set_items(SPECIMENS, items(200, name));
+            data_set.set_items(SERIES_OF_STUDY, items(400, name));
+            data_set.set_items(Tag(0x0008, 0x9215), items(12_000, name));
+            data_set.set_items(CODES_OF_STUDY, items(200, "S"));
+            data_set.set_text(COMMENTS, &name.repeat(7_000));
+            data_set.set_text(BLOCK, "ACME");
+            data_set.set_bytes(DOSE, VR::LT, name.repeat(300).as_bytes());
+        });
+    }
+    store_with(&archive, "2.999.1.1.3", |_| ());
+
+    let named = |tag: Tag, value: &str| {
+        instances(|keys| {
+            keys.set_items(tag, {
+                let mut item = DataSet::new();
+                item.set_text(VALUE, value);
+                vec![item]
+            })
+        })
+    };
+    for (tag, value, expected) in [
+        (SPECIMENS, "A199", &["2.999.1.1.1"][..]),
+        (SPECIMENS, "B19?", &["2.999.1.1.2"]),
+        (SPECIMENS, "C1", &[]),
+        (SERIES_OF_STUDY, "B399", &["2.999.1.1.2"]),
+        (Tag(0x0008, 0x9215), "A11999", &["2.999.1.1.1"]),
+    ] {
+        let asked = named(tag, value);
+        let mut matches = archive.find(&asked).unwrap();
+        let mut found = Vec::new();
+        while let Some(answer) = matches.next() {
+            assert_eq!(matches.status(), Status::PENDING);
+            found.push(answer.unwrap().text(tags::SOP_INSTANCE_UID).unwrap());
+        }
+        assert_eq!(found, expected, "{tag} {value}");
+    }
+    let long = instances(|keys| keys.set_text(COMMENTS, "BBBB*"));
+    assert_eq!(found(&archive, &long, tags::SOP_INSTANCE_UID), ["2.999.1.1.2"]);
+    assert_eq!(answers(&archive, &long)[0].text(COMMENTS).unwrap().len(), 7_000);
+    let long = private("ACME", VR::LO, b"AAA*");
+    assert_eq!(found(&archive, &long, tags::SOP_INSTANCE_UID), ["2.999.1.1.1"]);
+
+    let mut of_study = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "")]);
+    of_study.keys.set_items(CODES_OF_STUDY, Vec::new());
+    assert_eq!(answers(&archive, &of_study)[0].items(CODES_OF_STUDY).unwrap().len(), 200);
+}
+
+#[test]
+fn a_match_whose_file_cannot_be_read_for_a_key_is_given_and_says_so() {
+    const COMMENTS: Tag = Tag(0x0020, 0x4000);
+    let (folder, archive) = archive();
+    store_with(&archive, "2.999.1.1.1", |data_set| data_set.set_text(COMMENTS, &"A".repeat(7_000)));
+    store_with(&archive, "2.999.1.1.2", |_| ());
+    for file in walk(&folder.path().join("data/blobs")) {
+        std::fs::remove_file(file).unwrap();
+    }
+    let asked = instances(|keys| keys.set_empty(COMMENTS));
+    let mut matches = archive.find(&asked).unwrap();
+    let mut statuses = Vec::new();
+    while let Some(answer) = matches.next() {
+        assert!(!answer.unwrap().has_value(COMMENTS));
+        statuses.push(matches.status());
+    }
+    assert_eq!(statuses, [Status::PENDING_UNSUPPORTED_KEYS, Status::PENDING]);
+}
+
+/// The files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}

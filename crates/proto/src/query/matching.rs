@@ -329,7 +329,7 @@ fn has_several(vr: VR) -> bool {
 /// The values of an element without padding; a text of several lines is one value, whatever backslashes it has. Bytes
 /// have no values.
 fn values(data_set: &DataSet, tag: Tag, vr: VR) -> Vec<String> {
-    let unknown = text_of_unknown(data_set, tag);
+    let unknown = text_of_unknown(data_set, tag, vr);
     match vr {
         VR::LT | VR::ST | VR::UT | VR::UR => unknown.or_else(|| data_set.text(tag)).into_iter().collect(),
         _ if unknown.is_some() => {
@@ -340,13 +340,18 @@ fn values(data_set: &DataSet, tag: Tag, vr: VR) -> Vec<String> {
     }
 }
 
-/// The text of an element that came without its VR, as a private one does in Implicit VR: where its bytes are such
-/// that they can be nothing else in any character set.
-fn text_of_unknown(data_set: &DataSet, tag: Tag) -> Option<String> {
+/// The text of an element that came without its VR, as a private one does in Implicit VR: the numbers that its bytes
+/// are by the VR of the key, or the text, where they are such that they can be nothing else in any character set.
+fn text_of_unknown(data_set: &DataSet, tag: Tag, vr: VR) -> Option<String> {
     if data_set.vr(tag) != Some(VR::UN) {
         return None;
     }
     let bytes = data_set.bytes(tag)?;
+    if matches!(vr, VR::US | VR::SS | VR::UL | VR::SL | VR::UV | VR::SV | VR::FL | VR::FD | VR::AT) {
+        let mut known = DataSet::new();
+        known.set_bytes(tag, vr, &bytes);
+        return known.text(tag);
+    }
     let text = std::str::from_utf8(&bytes).ok()?.trim_end_matches([' ', '\0']);
     let is_text = !text.is_empty() && !text.chars().any(char::is_control);
     is_text.then(|| text.to_owned())

@@ -377,6 +377,12 @@ fn private_elements_match_by_their_creator_with_and_without_a_vr() {
     assert!(key_of(unknown(0x10, "ACME", b"1.*")).matches(&implicit));
     assert!(key_of(unknown(0x10, "ACME", b"")).is_universal());
     assert_eq!(key_of(unknown(0x10, "ACME", &[0, 0, 0xC0, 0x3F])).matching, Matching::Unsupported);
+    let mut float = data_set(&[(Tag(0x0019, 0x0010), "ACME")]);
+    float.set_bytes(Tag(0x0019, 0x1008), VR::FL, &[0, 0, 0xC0, 0x3F]);
+    let by_float = key_of(float);
+    for (stored, expected) in [(&binary, true), (&implicit, false), (&explicit, false)] {
+        assert_eq!(by_float.matches(stored), expected, "{stored:?}");
+    }
     // Nobody has reserved the block: the key may mean anything.
     let mut nobodys = DataSet::new();
     nobodys.set_bytes(Tag(0x0019, 0x1008), VR::UN, b"1.50");

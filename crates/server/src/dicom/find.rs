@@ -58,12 +58,11 @@ pub(super) async fn answer(
         if !is_retrieved_from(&query, &ae_title).map_err(dicomet_archive::Error::Refused)? {
             return Ok(());
         }
-        let matches = archive.find(&query)?.until(stop);
-        let status = matches.status();
-        for identifier in matches {
+        let mut matches = archive.find(&query)?.until(stop);
+        while let Some(identifier) = matches.next() {
             let mut identifier = identifier?;
             identifier.set_text(RETRIEVE_AE_TITLE, ae_title.as_str());
-            if !found(identifier, status) {
+            if !found(identifier, matches.status()) {
                 break;
             }
         }
