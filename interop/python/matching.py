@@ -2,7 +2,7 @@
 
     matching.py collect DEST SOURCE...        copies what has a SOP Instance UID of its own, numbered
     matching.py ask AET PORT FOLDER [N]       N queries about the files in FOLDER, which the archive has
-    matching.py list AET PORT FOLDER [N]      the same, and tells where the answers are others; fails never
+    matching.py list AET PORT FOLDER [N]      tells where others are found, whatever is said of them; fails never
 
 The queries are always the same ones. Everything here is pydicom, pynetdicom and matching_rules.py.
 """
@@ -192,7 +192,8 @@ class Fuzzy(Key):
         names = [folded(name) for name in values(data_set.get(self.tag))]
         key = folded(self.key[0])
         alike = (key.translate(self.SOUNDS) == name.translate(self.SOUNDS) for name in names)
-        certainly = key.isascii() and any(alike)
+        # Of words with anything but letters in them nothing is said.
+        certainly = bool(re.fullmatch(r"[a-z^= ]+", key)) and any(alike)
         first = lambda word: word[0].translate(self.SOUNDS)
         firsts = [{first(word) for word in re.split(r"[\^= ]+", name) if word} for name in names]
         # Of vowels, h and other scripts nothing is said.
@@ -500,16 +501,20 @@ class Asker:
             association.release()
 
 
-def difference(query, files, answers, status):
+def difference(query, files, answers, status, is_list):
     """What is wrong with an answer; None when nothing is."""
     if status != 0:
         return f"status {status:04X}" if status is not None else "no answer"
+    if any(one is None for _, one in answers):
+        return "an answer that cannot be read"
     found = Counter("".join(values(one.get(UNIQUE_KEYS[query.level]))[:1]) for _, one in answers)
     least, most = files.expected(query)
     missing, surplus = least - found, found - most
     if missing or surplus:
         few = lambda counter: dict(list(counter.items())[:2])
         return f"{len(answers)} answers, {sum(least.values())} to {sum(most.values())} expected; missing {few(missing)}, surplus {few(surplus)}"
+    if is_list:
+        return None
     wanted = 0xFF01 if query.warns else 0xFF00
     if any(status != wanted for status, _ in answers):
         return f"not all answers have {wanted:04X}"
@@ -541,7 +546,7 @@ def ask(ae_title, port, folder, count, is_list):
     answered = 0
     for query, _ in zip(Generator(files), range(count)):
         answers, status = asker.ask(query)
-        wrong = difference(query, files, answers, status)
+        wrong = difference(query, files, answers, status, is_list)
         of_kind = of_kinds[query.kind]
         of_kind[0] += 1
         of_kind[1] += bool(answers)

@@ -13,6 +13,7 @@
 //! is in the file.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use dicomet_proto::dataset::dictionary::uids::EXPLICIT_VR_LITTLE_ENDIAN;
 use dicomet_proto::dataset::scan::Header;
@@ -46,11 +47,10 @@ impl Headers {
     /// Takes from a header what is worth keeping.
     pub(crate) fn of(header: &Header) -> Headers {
         let mut headers = Headers::default();
-        let (data_set, left_out) = (&header.data_set, &header.left_out);
+        let data_set = &header.data_set;
+        let left_out: BTreeSet<Tag> = header.left_out.iter().copied().collect();
         let has_column = |tag: Tag| attribute(tag, Level::Image).is_some();
-        let mut tags: Vec<Tag> = data_set.tags().chain(left_out.iter().copied()).collect();
-        tags.sort_unstable();
-        tags.dedup();
+        let tags: BTreeSet<Tag> = data_set.tags().chain(left_out.iter().copied()).collect();
         for tag in tags.into_iter().filter(|&tag| is_kept(tag) && !has_column(tag)) {
             let encoded = if left_out.contains(&tag) { None } else { encoded(data_set, tag) };
             match level_of(tag) {
