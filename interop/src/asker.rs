@@ -1,5 +1,5 @@
-//! C-FIND with any identifier, byte for byte, and the answers as they came: for questions by the hundred, on one
-//! association, that no tool's own idea of a query shall touch.
+//! C-FIND with any identifier, byte for byte, and the answers as they came: for what no tool's own idea of a query, or of
+//! when to cancel one, shall touch.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
@@ -61,6 +61,28 @@ impl Asker {
     /// # Panics
     /// When something else comes.
     pub fn ask(&mut self, identifier: &[u8]) -> Answers {
+        let request = self.request(identifier);
+        self.send(&request);
+        self.answers()
+    }
+
+    /// Asks, and cancels in the same breath (PS3.7 9.3.2.3): request and C-CANCEL-RQ leave in one write.
+    ///
+    /// # Panics
+    /// When something else than answers comes.
+    pub fn ask_and_cancel(&mut self, identifier: &[u8]) -> Answers {
+        let mut bytes = self.request(identifier);
+        let cancel = command_set(&[
+            (0x0100, Field::Number(0x0FFF)),
+            (0x0120, Field::Number(self.message_id)),
+            (0x0800, Field::Number(0x0101)),
+        ]);
+        bytes.extend(p_data_command(1, true, &cancel));
+        self.send(&bytes);
+        self.answers()
+    }
+
+    fn request(&mut self, identifier: &[u8]) -> Vec<u8> {
         self.message_id += 1;
         let request = command_set(&[
             (0x0002, Field::Uid(&self.sop_class)),
@@ -71,7 +93,10 @@ impl Asker {
         ]);
         let mut bytes = p_data_command(1, true, &request);
         bytes.extend(p_data_data_set(1, true, identifier));
-        self.send(&bytes);
+        bytes
+    }
+
+    fn answers(&mut self) -> Answers {
         let (mut identifiers, mut command, mut data_set) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             for pdv in self.receive().pdvs() {

@@ -4,10 +4,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
+use dicomet_interop::asker::Asker;
 use dicomet_interop::dcmtk::Dcmqrscp;
-use dicomet_interop::dicomet::{Serve, dicomet, find, import, text};
+use dicomet_interop::dicomet::{AE_TITLE, Serve, dicomet, find, import, text};
 use dicomet_interop::orthanc::Orthanc;
+use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::query::{Level, Model, Query};
 use dicomet_testkit::study::Plan;
 use serde_json::Value;
 use tempfile::tempdir;
@@ -148,7 +152,7 @@ fn every_level_is_found_at_our_archive_and_at_orthanc() {
 }
 
 #[test]
-fn a_limit_ends_the_answers_with_a_cancel() {
+fn a_limit_is_kept_whatever_the_peer_makes_of_the_cancel() {
     let (originals, data) = (tempdir().unwrap(), tempdir().unwrap());
     Plan { studies: 40, instances: 1, ..Plan::default() }.write_to(originals.path()).unwrap();
     import(data.path(), originals.path());
@@ -158,6 +162,32 @@ fn a_limit_ends_the_answers_with_a_cancel() {
         let matches = find(&node, &["StudyInstanceUID", "--limit", "7"]);
         assert_eq!(texts(&matches, STUDY_INSTANCE_UID).len(), 7, "at {node}");
     }
+}
+
+#[test]
+fn a_cancel_is_answered_with_fe00_within_a_tenth_of_a_second_and_the_next_query_as_ever() {
+    let (originals, data) = (tempdir().unwrap(), tempdir().unwrap());
+    Plan { studies: 40, instances: 1, ..Plan::default() }.write_to(originals.path()).unwrap();
+    import(data.path(), originals.path());
+    let archive = Serve::start(data.path());
+    let (mut asker, _) = Asker::open(AE_TITLE, archive.port(), uids::STUDY_ROOT_FIND.as_str());
+    let all = Query::new(Model::StudyRoot, Level::Study).key("StudyInstanceUID").unwrap();
+    // Nothing matches by its header, which takes a look at every one.
+    let nothing = all.clone().key("PatientAge=999Y").unwrap();
+    let mut quickest = Duration::MAX;
+    for query in [&all, &nothing].into_iter().cycle().take(10) {
+        let identifier = query.identifier().encode(&uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+        let began = Instant::now();
+        let answers = asker.ask_and_cancel(&identifier);
+        quickest = quickest.min(began.elapsed());
+        assert_eq!((answers.identifiers.len(), answers.status), (0, 0xFE00), "{:?}", query.keys);
+    }
+    // The quickest of ten: the machine may be busy with other things.
+    assert!(quickest < Duration::from_millis(100), "{quickest:?}");
+    let identifier = all.identifier().encode(&uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+    let answers = asker.ask(&identifier);
+    assert_eq!((answers.identifiers.len(), answers.status), (40, 0));
+    asker.release();
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Removal {
         }
         let index = open_for_reading(&layout.index, &Settings::default())?;
         let mut studies = Studies::default();
-        for row in matching_rows(&index, &selection)? {
+        for row in matching_rows(&index, &layout.blobs, &selection)? {
             studies.add(&index, query.level, row)?;
         }
         Ok(Removal { layout, studies: studies.found })
@@ -165,13 +165,13 @@ fn precise(query: &Query) -> Result<Selection, Refusal> {
     let selection = select(query)?;
     let mut decides = false;
     for key in query.matching_keys()? {
-        let is_compared = attribute(key.tag, query.level)
+        let is_compared = attribute(key.tag(), query.level)
             .is_some_and(|attribute| attribute.level <= query.level && attribute.kind != Kind::Count)
-            || selection.filters.iter().any(|filter| filter.tag == key.tag);
+            || selection.filters.iter().any(|filter| filter.attribute == key.attribute);
         match key.matching {
             Matching::Universal => {}
-            Matching::Unsupported => return Err(cannot_match(key.tag)),
-            _ if !is_compared => return Err(cannot_match(key.tag)),
+            Matching::Unsupported => return Err(cannot_match(key.tag())),
+            _ if !is_compared => return Err(cannot_match(key.tag())),
             _ => decides = true,
         }
     }

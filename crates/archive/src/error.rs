@@ -85,6 +85,9 @@ pub enum Error {
     /// The instance is in the index and its file is not whole.
     #[error("the file of an instance is damaged: {0}")]
     Damaged(&'static str),
+    /// A search was stopped, for nobody waits for it any more.
+    #[error("the search was stopped")]
+    Stopped,
     /// The archive is being closed.
     #[error("the archive is closed")]
     Closed,
@@ -116,6 +119,7 @@ impl Error {
             Error::NoRoom { .. } => Refusal::new(Status::OUT_OF_RESOURCES, "no room in the archive"),
             Error::Degraded => Refusal::new(Status::OUT_OF_RESOURCES, "the archive's disk has failed"),
             Error::Closed => Refusal::new(Status::OUT_OF_RESOURCES, "the archive is closing"),
+            Error::Stopped => Refusal::new(Status::OUT_OF_RESOURCES, "the search was stopped"),
             Error::Damaged(_) => Refusal::new(Status::PROCESSING_FAILURE, "the stored instance is damaged"),
             _ => Refusal::new(Status::PROCESSING_FAILURE, "the archive failed; see its log"),
         }
@@ -131,6 +135,7 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => Error::Stopped,
             Some(code @ (ErrorCode::DiskFull | ErrorCode::OutOfMemory | ErrorCode::ReadOnly)) => {
                 Error::NoRoom {
                     doing: "writing the index",

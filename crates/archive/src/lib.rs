@@ -33,6 +33,8 @@ mod reread;
 
 mod find;
 
+mod stop;
+
 mod plan;
 
 mod import;
@@ -57,5 +59,6 @@ pub use index::write::Conflicts;
 pub use index::writer::{Outcome, Stored};
 pub use plan::Instance;
 pub use settings::{Absent, Duplicates, Settings};
+pub use stop::Stop;
 pub use store::{Archive, Incoming, Provenance};
 pub use worklist::Worklist;

@@ -8,8 +8,8 @@ use dicomet_proto::dataset::dictionary::{storage_sop_classes, transfer_syntaxes}
 use dicomet_proto::query::Query;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
-use crate::blob::BlobNumber;
 use crate::blob::read::Blob;
+use crate::blob::{BlobNumber, Blobs};
 use crate::index::condition::select_for_retrieve;
 use crate::{Archive, Error};
 
@@ -108,8 +108,13 @@ impl Archive {
     }
 
     pub(crate) fn open_at(&self, location: Location) -> Result<Blob, Error> {
-        let path = self.shared.folder.layout.blobs.path(location.blob);
-        Blob::open(&path, location.data_set_offset, location.data_set_length)
+        location.open(&self.shared.folder.layout.blobs)
+    }
+}
+
+impl Location {
+    pub(crate) fn open(self, blobs: &Blobs) -> Result<Blob, Error> {
+        Blob::open(&blobs.path(self.blob), self.data_set_offset, self.data_set_length)
     }
 }
 

@@ -180,7 +180,8 @@ pub(crate) fn level_of(tag: Tag) -> Level {
         Tag(0x0008, 0x1084 | 0x1110) => Level::Study,
         Tag(0x0012, 0x0050..=0x0053 | 0x0083..=0x0085) => Level::Study,
         Tag(0x0032, _) | Tag(0x0038, _) => Level::Study,
-        Tag(0x0040, 0x1012 | 0x2016 | 0x2017) => Level::Study,
+        // Other Study Numbers, a key of STUDY by PS3.4 Table C.6-5.
+        Tag(0x0020, 0x1070) | Tag(0x0040, 0x1012 | 0x2016 | 0x2017) => Level::Study,
         // General Series, General Equipment, Frame of Reference, clinical trial series: PS3.3 C.7.3.1, C.7.5.1, C.7.4.1.
         Tag(
             0x0008,
@@ -189,7 +190,7 @@ pub(crate) fn level_of(tag: Tag) -> Level {
         Tag(0x0008, 0x1090 | 0x1111 | 0x1250) => Level::Series,
         Tag(0x0012, 0x0060 | 0x0071 | 0x0072) => Level::Series,
         Tag(0x0018, 0x1000 | 0x1002 | 0x1008 | 0x1020 | 0x1050 | 0x1200 | 0x1201 | 0x5100) => Level::Series,
-        Tag(0x0020, 0x0052 | 0x0060 | 0x1040) => Level::Series,
+        Tag(0x0020, 0x0052 | 0x0060 | 0x1040) | Tag(0x0028, 0x0108 | 0x0109) => Level::Series,
         Tag(0x0040, 0x0244 | 0x0245 | 0x0250 | 0x0251 | 0x0253 | 0x0254 | 0x0260 | 0x0275 | 0x0280) => {
             Level::Series
         }

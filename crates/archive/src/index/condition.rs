@@ -7,11 +7,14 @@
 use dicomet_proto::dataset::{DataSet, Tag, VR};
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::query::pattern::Piece;
-use dicomet_proto::query::{Level, Matching, MatchingKey, NameKey, Pattern, Query, Range};
+use dicomet_proto::query::{
+    Attribute as Named, Level, Matching, MatchingKey, NameKey, Pattern, Query, Range,
+};
 use rusqlite::types::Value;
 
 use super::attributes::{Attribute, Kind, attribute, level_of, tags};
 use super::fuzzy::FUZZY_NAME;
+use super::header::is_kept;
 use super::name_parts;
 use super::normalise::search_form;
 
@@ -31,12 +34,12 @@ pub(crate) struct Condition {
 pub(crate) enum Returned {
     /// The next of the selected columns.
     Column(Tag, &'static Attribute),
-    /// From the stored header; of a sequence, the elements that the key's item names (all when none).
-    Header(Tag, Vec<Tag>),
+    /// From the stored header; of a sequence, the attributes that the key's item names (all when none).
+    Header(Named, Vec<Named>),
     /// The same in every answer.
     Constant(Tag, &'static str),
     /// Not supported: there, and empty.
-    Empty(Tag),
+    Empty(Named),
 }
 
 /// A query taken apart.
@@ -47,8 +50,8 @@ pub(crate) struct Selection {
     /// Keys that the stored header has to match.
     pub(crate) filters: Vec<MatchingKey>,
     pub(crate) returned: Vec<Returned>,
-    /// Attributes of the stored headers that filters and answer need.
-    pub(crate) header_tags: Vec<Tag>,
+    /// What filters and answer need of the stored headers.
+    pub(crate) needed: Vec<Named>,
     pub(crate) unsupported: Vec<Tag>,
 }
 
@@ -63,20 +66,20 @@ pub(crate) fn select(query: &Query) -> Result<Selection, Refusal> {
         condition: Condition::default(),
         filters: Vec::new(),
         returned: Vec::new(),
-        header_tags: Vec::new(),
+        needed: Vec::new(),
         unsupported: Vec::new(),
     };
     for key in query.matching_keys()? {
-        if key.tag == tags::RETRIEVE_AE_TITLE {
+        if key.tag() == tags::RETRIEVE_AE_TITLE {
             // Who knows our AE title adds it.
-        } else if key.tag == tags::INSTANCE_AVAILABILITY {
+        } else if key.tag() == tags::INSTANCE_AVAILABILITY {
             selection.constant_key(&key, "ONLINE");
-        } else if let Some(attribute) = attribute(key.tag, query.level) {
+        } else if let Some(attribute) = attribute(key.tag(), query.level) {
             selection.column_key(attribute, &key);
-        } else if level_of(key.tag) <= query.level {
+        } else if level_of(key.tag()) <= query.level && is_kept(key.tag()) {
             selection.header_key(key, &query.keys);
         } else {
-            selection.unsupported(key.tag);
+            selection.unsupported(key.attribute);
         }
     }
     Ok(selection)
@@ -85,7 +88,7 @@ pub(crate) fn select(query: &Query) -> Result<Selection, Refusal> {
 impl Selection {
     fn column_key(&mut self, attribute: &'static Attribute, key: &MatchingKey) {
         if attribute.level > self.level {
-            return self.unsupported(attribute.tag);
+            return self.unsupported(key.attribute.clone());
         }
         self.returned.push(Returned::Column(attribute.tag, attribute));
         self.condition.require(attribute, &key.matching);
@@ -93,28 +96,27 @@ impl Selection {
 
     fn constant_key(&mut self, key: &MatchingKey, value: &'static str) {
         let mut constant = DataSet::new();
-        constant.set_text(key.tag, value);
+        constant.set_text(key.tag(), value);
         if !key.matches(&constant) {
             self.condition.and("0", Vec::new());
         }
-        self.returned.push(Returned::Constant(key.tag, value));
+        self.returned.push(Returned::Constant(key.tag(), value));
     }
 
     fn header_key(&mut self, key: MatchingKey, keys: &DataSet) {
-        self.header_tags.push(key.tag);
-        let items = keys.items(key.tag).unwrap_or_default();
-        let wanted = items.first().map(|item| item.tags().collect()).unwrap_or_default();
-        self.returned.push(Returned::Header(key.tag, wanted));
-        match key.matching {
-            Matching::Universal => {}
-            Matching::Unsupported => self.unsupported.push(key.tag),
-            _ => self.filters.push(key),
+        self.needed.push(key.attribute.clone());
+        let items = keys.items(key.tag()).unwrap_or_default();
+        let wanted = items.first().map(Named::all_of).unwrap_or_default();
+        self.returned.push(Returned::Header(key.attribute.clone(), wanted));
+        self.unsupported.extend(MatchingKey::unsupported_among(std::slice::from_ref(&key)));
+        if !matches!(key.matching, Matching::Universal | Matching::Unsupported) {
+            self.filters.push(key);
         }
     }
 
-    fn unsupported(&mut self, tag: Tag) {
-        self.unsupported.push(tag);
-        self.returned.push(Returned::Empty(tag));
+    fn unsupported(&mut self, attribute: Named) {
+        self.unsupported.push(attribute.tag);
+        self.returned.push(Returned::Empty(attribute));
     }
 }
 
@@ -236,7 +238,16 @@ pub(crate) fn comparison(column: &str, vr: VR, matching: &Matching, parameters: 
             }
         }
         Matching::AnyOf(alternatives) => {
-            any(alternatives.iter().map(|matching| comparison(column, vr, matching, parameters)).collect())
+            let (singles, others): (Vec<_>, Vec<_>) =
+                alternatives.iter().partition(|matching| matches!(matching, Matching::SingleValue(_)));
+            let mut any_of: Vec<String> =
+                others.into_iter().map(|matching| comparison(column, vr, matching, parameters)).collect();
+            let values = singles.into_iter().filter_map(|matching| match matching {
+                Matching::SingleValue(value) => Some(search_form(vr, value)),
+                _ => None,
+            });
+            any_of.push(one_of(column, values.collect(), parameters));
+            any(any_of)
         }
         Matching::AllOf(all) => all
             .iter()
@@ -252,19 +263,28 @@ pub(crate) fn comparison(column: &str, vr: VR, matching: &Matching, parameters: 
     }
 }
 
+fn number(matching: &Matching) -> Option<i64> {
+    match matching {
+        Matching::SingleValue(value) => value.trim().parse().ok(),
+        _ => None,
+    }
+}
+
 /// A comparison of a number that is counted.
 fn count(expression: &str, matching: &Matching, parameters: &mut Vec<Value>) -> String {
     match matching {
         Matching::Universal | Matching::Unsupported => "1".to_owned(),
-        Matching::SingleValue(value) => match value.trim().parse() {
-            Ok(number) => {
+        Matching::SingleValue(_) => match number(matching) {
+            Some(number) => {
                 parameters.push(Value::Integer(number));
                 format!("{expression} = ?")
             }
-            Err(_) => "0".to_owned(),
+            None => "0".to_owned(),
         },
         Matching::AnyOf(alternatives) => {
-            any(alternatives.iter().map(|matching| count(expression, matching, parameters)).collect())
+            let numbers: Vec<i64> = alternatives.iter().filter_map(number).collect();
+            parameters.push(Value::Text(serde_json::Value::from(numbers).to_string()));
+            format!("{expression} IN (SELECT value FROM json_each(?))")
         }
         _ => "0".to_owned(),
     }
@@ -475,6 +495,18 @@ mod tests {
         let (sql, parameters) = condition(Level::Study, tags::STUDY_INSTANCE_UID, "1.2\\1.3");
         assert_eq!(sql, "study.study_instance_uid IN (SELECT value FROM json_each(?))");
         assert_eq!(parameters, texts(&["[\"1.2\",\"1.3\"]"]));
+    }
+
+    #[test]
+    fn single_values_among_others_are_one_parameter() {
+        let (sql, parameters) = condition(Level::Study, tags::ACCESSION_NUMBER, "A1\\B?\\A2");
+        let column = "study.accession_number";
+        let pattern = format!("({column} >= ? AND {column} < ? AND {column} GLOB ?)");
+        assert_eq!(sql, format!("({pattern} OR {column} IN (SELECT value FROM json_each(?)))"));
+        assert_eq!(parameters, texts(&["B", "B\u{10FFFF}", "B?", "[\"A1\",\"A2\"]"]));
+        let (sql, parameters) = condition(Level::Study, tags::STUDY_RELATED_SERIES, "04\\x\\1");
+        assert_eq!(sql, "study.series IN (SELECT value FROM json_each(?))");
+        assert_eq!(parameters, texts(&["[4,1]"]));
     }
 
     #[test]

@@ -71,8 +71,8 @@ pub(crate) struct Identity {
 
 impl Record {
     pub(crate) fn new(identity: Identity, header: &Header, file: FileFacts) -> Record {
-        let Header { data_set: header, odd_lengths, trailing_zeros, .. } = header;
-        let text = |tag: Tag| header.text(tag).map(|text| trim(&text).to_owned()).unwrap_or_default();
+        let data_set = &header.data_set;
+        let text = |tag: Tag| data_set.text(tag).map(|text| trim(&text).to_owned()).unwrap_or_default();
         Record {
             patient_id: text(tags::PATIENT_ID),
             issuer_of_patient_id: text(tags::ISSUER_OF_PATIENT_ID),
@@ -96,8 +96,8 @@ impl Record {
             institution_name: text(tags::INSTITUTION_NAME),
             instance_number: text(tags::INSTANCE_NUMBER),
             headers: Headers::of(header),
-            odd_lengths: *odd_lengths,
-            trailing_zeros: *trailing_zeros,
+            odd_lengths: header.odd_lengths,
+            trailing_zeros: header.trailing_zeros,
             sop_instance: identity.sop_instance,
             sop_class: identity.sop_class,
             transfer_syntax: identity.transfer_syntax,

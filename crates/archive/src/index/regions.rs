@@ -4,10 +4,11 @@
 //! It costs a look at the stored headers of the study, and only those pay who ask for it.
 
 use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::query::Attribute;
 use rusqlite::{Connection, Result};
 
 use super::attributes::tags::{ANATOMIC_REGION, ANATOMIC_REGIONS_IN_STUDY};
-use super::header;
+use super::header::Read;
 
 const CODE: [Tag; 2] = [Tag(0x0008, 0x0100), Tag(0x0008, 0x0102)];
 
@@ -24,12 +25,13 @@ pub(crate) fn gather(index: &Connection, study: i64, into: &mut DataSet) -> Resu
              JOIN instance_header ON instance_header.instance = instance.id
          WHERE series.study = ?1",
     )?;
+    let wanted = [Attribute { tag: ANATOMIC_REGION, creator: None }];
     let mut rows = statement.query([study])?;
     let mut regions: Vec<DataSet> = Vec::new();
     while let Some(row) = rows.next()? {
-        let mut found = DataSet::new();
-        header::read_into(&mut found, row.get_ref(0)?.as_blob().unwrap_or_default(), &[ANATOMIC_REGION]);
-        for region in found.items(ANATOMIC_REGION).unwrap_or_default() {
+        let mut found = Read::default();
+        found.add(row.get_ref(0)?.as_blob().unwrap_or_default(), &wanted);
+        for region in found.data_set.items(ANATOMIC_REGION).unwrap_or_default() {
             if !regions.iter().any(|known| is_same_code(known, &region)) {
                 regions.push(region);
             }

@@ -7,8 +7,11 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::{Error, Settings};
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_index.sql"), include_str!("migrations/0002_names.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_index.sql"),
+    include_str!("migrations/0002_names.sql"),
+    include_str!("migrations/0003_row_reuse.sql"),
+];
 
 /// The latest schema that this program knows.
 pub(crate) const LATEST: i64 = MIGRATIONS.len() as i64;

@@ -28,7 +28,7 @@ use crate::folder::Folder;
 use crate::index::condition::comparison;
 use crate::index::read::Readers;
 use crate::index::schema::open_with_migrations;
-use crate::{Error, Settings};
+use crate::{Error, Settings, Stop};
 
 const MIGRATIONS: &[&str] =
     &[include_str!("migrations/0001_worklist.sql"), include_str!("migrations/0002_names.sql")];
@@ -168,10 +168,11 @@ impl Worklist {
         })?;
         Ok(WorklistMatches {
             shared: Arc::clone(&self.shared),
-            unsupported: unsupported(&keys),
+            unsupported: MatchingKey::unsupported_among(&keys),
             keys,
             asked: query.keys.clone(),
             rows: rows.into_iter(),
+            stop: Stop::default(),
             page: VecDeque::new(),
             whole: false,
         })
@@ -223,16 +224,16 @@ fn condition(keys: &[MatchingKey]) -> (String, Vec<Value>) {
     let mut conditions = vec!["1".to_owned()];
     let mut parameters = Vec::new();
     for key in keys {
-        match (&key.matching, key.tag) {
+        match (&key.matching, key.tag()) {
             (Matching::Sequence(of_step), tags::SCHEDULED_PROCEDURE_STEP_SEQUENCE) => {
                 for key in of_step {
                     let place =
-                        Place { column: column_of_step(key.tag), name: names::number_of_step(key.tag) };
+                        Place { column: column_of_step(key.tag()), name: names::number_of_step(key.tag()) };
                     conditions.extend(condition_of(key, place, &mut parameters));
                 }
             }
             _ => {
-                let place = Place { column: column(key.tag), name: names::number(key.tag) };
+                let place = Place { column: column(key.tag()), name: names::number(key.tag()) };
                 conditions.extend(condition_of(key, place, &mut parameters));
             }
         }
@@ -287,20 +288,6 @@ fn column_of_step(tag: Tag) -> Option<&'static str> {
     }
 }
 
-/// The keys whose values nothing is held against, however deep they lie.
-fn unsupported(keys: &[MatchingKey]) -> Vec<Tag> {
-    let mut unsupported = Vec::new();
-    let mut waiting: Vec<&MatchingKey> = keys.iter().collect();
-    while let Some(key) = waiting.pop() {
-        match &key.matching {
-            Matching::Unsupported => unsupported.push(key.tag),
-            Matching::Sequence(keys) => waiting.extend(keys),
-            _ => {}
-        }
-    }
-    unsupported
-}
-
 /// The matches of a worklist query: an iterator of the identifiers of C-FIND responses, each with one scheduled
 /// procedure step. Holds 8 bytes for each item that the columns let through, and one page of items.
 #[derive(Debug)]
@@ -310,6 +297,7 @@ pub struct WorklistMatches {
     asked: DataSet,
     unsupported: Vec<Tag>,
     rows: std::vec::IntoIter<i64>,
+    stop: Stop,
     page: VecDeque<DataSet>,
     whole: bool,
 }
@@ -320,14 +308,20 @@ impl WorklistMatches {
         if self.unsupported.is_empty() { Status::PENDING } else { Status::PENDING_UNSUPPORTED_KEYS }
     }
 
+    /// The same matches, which end with [`Error::Stopped`] once there is a stop.
+    #[must_use]
+    pub fn until(self, stop: &Stop) -> WorklistMatches {
+        WorklistMatches { stop: stop.clone(), ..self }
+    }
+
     /// The next items that match with their rows, perhaps none of this page; `None` at the end.
     fn next_matching(&mut self) -> Result<Option<Vec<(i64, DataSet)>>, Error> {
-        let WorklistMatches { shared, keys, rows, .. } = self;
+        let WorklistMatches { shared, keys, rows, stop, .. } = self;
         let page: Vec<i64> = rows.take(PAGE).collect();
         if page.is_empty() {
             return Ok(None);
         }
-        shared.readers.with(|index| {
+        shared.readers.until(stop, |index| {
             let mut statement = index.prepare_cached("SELECT item FROM worklist_item WHERE id = ?1")?;
             let mut matching = Vec::new();
             for row in page {
@@ -394,8 +388,9 @@ fn answer(item: &DataSet, asked: &DataSet, keys: &[MatchingKey]) -> DataSet {
 fn requested(item: &DataSet, asked: &DataSet, keys: &[MatchingKey]) -> DataSet {
     let mut answer = DataSet::new();
     for key in keys {
-        let wanted = asked.items(key.tag).unwrap_or_default();
-        match (wanted.first(), item.items(key.tag)) {
+        let wanted = asked.items(key.tag()).unwrap_or_default();
+        let items = key.attribute.tag_in(item).and_then(|tag| item.items(tag));
+        match (wanted.first(), items) {
             (Some(wanted), Some(items)) if !wanted.is_empty() => {
                 let within = match &key.matching {
                     Matching::Sequence(within) => within.clone(),
@@ -403,10 +398,10 @@ fn requested(item: &DataSet, asked: &DataSet, keys: &[MatchingKey]) -> DataSet {
                 };
                 let matching = items.iter().filter(|item| within.iter().all(|key| key.matches(item)));
                 let items = matching.map(|item| requested(item, wanted, &within)).collect();
-                answer.set_items(key.tag, items);
+                answer.set_items(key.tag(), items);
+                key.attribute.answer_creator(&mut answer);
             }
-            _ if item.contains(key.tag) => answer.copy(key.tag, item),
-            _ => answer.set_empty(key.tag),
+            _ => key.attribute.answer(item, &mut answer),
         }
     }
     answer

@@ -6,6 +6,7 @@ mod check;
 mod commitments;
 mod delete;
 mod find;
+mod header;
 mod import;
 mod plan;
 mod power;

@@ -29,6 +29,12 @@ const COST: u64 = 64;
 /// For sequences of a header, in bytes; the per-frame groups of an enhanced object are larger and left out.
 const SEQUENCE_BUDGET: u64 = 256 * 1024;
 
+/// Elements that are noted as left out: more than an honest instance has.
+const MAX_NOTED: usize = 4096;
+
+/// Pixel data, and what comes after it, is no part of a header.
+const PIXEL_DATA_GROUP: u16 = 0x7FE0;
+
 /// For private elements of a header, in bytes.
 const PRIVATE_BUDGET: u64 = 256 * 1024;
 
@@ -50,6 +56,20 @@ struct Spent {
     sequences: u64,
     private: u64,
     standard: u64,
+    /// For sequences before the one that is open began: one that is left out gives back what it has spent.
+    sequences_before: u64,
+    left_out: Vec<Tag>,
+}
+
+impl Spent {
+    fn note(&mut self, tag: Tag) {
+        if self.left_out.last() != Some(&tag)
+            && self.left_out.len() < MAX_NOTED
+            && tag.group() < PIXEL_DATA_GROUP
+        {
+            self.left_out.push(tag);
+        }
+    }
 }
 
 /// A sink that builds a data set.
@@ -83,6 +103,19 @@ impl Builder {
         }
     }
 
+    /// The elements of a header of which something was left out.
+    pub(super) fn left_out(&mut self) -> Vec<Tag> {
+        self.spent.as_mut().map(|spent| std::mem::take(&mut spent.left_out)).unwrap_or_default()
+    }
+
+    /// The element of the data set itself that is open.
+    fn outermost(&self) -> Option<Tag> {
+        match self.levels.get(1) {
+            Some(Level::Sequence { tag, .. } | Level::Fragments { tag, .. }) => Some(*tag),
+            _ => None,
+        }
+    }
+
     fn hold(&mut self) -> Result<(), ScanError> {
         self.held += 1;
         if self.held > MAX_HELD && self.spent.is_none() {
@@ -93,11 +126,13 @@ impl Builder {
 
     /// Whether a value of the header is to be kept; pays for it.
     fn keeps(&mut self, element: &Element) -> Result<bool, ScanError> {
+        let outermost = self.outermost();
         let Some(spent) = &mut self.spent else { return Ok(true) };
         let binary = matches!(element.vr, VR::UN | VR::OB | VR::OW | VR::OL | VR::OV | VR::OF | VR::OD);
         let unknown = binary && readable_vr(element) == element.vr;
         let most = if unknown { MAX_HEADER_BINARY } else { MAX_HEADER_VALUE };
         if element.length > most {
+            spent.note(outermost.unwrap_or(element.tag));
             return Ok(false);
         }
         let cost = COST + u64::from(element.length);
@@ -106,8 +141,13 @@ impl Builder {
             return Ok(self.affords_sequence());
         }
         if element.tag.group() % 2 == 1 {
-            spent.private += cost;
-            return Ok(spent.private <= PRIVATE_BUDGET);
+            let is_kept = spent.private + cost <= PRIVATE_BUDGET;
+            if is_kept {
+                spent.private += cost;
+            } else {
+                spent.note(element.tag);
+            }
+            return Ok(is_kept);
         }
         spent.standard += cost;
         if spent.standard > STANDARD_BUDGET {
@@ -118,8 +158,14 @@ impl Builder {
 
     /// Whether the sequences are within their budget; if not, the one that is open is left out, from its front.
     fn affords_sequence(&mut self) -> bool {
-        let affords = self.spent.as_ref().is_none_or(|spent| spent.sequences <= SEQUENCE_BUDGET);
+        let outermost = self.outermost();
+        let Some(spent) = &mut self.spent else { return true };
+        let affords = spent.sequences <= SEQUENCE_BUDGET;
         if !affords {
+            spent.sequences = spent.sequences_before;
+            if let Some(tag) = outermost {
+                spent.note(tag);
+            }
             self.left_out += self.levels.len() - 1;
             self.levels.truncate(1);
         }
@@ -188,6 +234,9 @@ impl Sink for Builder {
             return Ok(());
         }
         self.hold()?;
+        if let Some(spent) = self.spent.as_mut().filter(|_| self.levels.len() == 1) {
+            spent.sequences_before = spent.sequences;
+        }
         self.levels.push(if fragments {
             Level::Fragments { tag: element.tag, vr: element.vr, fragments: C::new() }
         } else {

@@ -123,6 +123,15 @@ impl DataSet {
         self.0.tags()
     }
 
+    /// Whether the element has a value: text, numbers, bytes, or an item.
+    pub fn has_value(&self, tag: Tag) -> bool {
+        self.0.get(tag).is_some_and(|element| match element.value() {
+            Value::Primitive(value) => !matches!(value, PrimitiveValue::Empty),
+            Value::Sequence(sequence) => !sequence.items().is_empty(),
+            Value::PixelSequence(_) => true,
+        })
+    }
+
     /// The VR of an element.
     pub fn vr(&self, tag: Tag) -> Option<VR> {
         self.0.get(tag).map(DataElement::vr)
@@ -235,6 +244,13 @@ impl DataSet {
     pub fn copy(&mut self, tag: Tag, from: &DataSet) {
         if let Some(element) = from.0.get(tag) {
             self.0.put(element.clone());
+        }
+    }
+
+    /// Copies one element, sequences included, from where another data set has it; nothing when it is not there.
+    pub fn copy_as(&mut self, tag: Tag, from_tag: Tag, from: &DataSet) {
+        if let Some(element) = from.0.get(from_tag) {
+            self.0.put(DataElement::new(tag, element.vr(), element.value().clone()));
         }
     }
 

@@ -18,22 +18,20 @@ const PAIRS: [(Tag, Tag); 9] = [
     (Tag(0x0040, 0x0250), Tag(0x0040, 0x0251)), // Performed Procedure Step End
 ];
 
-/// Makes one of each date and its time that both ask for a range. Where one is a single value, the two together
-/// mean what each means alone.
+/// Makes one of each date and its time that both ask for a range of the same form: closed, or open at the same end.
+/// Others mean what each means alone, and so they do where one is a single value.
 pub(super) fn combine(keys: &mut [MatchingKey]) {
     for (date, time) in PAIRS {
-        let position = |tag: Tag| keys.iter().position(|key| key.tag == tag);
+        let position = |tag: Tag| keys.iter().position(|key| key.tag() == tag);
         let (Some(of_date), Some(of_time)) = (position(date), position(time)) else { continue };
         let (Some(dates), Some(times)) = (range_of(&keys[of_date]), range_of(&keys[of_time])) else {
             continue;
         };
-        let join = |date: Option<String>, time: Option<String>, otherwise: &str| {
-            date.map(|date| date + time.as_deref().unwrap_or(otherwise))
-        };
-        let range = Range {
-            from: join(dates.from, times.from, "000000.000000"),
-            to: join(dates.to, times.to, "235959.999999"),
-        };
+        if (dates.from.is_some(), dates.to.is_some()) != (times.from.is_some(), times.to.is_some()) {
+            continue;
+        }
+        let join = |date: Option<String>, time: Option<String>| Some(date? + &time?);
+        let range = Range { from: join(dates.from, times.from), to: join(dates.to, times.to) };
         keys[of_date].matching = Matching::DateTime { time, range };
         keys[of_time].matching = Matching::Universal;
     }

@@ -1,7 +1,7 @@
 //! Identifiers of requests, read and checked: PS3.4 C.4.1.1.3 (find), C.4.2.1.4 and C.4.3.1.3 (retrieve).
 
 use super::{
-    ExtendedMatching, Level, MatchingKey, Model, QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET,
+    ExtendedMatching, Level, MatchingKey, Model, Pattern, QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET,
 };
 use crate::charset::TextKind;
 use crate::dataset::{DataSet, Tag, VR};
@@ -51,7 +51,8 @@ impl Query {
     ///
     /// # Errors
     /// The [`Refusal`] to answer with. A900: as for C-FIND, or the unique key of the level itself is missing, which
-    /// would mean the whole archive. The keys of the levels above may be missing: UIDs need none.
+    /// would mean the whole archive; or a unique key has wildcards. The keys of the levels above may be missing: UIDs
+    /// need none.
     pub fn from_retrieve_identifier(model: Model, identifier: &DataSet) -> Result<Query, Refusal> {
         let mut query = Query::of_model(model, identifier)?;
         let unique_key = query.level.unique_key();
@@ -62,8 +63,12 @@ impl Query {
         }
         let given = std::mem::take(&mut query.keys);
         for level in model.levels().iter().filter(|level| **level <= query.level) {
-            if given.text(level.unique_key()).is_some() {
-                query.keys.copy(level.unique_key(), &given);
+            let unique_key = level.unique_key();
+            if given.texts(unique_key).iter().any(|value| Pattern::has_wildcard(value)) {
+                return Err(mismatch("a unique key has wildcards").offending(unique_key));
+            }
+            if given.text(unique_key).is_some() {
+                query.keys.copy(unique_key, &given);
             }
         }
         Ok(query)
@@ -131,7 +136,7 @@ fn mismatch(comment: &str) -> Refusal {
 }
 
 fn is_not_single(value: &str) -> bool {
-    value.is_empty() || super::Pattern::has_wildcard(value)
+    value.is_empty() || Pattern::has_wildcard(value)
 }
 
 /// The texts of a data set and its items, with what splits them; a list of its own instead of a call within a

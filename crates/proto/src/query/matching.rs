@@ -3,10 +3,13 @@
 //! [`Query::matches`] holds a query against a data set, one key after the other: slow and plain, for what has no
 //! index, and as the measure of what has one.
 
+use super::attribute::is_private_creator;
 use super::pattern::Pattern;
 use super::person_name::{NameKey, normalise_person_name};
 use super::range::{Range, normalise, parse_range};
-use super::{ExtendedMatching, FuzzyName, QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET, date_time};
+use super::{
+    Attribute, ExtendedMatching, FuzzyName, QUERY_RETRIEVE_LEVEL, Query, SPECIFIC_CHARACTER_SET, date_time,
+};
 use crate::Uid;
 use crate::dataset::{DataSet, Tag, VR, dictionary};
 use crate::message::{Refusal, Status};
@@ -18,11 +21,15 @@ const MAX_DEPTH: usize = 16;
 /// three groups in UTF-8, the longest that one would look for, is below 800.
 const MAX_PATTERN_BYTES: usize = 4096;
 
+/// Values of one key at most that are more than texts to compare with: an index looks for each of them apart. Of UIDs
+/// and other single values there may be any number.
+const MAX_ALTERNATIVES: usize = 256;
+
 /// A key and what it asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatchingKey {
-    /// The element.
-    pub tag: Tag,
+    /// What it names.
+    pub attribute: Attribute,
     /// Its VR by the dictionary; as it came where the dictionary knows none.
     pub vr: VR,
     /// What it asks for.
@@ -61,7 +68,8 @@ pub enum Matching {
     AnyOf(Vec<Matching>),
     /// The key has several values, and each has to match one; negotiated.
     AllOf(Vec<Matching>),
-    /// A value in an element whose VR is not for matching: everything matches, and FF01 says so.
+    /// A value that is not for matching, by its VR or because it is no text, or a private element that nobody has
+    /// reserved: everything matches, and FF01 says so.
     Unsupported,
 }
 
@@ -74,6 +82,9 @@ pub enum InvalidKey {
     /// A pattern longer than any value that it could be for.
     #[error("a key with wildcards is longer than {MAX_PATTERN_BYTES} bytes")]
     TooLong,
+    /// More values than there is a use for.
+    #[error("a key has more than {MAX_ALTERNATIVES} names, ranges or patterns")]
+    TooManyValues,
 }
 
 impl MatchingKey {
@@ -112,7 +123,10 @@ impl MatchingKey {
             (VR::UN, Some(vr)) => vr,
             (vr, _) => vr,
         };
-        let matching = if let Some(items) = keys.items(tag) {
+        let attribute = Attribute::of_key(keys, tag);
+        let matching = if attribute.is_nobodys() {
+            Matching::Unsupported
+        } else if let Some(items) = keys.items(tag) {
             match items.as_slice() {
                 [] => Matching::Universal,
                 _ if depth_left == 0 => return Err(refusal("sequences are nested too deep")),
@@ -120,10 +134,34 @@ impl MatchingKey {
                 _ => return Err(refusal("a sequence key has more than one item")),
             }
         } else {
-            Matching::of_values(vr, &values(keys, tag, vr), extended)
-                .map_err(|error| refusal(&error.to_string()))?
+            let values = values(keys, tag, vr);
+            match values.is_empty() && keys.has_value(tag) {
+                true => Matching::Unsupported,
+                false => {
+                    Matching::of_values(vr, &values, extended).map_err(|error| refusal(&error.to_string()))?
+                }
+            }
         };
-        Ok(MatchingKey { tag, vr, matching })
+        Ok(MatchingKey { attribute, vr, matching })
+    }
+
+    /// The tag that the key came with.
+    pub fn tag(&self) -> Tag {
+        self.attribute.tag
+    }
+
+    /// The elements among some keys and in their items whose values nothing is held against, to be said with FF01.
+    pub fn unsupported_among(keys: &[MatchingKey]) -> Vec<Tag> {
+        let mut unsupported = Vec::new();
+        let mut waiting: Vec<&MatchingKey> = keys.iter().rev().collect();
+        while let Some(key) = waiting.pop() {
+            match &key.matching {
+                Matching::Unsupported => unsupported.push(key.tag()),
+                Matching::Sequence(keys) => waiting.extend(keys.iter().rev()),
+                _ => {}
+            }
+        }
+        unsupported
     }
 
     /// Whether it asks only for the value.
@@ -133,27 +171,28 @@ impl MatchingKey {
 
     /// Whether a data set is what the key asks for. An element that is absent or empty matches only universally.
     pub fn matches(&self, data_set: &DataSet) -> bool {
+        let tag = self.attribute.tag_in(data_set);
+        let values = || tag.map(|tag| values(data_set, tag, self.vr)).unwrap_or_default();
         match &self.matching {
             Matching::Sequence(keys) => {
-                let items = data_set.items(self.tag).unwrap_or_default();
+                let items = tag.and_then(|tag| data_set.items(tag)).unwrap_or_default();
                 items.iter().any(|item| keys.iter().all(|key| key.matches(item)))
             }
             Matching::Universal | Matching::Unsupported => true,
             Matching::Empty => {
-                let has_items = data_set.items(self.tag).is_some_and(|items| !items.is_empty());
-                !has_items && values(data_set, self.tag, self.vr).iter().all(String::is_empty)
+                let values = values();
+                let is_blank = !values.is_empty() && values.iter().all(String::is_empty);
+                is_blank || !tag.is_some_and(|tag| data_set.has_value(tag))
             }
             Matching::DateTime { time, range } => {
-                date_time::moment(&values(data_set, self.tag, VR::DA), &values(data_set, *time, VR::TM))
+                date_time::moment(&values(), &self::values(data_set, *time, VR::TM))
                     .is_some_and(|moment| range.contains(&moment))
             }
             Matching::AllOf(all) => {
-                let values = values(data_set, self.tag, self.vr);
+                let values = values();
                 all.iter().all(|matching| values.iter().any(|value| matching.matches(self.vr, value)))
             }
-            matching => {
-                values(data_set, self.tag, self.vr).iter().any(|value| matching.matches(self.vr, value))
-            }
+            matching => values().iter().any(|value| matching.matches(self.vr, value)),
         }
     }
 }
@@ -183,14 +222,19 @@ impl Matching {
             match Matching::of_value(vr, value, extended)? {
                 // Of several that all have to match, one that always does asks nothing.
                 Matching::Universal if extended.multiple_value => {}
-                Matching::Universal => return Ok(Matching::Universal),
+                whole @ (Matching::Universal | Matching::Unsupported) => return Ok(whole),
                 matching => alternatives.push(matching),
             }
+        }
+        let is_all_of = extended.multiple_value && has_several(vr);
+        let is_compared = |matching: &&Matching| !is_all_of && matches!(matching, Matching::SingleValue(_));
+        if alternatives.iter().filter(|matching| !is_compared(matching)).count() > MAX_ALTERNATIVES {
+            return Err(InvalidKey::TooManyValues);
         }
         Ok(match alternatives.len() {
             0 => Matching::Universal,
             1 => alternatives.remove(0),
-            _ if extended.multiple_value && has_several(vr) => Matching::AllOf(alternatives),
+            _ if is_all_of => Matching::AllOf(alternatives),
             _ => Matching::AnyOf(alternatives),
         })
     }
@@ -220,10 +264,12 @@ impl Matching {
         })
     }
 
-    /// Keys of an item that ask for values alone ask nothing of the sequence.
+    /// Keys of an item that ask for values alone ask nothing of the sequence, nor do those that cannot be matched.
     fn of_sequence(keys: Vec<MatchingKey>) -> Matching {
         if keys.iter().all(MatchingKey::is_universal) {
             Matching::Universal
+        } else if keys.iter().all(|key| key.is_universal() || key.matching == Matching::Unsupported) {
+            Matching::Unsupported
         } else {
             Matching::Sequence(keys)
         }
@@ -261,11 +307,10 @@ impl Query {
 fn is_key(tag: Tag) -> bool {
     const TIMEZONE_OFFSET_FROM_UTC: Tag = Tag(0x0008, 0x0201);
     let Tag(group, element) = tag;
-    let is_private_creator = group % 2 == 1 && (0x0010..=0x00FF).contains(&element);
     ![SPECIFIC_CHARACTER_SET, QUERY_RETRIEVE_LEVEL, TIMEZONE_OFFSET_FROM_UTC].contains(&tag)
         && group > 0x0002
         && element != 0
-        && !is_private_creator
+        && !is_private_creator(tag)
 }
 
 /// PS3.4 C.2.2.2.4: the VRs that may have wildcards.
@@ -281,12 +326,35 @@ fn has_several(vr: VR) -> bool {
     matches!(vr, VR::AE | VR::AS | VR::AT | VR::CS | VR::LO | VR::PN | VR::SH | VR::UC)
 }
 
-/// The values of an element without padding; a text of several lines is one value, whatever backslashes it has.
+/// The values of an element without padding; a text of several lines is one value, whatever backslashes it has. Bytes
+/// have no values.
 fn values(data_set: &DataSet, tag: Tag, vr: VR) -> Vec<String> {
+    let unknown = text_of_unknown(data_set, tag, vr);
     match vr {
-        VR::LT | VR::ST | VR::UT | VR::UR => data_set.text(tag).into_iter().collect(),
+        VR::LT | VR::ST | VR::UT | VR::UR => unknown.or_else(|| data_set.text(tag)).into_iter().collect(),
+        _ if unknown.is_some() => {
+            let split = |text: String| text.split('\\').map(|value| value.trim().to_owned()).collect();
+            unknown.map(split).unwrap_or_default()
+        }
         _ => data_set.texts(tag).iter().map(|value| value.trim_matches([' ', '\0']).to_owned()).collect(),
     }
+}
+
+/// The text of an element that came without its VR, as a private one does in Implicit VR: the numbers that its bytes
+/// are by the VR of the key, or the text, where they are such that they can be nothing else in any character set.
+fn text_of_unknown(data_set: &DataSet, tag: Tag, vr: VR) -> Option<String> {
+    if data_set.vr(tag) != Some(VR::UN) {
+        return None;
+    }
+    let bytes = data_set.bytes(tag)?;
+    if matches!(vr, VR::US | VR::SS | VR::UL | VR::SL | VR::UV | VR::SV | VR::FL | VR::FD | VR::AT) {
+        let mut known = DataSet::new();
+        known.set_bytes(tag, vr, &bytes);
+        return known.text(tag);
+    }
+    let text = std::str::from_utf8(&bytes).ok()?.trim_end_matches([' ', '\0']);
+    let is_text = !text.is_empty() && !text.chars().any(char::is_control);
+    is_text.then(|| text.to_owned())
 }
 
 fn is_same(vr: VR, key: &str, value: &str) -> bool {

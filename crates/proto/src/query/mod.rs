@@ -3,9 +3,10 @@
 //! A [`Query`] is made of keys as a person writes them ([`Query::key`]) and turned into an identifier, or read
 //! from a peer's identifier ([`Query::from_identifier`]) and taken apart into typed [`MatchingKey`]s. The
 //! modules: [`level`] and [`model`] are the tables of the standard, `key` the grammar for people, [`matching`]
-//! what each key asks by its VR, with [`pattern`], [`range`] and [`person_name`] as its tools. What has to be
+//! what each key asks by its VR, with `attribute` (whose a private one is), [`pattern`], [`range`] and [`person_name`] as its tools. What has to be
 //! negotiated is in [`extended`], [`fuzzy`] and `date_time`.
 
+mod attribute;
 mod date_time;
 pub mod extended;
 pub mod fuzzy;
@@ -18,6 +19,7 @@ pub mod pattern;
 pub mod person_name;
 pub mod range;
 
+pub use attribute::Attribute;
 pub use extended::ExtendedMatching;
 pub use fuzzy::FuzzyName;
 pub use identifier::Hierarchy;

@@ -296,6 +296,10 @@ fn a_retrieve_without_its_unique_key_is_never_the_whole_archive() {
         (0xA900, vec![STUDY_INSTANCE_UID])
     );
     assert!(retrieve(&[study, (STUDY_INSTANCE_UID, r"1.2\1.3")]).is_ok());
+    for above in ["*", "PAT00?"] {
+        let keys = [study, (PATIENT_ID, above), (STUDY_INSTANCE_UID, "1.2")];
+        assert_eq!(retrieve(&keys).unwrap_err(), (0xA900, vec![PATIENT_ID]), "{above}");
+    }
     let patient = (QUERY_RETRIEVE_LEVEL, "PATIENT");
     assert!(retrieve(&[patient, (PATIENT_ID, "PAT004")]).is_ok());
     assert_eq!(retrieve(&[patient, (PATIENT_ID, "PAT*")]).unwrap_err(), (0xA900, vec![PATIENT_ID]));
@@ -319,6 +323,105 @@ fn each_vr_has_its_kind_of_matching() {
     assert_eq!(matching("PatientName=*"), Matching::Universal);
     assert!(matches!(matching("ScheduledProcedureStepSequence.Modality=CT"), Matching::Sequence(_)));
     assert_eq!(matching("ScheduledProcedureStepSequence.Modality"), Matching::Universal);
+}
+
+/// The key of these elements, of which the last is none of a creator.
+fn key_of(keys: DataSet) -> MatchingKey {
+    let query = Query { keys, ..Query::new(Model::StudyRoot, Level::Image) };
+    query.matching_keys().unwrap().pop().unwrap()
+}
+
+#[test]
+fn a_key_that_has_a_value_and_no_text_is_unsupported() {
+    for (tag, vr, bytes) in [
+        (Tag(0x0042, 0x0011), VR::OB, &b"%PDF"[..]),
+        (Tag(0x0028, 0x1201), VR::OW, &[1, 0, 2, 0]),
+        (Tag(0x0028, 0x0010), VR::US, &[1, 2, 3]),
+        (Tag(0x0040, 0x0275), VR::UN, &[0xFE, 0xFF, 0x00, 0xE0, 0, 0, 0, 0]),
+    ] {
+        let mut keys = DataSet::new();
+        keys.set_bytes(tag, vr, bytes);
+        let key = key_of(keys);
+        assert_eq!(key.matching, Matching::Unsupported, "{tag} {vr:?}");
+        assert!(key.matches(&DataSet::new()));
+    }
+}
+
+/// A private element, as Implicit VR or a gateway has it: bytes without a VR.
+fn unknown(block: u16, creator: &str, bytes: &[u8]) -> DataSet {
+    let mut data_set = data_set(&[(Tag(0x0019, block), creator)]);
+    data_set.set_bytes(Tag(0x0019, block << 8 | 0x08), VR::UN, bytes);
+    data_set
+}
+
+#[test]
+fn private_elements_match_by_their_creator_with_and_without_a_vr() {
+    let mut explicit = data_set(&[(Tag(0x0019, 0x0011), "ACME")]);
+    explicit.set_bytes(Tag(0x0019, 0x1108), VR::DS, b"1.50");
+    let implicit = unknown(0x12, "ACME", b"1.50");
+    let others = unknown(0x10, "OTHER", b"1.50");
+    let binary = unknown(0x10, "ACME", &[0, 0, 0xC0, 0x3F]);
+    let mut number = data_set(&[(Tag(0x0019, 0x0010), "ACME")]);
+    number.set_bytes(Tag(0x0019, 0x1008), VR::DS, b"1.5 ");
+
+    let by_text = key_of(unknown(0x10, "ACME", b"1.50"));
+    for (stored, expected) in
+        [(&explicit, true), (&implicit, true), (&others, false), (&binary, false), (&number, false)]
+    {
+        assert_eq!(by_text.matches(stored), expected, "{stored:?}");
+    }
+    let by_number = key_of(number.clone());
+    for (stored, expected) in [(&explicit, true), (&implicit, true), (&others, false), (&binary, false)] {
+        assert_eq!(by_number.matches(stored), expected, "{stored:?}");
+    }
+    assert!(key_of(unknown(0x10, "ACME", b"1.*")).matches(&implicit));
+    assert!(key_of(unknown(0x10, "ACME", b"")).is_universal());
+    assert_eq!(key_of(unknown(0x10, "ACME", &[0, 0, 0xC0, 0x3F])).matching, Matching::Unsupported);
+    let mut float = data_set(&[(Tag(0x0019, 0x0010), "ACME")]);
+    float.set_bytes(Tag(0x0019, 0x1008), VR::FL, &[0, 0, 0xC0, 0x3F]);
+    let by_float = key_of(float);
+    for (stored, expected) in [(&binary, true), (&implicit, false), (&explicit, false)] {
+        assert_eq!(by_float.matches(stored), expected, "{stored:?}");
+    }
+    // Nobody has reserved the block: the key may mean anything.
+    let mut nobodys = DataSet::new();
+    nobodys.set_bytes(Tag(0x0019, 0x1008), VR::UN, b"1.50");
+    assert_eq!(key_of(nobodys).matching, Matching::Unsupported);
+}
+
+#[test]
+fn a_key_in_an_item_that_cannot_be_matched_asks_nothing_and_is_said() {
+    const CODES: Tag = Tag(0x0008, 0x1032);
+    const CODE_VALUE: Tag = Tag(0x0008, 0x0100);
+    let item = |code: &str| {
+        let mut item = data_set(&[(CODE_VALUE, code)]);
+        item.set_bytes(Tag(0x0042, 0x0011), VR::OB, b"bytes.");
+        let mut keys = DataSet::new();
+        keys.set_items(CODES, vec![item]);
+        keys
+    };
+    let alone = key_of(item(""));
+    assert!(alone.matches(&DataSet::new()));
+    assert_eq!(MatchingKey::unsupported_among(&[alone]), [CODES]);
+    let beside = key_of(item("1"));
+    assert!(!beside.matches(&DataSet::new()));
+    assert_eq!(MatchingKey::unsupported_among(&[beside]), [Tag(0x0042, 0x0011)]);
+}
+
+#[test]
+fn of_single_values_there_may_be_any_number_and_of_others_a_limited_one() {
+    let many =
+        |count: usize, text: &str| (0..count).map(|number| format!("{text}{number}")).collect::<Vec<_>>();
+    let nothing = ExtendedMatching::default();
+    let multiple = ExtendedMatching { multiple_value: true, ..nothing };
+    assert!(Matching::of_values(VR::SH, &many(5000, "A"), &nothing).is_ok());
+    assert!(Matching::of_values(VR::PN, &many(256, "A"), &nothing).is_ok());
+    for (vr, text, extended) in
+        [(VR::PN, "A", nothing), (VR::SH, "A*", nothing), (VR::SH, "A", multiple), (VR::PN, "A", multiple)]
+    {
+        let of_values = Matching::of_values(vr, &many(257, text), &extended);
+        assert_eq!(of_values, Err(InvalidKey::TooManyValues), "{vr:?} {text}");
+    }
 }
 
 #[test]
@@ -488,6 +591,11 @@ fn negotiated_kinds_of_matching_hold_only_where_they_were() {
         (date_time, &["StudyDate=20240101-20240102", "StudyTime=1000-0700"], false, false),
         (date_time, &["StudyDate=-20240102", "StudyTime=-0900"], true, true),
         (date_time, &["StudyDate=20240102", "StudyTime=0700-0900"], true, true),
+        // PS3.4 C.2.2.2.5.3: of two forms, each is matched by itself.
+        (date_time, &["StudyDate=-20240102", "StudyTime=1000-"], false, false),
+        (date_time, &["StudyDate=-20240102", "StudyTime=0700-"], true, true),
+        (date_time, &["StudyDate=20240101-20240103", "StudyTime=1000-"], false, false),
+        (date_time, &["StudyDate=20240101-", "StudyTime=1000-"], false, true),
         (date_time, &["StudyDate=20240101-20240103", "StudyTime=0800"], true, true),
         (fuzzy, &["PatientName=Meyer^Hans"], false, true),
         (fuzzy, &["PatientName=Meyer^Anna"], false, false),

@@ -35,8 +35,8 @@ pub(super) async fn answer(
         }
     };
     let worklist = server.archive.worklist().clone();
-    let (matches, status) = send_matches(answer, progress, move |found| {
-        let matches = worklist.find(&query)?;
+    let (matches, status) = send_matches(answer, progress, move |stop, found| {
+        let matches = worklist.find(&query)?.until(stop);
         let status = matches.status();
         for item in matches {
             if !found(item?, status) {

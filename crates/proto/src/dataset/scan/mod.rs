@@ -4,6 +4,7 @@
 //! bytes as they come -> [inflate] -> Scanner: headers, nesting, limits -> Sink: what to do with elements
 //!                                                                         Peek      a few values, early
 //!                                                                         Walk      a header, the rest checked
+//!                                                                         Picker    a few elements, whole
 //!                                                                         Builder   all of it, in memory
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod header;
 mod inflate;
 mod peek;
+mod pick;
 mod scanner;
 mod walk;
 
@@ -24,6 +26,7 @@ use super::{Tag, VR};
 use crate::Uid;
 
 pub use self::peek::{Peek, Peeked};
+pub use self::pick::pick;
 pub(crate) use self::scanner::Scanner;
 pub use self::walk::{Header, Walk, missing_end, walk, walk_seekable};
 

@@ -374,6 +374,13 @@ fn a_header_has_a_budget() {
     let header =
         explicit(&[SEQUENCE, &item.repeat(10_000), END_SEQUENCE, b"\x10\0\x20\0LO\x02\0ab"]).unwrap();
     assert_eq!(header.data_set.tags().collect::<Vec<_>>(), [Tag(0x0010, 0x0020)]);
+    assert_eq!(header.left_out, [Tag(0x0008, 0x1032)]);
+
+    // What was left out costs the next sequence nothing.
+    let next = [&b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff"[..], &item, END_SEQUENCE].concat();
+    let header = explicit(&[SEQUENCE, &item.repeat(10_000), END_SEQUENCE, &next]).unwrap();
+    assert_eq!(header.data_set.items(Tag(0x0008, 0x1140)).unwrap().len(), 1);
+    assert_eq!(header.left_out, [Tag(0x0008, 0x1032)]);
 
     // So are private elements.
     let mut private = Vec::new();
@@ -385,6 +392,7 @@ fn a_header_has_a_budget() {
     }
     let header = explicit(&[&private, b"\x10\0\x20\0LO\x02\0ab"]).unwrap();
     assert_eq!(header.data_set.tags().count(), 8);
+    assert_eq!(header.left_out.len(), 25);
 
     // With standard ones it is no data set that anybody makes.
     let mut standard = private.repeat(3);
@@ -393,6 +401,28 @@ fn a_header_has_a_budget() {
         element[2..4].copy_from_slice(&(0x2000 + at as u16).to_le_bytes());
     }
     assert_eq!(rule(explicit(&[&standard])), "too many bytes in its header");
+}
+
+#[test]
+fn what_a_header_leaves_out_is_picked_from_the_data_set() {
+    let item = [BEGIN_ITEM, b"\x08\0\x04\x01LO\x08\0meanings", END_ITEM].concat();
+    let comments = [&b"\x18\0\x00\x40LT\x02\0xy"[..], b"\x20\0\x00\x40LT\x02\0ab"].concat();
+    // Not read to its end: behind the last element that is wanted there is none.
+    let bytes = [SEQUENCE, &item.repeat(10_000), END_SEQUENCE, &comments, b"no element"].concat();
+    let wanted = [Tag(0x0008, 0x1032), Tag(0x0018, 0x4000)];
+    let last = Tag(0x0018, 0x4000);
+    let picked = pick(&bytes[..], &EXPLICIT_VR_LITTLE_ENDIAN, |tag| wanted.contains(&tag), last).unwrap();
+    assert_eq!(picked.tags().collect::<Vec<_>>(), wanted);
+    assert_eq!(picked.items(wanted[0]).unwrap().len(), 10_000);
+    assert_eq!(picked.text(wanted[1]).as_deref(), Some("xy"));
+
+    // Of another sequence and its items nothing is held.
+    let picked = pick(&bytes[..], &EXPLICIT_VR_LITTLE_ENDIAN, |tag| tag == last, last).unwrap();
+    assert_eq!(picked.tags().collect::<Vec<_>>(), [last]);
+
+    let long = [&b"\x18\0\x00\x40UT\0\0"[..], &5_000_000_u32.to_le_bytes(), &vec![b'x'; 5_000_000]].concat();
+    let limit = pick(&long[..], &EXPLICIT_VR_LITTLE_ENDIAN, |tag| tag == last, last);
+    assert!(matches!(limit, Err(ScanError::Limit(_))), "{limit:?}");
 }
 
 #[test]

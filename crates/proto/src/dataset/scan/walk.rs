@@ -5,11 +5,11 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::{Element, ScanError, Scanner, Sink, Want};
 use crate::Uid;
-use crate::dataset::DataSet;
 use crate::dataset::build::Builder;
+use crate::dataset::{DataSet, Tag};
 
 /// Bytes that are read at a time.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 64 * 1024;
 
 /// What is kept of a data set that was walked.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,9 @@ pub struct Header {
     /// The elements but for bulk: values of up to 64 KiB (1 KiB where the VR says nothing about them), sequences
     /// as far as 256 KiB go, never encapsulated pixel data.
     pub data_set: DataSet,
+    /// The elements of which something was left out, or all, in ascending order; pixel data and what comes after it is
+    /// not named. They can be had by [`pick`](super::pick()).
+    pub left_out: Vec<Tag>,
     /// Bytes of the data set, inflated where it was deflated.
     pub length: u64,
     /// Values of odd length, against PS3.5 7.1: worth a line in a log, no reason to refuse.
@@ -55,8 +58,10 @@ impl Walk {
     /// [`ScanError`] when the data set cannot end here.
     pub fn finish(mut self) -> Result<Header, ScanError> {
         self.scanner.finish(&mut self.builder)?;
+        let left_out = self.builder.left_out();
         Ok(Header {
             data_set: self.builder.finish(),
+            left_out,
             length: self.scanner.position(),
             odd_lengths: self.scanner.odd_lengths(),
             trailing_zeros: self.scanner.trailing_zeros(),
@@ -162,7 +167,7 @@ impl Sink for Nobody {
     fn end_sequence(&mut self) {}
 }
 
-fn read<'a>(reader: &mut impl Read, piece: &'a mut [u8]) -> Result<&'a [u8], ScanError> {
+pub(super) fn read<'a>(reader: &mut impl Read, piece: &'a mut [u8]) -> Result<&'a [u8], ScanError> {
     loop {
         match reader.read(piece) {
             Ok(length) => return Ok(piece.get(..length).unwrap_or_default()),

@@ -1,0 +1,564 @@
+//! C-FIND: the matches of a query, one after the other, without ever holding all of them (PS3.4 C.4.1).
+//!
+//! A query with a condition collects the row numbers of its matches by whatever index serves it best, and reads the
+//! rows as they are asked for: at first the numbers of a few hundred, which is all for a selective query and a quick
+//! beginning for others, then, once, those of all the rest, some two bytes each (`rows`). One without a condition
+//! goes through the table in its order. Either way no transaction stays open between two answers, so a peer that stops
+//! reading holds nobody up. A search ends soon after it is stopped, also while it finds nothing.
+
+mod headers;
+mod rows;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::message::Status;
+use dicomet_proto::query::{Attribute, Level, MatchingKey, Query};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use self::headers::Headers;
+use self::rows::Rows;
+use crate::blob::Blobs;
+use crate::index::attributes::{Kind, tags};
+use crate::index::condition::{Returned, Selection, select};
+use crate::index::header::Read;
+use crate::store::Shared;
+use crate::{Archive, Error, Stop};
+
+/// Row numbers that are collected before the first answer.
+const FIRST_COLLECTED: usize = 512;
+/// Answers read at once: few at first, so that the first comes soon, then more.
+const FIRST_PAGE: usize = 16;
+const LARGEST_PAGE: usize = 512;
+
+impl Archive {
+    /// The matches of a query. Whether the identifier fits the hierarchy was found out when the query was read
+    /// from it; here a query may be relational.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with A900 when the model does not have the level, C000 for keys that mean nothing.
+    pub fn find(&self, query: &Query) -> Result<Matches, Error> {
+        let selection = select(query).map_err(Error::Refused)?;
+        let source = match selection.condition.is_universal() {
+            true => Source::Scan { after: 0 },
+            false => {
+                Source::Collected { rows: Rows::default(), first: Vec::new(), rest: Rest::First, reuse: 0 }
+            }
+        };
+        Ok(Matches {
+            shared: Arc::clone(&self.shared),
+            statements: Statements::of(&selection),
+            selection,
+            source,
+            stop: Stop::default(),
+            page: VecDeque::new(),
+            page_length: FIRST_PAGE,
+            first_collected: FIRST_COLLECTED,
+            is_done: false,
+            is_partial: false,
+        })
+    }
+}
+
+/// The matches of a query: an iterator of the identifiers of C-FIND responses, with the requested keys,
+/// (0008,0052) and no character set yet chosen; (0008,0054) is left to who knows the AE title. Holds one page
+/// of answers and some two bytes for each match that is still to come.
+#[derive(Debug)]
+pub struct Matches {
+    shared: Arc<Shared>,
+    selection: Selection,
+    statements: Statements,
+    source: Source,
+    stop: Stop,
+    page: VecDeque<Answer>,
+    page_length: usize,
+    first_collected: usize,
+    is_done: bool,
+    /// The match that was given last is not all that was asked for.
+    is_partial: bool,
+}
+
+/// A match, and whether something of it could not be read from its file.
+#[derive(Debug)]
+struct Answer {
+    identifier: DataSet,
+    is_partial: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// The rows whose numbers were collected.
+    Collected {
+        rows: Rows,
+        /// The numbers that were collected first, in ascending order, when there are more.
+        first: Vec<i64>,
+        rest: Rest,
+        /// How often a row number had become another's when these were collected.
+        reuse: i64,
+    },
+    /// All rows after this one, in their order.
+    Scan { after: i64 },
+}
+
+/// What is still to be collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Everything; a few first.
+    First,
+    /// All but those.
+    All,
+    Nothing,
+}
+
+impl Matches {
+    /// The keys that can be neither matched nor returned at this level: to be said with FF01.
+    pub fn unsupported_keys(&self) -> &[Tag] {
+        &self.selection.unsupported
+    }
+
+    /// The status of the match that was given last: Pending, or Pending with the warning that keys are not supported,
+    /// because of what they are or because the file of this match cannot be read for them.
+    pub fn status(&self) -> Status {
+        match self.selection.unsupported.is_empty() && !self.is_partial {
+            true => Status::PENDING,
+            false => Status::PENDING_UNSUPPORTED_KEYS,
+        }
+    }
+
+    /// The same matches, which end with [`Error::Stopped`] once there is a stop.
+    #[must_use]
+    pub fn until(self, stop: &Stop) -> Matches {
+        Matches { stop: stop.clone(), ..self }
+    }
+
+    /// Reads the next page, which may be empty because of filters without being the last.
+    fn read_page(&mut self) -> Result<(), Error> {
+        let length = self.page_length;
+        self.page_length = (length * 2).min(LARGEST_PAGE);
+        let shared = Arc::clone(&self.shared);
+        let stop = self.stop.clone();
+        shared.readers.until(&stop, |index| {
+            // One read transaction a page: without it each of the statements for each row takes and frees locks.
+            let _snapshot = index.unchecked_transaction()?;
+            match &mut self.source {
+                Source::Scan { after } => {
+                    let after = *after;
+                    self.scan(index, after, length)
+                }
+                Source::Collected { .. } => self.read_collected(index, length),
+            }
+        })
+    }
+
+    fn scan(&mut self, index: &Connection, after: i64, length: usize) -> Result<(), Error> {
+        let Matches { shared, selection, statements, stop, page, .. } = self;
+        let mut headers = Headers::new(index, &shared.folder.layout.blobs, selection.level);
+        let mut statement = index.prepare_cached(&statements.scan)?;
+        let mut rows = statement.query([after, length as i64])?;
+        let (mut count, mut last) = (0, after);
+        while let Some(row) = rows.next()? {
+            stop.check()?;
+            count += 1;
+            last = row.get(0)?;
+            page.extend(answer(row, selection, &mut headers)?);
+        }
+        self.source = Source::Scan { after: last };
+        self.is_done = count < length;
+        Ok(())
+    }
+
+    fn read_collected(&mut self, index: &Connection, length: usize) -> Result<(), Error> {
+        let Matches { shared, selection, statements, source, stop, page, first_collected, .. } = self;
+        let Source::Collected { rows, first, rest, reuse } = source else { return Ok(()) };
+        if rows.is_empty() {
+            match rest {
+                Rest::First => {
+                    first.extend(collect(index, selection, statements, Some(*first_collected))?);
+                    *rows = first.iter().copied().collect();
+                    *rest = if first.len() < *first_collected { Rest::Nothing } else { Rest::All };
+                    first.sort_unstable();
+                }
+                _ => {
+                    let all = collect(index, selection, statements, None)?;
+                    *rows = all.filter(|row| first.binary_search(row).is_err()).collect();
+                    *rest = Rest::Nothing;
+                }
+            }
+            *reuse = times_reused(index)?;
+        }
+        let mut headers = Headers::new(index, &shared.folder.layout.blobs, selection.level);
+        let mut wanted: Vec<i64> = rows.by_ref().take(length).collect();
+        if times_reused(index)? != *reuse {
+            wanted = still_matching(index, selection, statements, &wanted)?;
+        }
+        let mut statement = index.prepare_cached(&statements.by_row)?;
+        for id in wanted {
+            stop.check()?;
+            // Removed since: then it is no match any more.
+            let found =
+                statement.query_row([id], |row| Ok(answer(row, selection, &mut headers))).optional()?;
+            page.extend(found.transpose()?.flatten());
+        }
+        self.is_done = rows.is_empty() && *rest == Rest::Nothing;
+        Ok(())
+    }
+}
+
+/// The row numbers of the matches, of as many as are wanted.
+fn collect(
+    index: &Connection,
+    selection: &Selection,
+    statements: &Statements,
+    limit: Option<usize>,
+) -> Result<Rows, Error> {
+    let mut statement = index.prepare_cached(&statements.collect)?;
+    // SQLite takes a negative number as none.
+    let limit = Value::Integer(limit.map_or(-1, |limit| limit as i64));
+    let parameters = selection.condition.parameters.iter().chain([&limit]);
+    let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How often the number of a row that was removed has become free for another.
+fn times_reused(index: &Connection) -> Result<i64, Error> {
+    let mut statement = index.prepare_cached("SELECT times FROM row_reuse")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// Of these rows, those that the condition is true of now: others have got their numbers meanwhile.
+fn still_matching(
+    index: &Connection,
+    selection: &Selection,
+    statements: &Statements,
+    rows: &[i64],
+) -> Result<Vec<i64>, Error> {
+    let mut statement = index.prepare_cached(&statements.still)?;
+    let among = Value::Text(serde_json::Value::from(rows).to_string());
+    let parameters = selection.condition.parameters.iter().chain([&among]);
+    let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+impl Iterator for Matches {
+    type Item = Result<DataSet, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(answer) = self.page.pop_front() {
+                self.is_partial = answer.is_partial;
+                return Some(Ok(answer.identifier));
+            }
+            if self.is_done {
+                return None;
+            }
+            if let Err(error) = self.read_page() {
+                self.is_done = true;
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+/// The row numbers of all matches, at the level of the query; of what cannot be read for a key nobody knows.
+pub(crate) fn matching_rows(
+    index: &Connection,
+    blobs: &Blobs,
+    selection: &Selection,
+) -> Result<Vec<i64>, Error> {
+    let rows = collect(index, selection, &Statements::of(selection), None)?;
+    if selection.filters.is_empty() {
+        return Ok(rows.collect());
+    }
+    let mut headers = Headers::new(index, blobs, selection.level);
+    let mut matching = Vec::new();
+    for id in rows {
+        let header = headers.read(id, &selection.needed)?;
+        if header.in_file.is_empty()
+            && selection.filters.iter().all(|filter| filter.matches(&header.data_set))
+        {
+            matching.push(id);
+        }
+    }
+    Ok(matching)
+}
+
+/// The statements of one query.
+#[derive(Debug)]
+struct Statements {
+    /// Parameters: those of the condition, how many.
+    collect: String,
+    /// Parameter: the row.
+    by_row: String,
+    /// Parameters: those of the condition, rows.
+    still: String,
+    /// Parameters: the row after which to begin, how many.
+    scan: String,
+}
+
+impl Statements {
+    fn of(selection: &Selection) -> Statements {
+        // Without a condition there is nothing to choose an index by: through the table, in its order.
+        let (table, from, scan_from) = match selection.level {
+            Level::Patient => ("patient", "patient", "patient NOT INDEXED"),
+            Level::Study => ("study", "study", "study NOT INDEXED"),
+            Level::Series => (
+                "series",
+                "series JOIN study ON study.id = series.study",
+                "series NOT INDEXED CROSS JOIN study ON study.id = series.study",
+            ),
+            Level::Image => (
+                "instance",
+                "instance JOIN series ON series.id = instance.series JOIN study ON study.id = series.study",
+                "instance NOT INDEXED CROSS JOIN series ON series.id = instance.series
+                     CROSS JOIN study ON study.id = series.study",
+            ),
+        };
+        let mut columns = format!("{table}.id");
+        for returned in &selection.returned {
+            if let Returned::Column(_, attribute) = returned {
+                columns.push_str(", ");
+                columns.push_str(attribute.value);
+            }
+        }
+        let condition = selection.condition.sql();
+        Statements {
+            collect: format!("SELECT {table}.id FROM {from} WHERE {condition} LIMIT ?"),
+            by_row: format!("SELECT {columns} FROM {from} WHERE {table}.id = ?"),
+            still: format!(
+                "SELECT {table}.id FROM {from}
+                 WHERE {condition} AND {table}.id IN (SELECT value FROM json_each(?))"
+            ),
+            scan: format!(
+                "SELECT {columns} FROM {scan_from} WHERE {table}.id > ? ORDER BY {table}.id LIMIT ?"
+            ),
+        }
+    }
+}
+
+/// The answer of a row, unless a filter holds it back.
+fn answer(row: &Row<'_>, selection: &Selection, headers: &mut Headers<'_>) -> Result<Option<Answer>, Error> {
+    let Read { data_set: header, in_file: unread } = if selection.needed.is_empty() {
+        Read::default()
+    } else {
+        headers.read(row.get(0)?, &selection.needed)?
+    };
+    // A key that this match cannot be held against holds it not back, and is said.
+    let is_unread = |key: &MatchingKey| unread.iter().any(|tag| key.attribute.may_need(*tag));
+    if !selection.filters.iter().all(|filter| is_unread(filter) || filter.matches(&header)) {
+        return Ok(None);
+    }
+    let mut answer = DataSet::new();
+    answer.set_text(tags::QUERY_RETRIEVE_LEVEL, selection.level.as_str());
+    let mut column = 0;
+    for returned in &selection.returned {
+        match returned {
+            Returned::Column(tag, attribute) => {
+                column += 1;
+                if attribute.kind == Kind::Count {
+                    answer.set_integer(*tag, row.get(column)?);
+                } else {
+                    set_text_or_empty(&mut answer, *tag, row.get_ref(column)?.as_str().unwrap_or_default());
+                }
+            }
+            Returned::Header(attribute, wanted) => {
+                attribute.answer(&header, &mut answer);
+                if let Some(items) = answer.items(attribute.tag).filter(|_| !wanted.is_empty()) {
+                    let items = items.iter().map(|item| only(item, wanted)).collect();
+                    answer.set_items(attribute.tag, items);
+                }
+            }
+            Returned::Constant(tag, text) => answer.set_text(*tag, text),
+            Returned::Empty(attribute) => attribute.answer(&DataSet::new(), &mut answer),
+        }
+    }
+    Ok(Some(Answer { identifier: answer, is_partial: !unread.is_empty() }))
+}
+
+fn set_text_or_empty(answer: &mut DataSet, tag: Tag, text: &str) {
+    if text.is_empty() {
+        answer.set_empty(tag);
+    } else {
+        answer.set_text(tag, text);
+    }
+}
+
+/// An item with the requested attributes, those that it lacks empty (PS3.4 C.2.2.2.6).
+fn only(item: &DataSet, wanted: &[Attribute]) -> DataSet {
+    let mut answer = DataSet::new();
+    for attribute in wanted {
+        attribute.answer(item, &mut answer);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use dicomet_proto::query::Model;
+
+    use super::*;
+    use crate::Settings;
+    use crate::index::schema::{open_beside, open_for_writing};
+
+    /// How SQLite goes about collecting the matches of a key.
+    fn plan(index: &Connection, level: Level, keys: &[(Tag, &str)]) -> String {
+        let mut query = Query::new(Model::PatientRoot, level);
+        for (tag, value) in keys {
+            query.keys.set_text(*tag, value);
+        }
+        let selection = select(&query).unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", Statements::of(&selection).collect);
+        let mut statement = index.prepare(&sql).unwrap();
+        let limit = Value::Integer(1);
+        let parameters = selection.condition.parameters.iter().chain([&limit]);
+        let steps = statement.query_map(params_from_iter(parameters), |row| row.get::<_, String>(3)).unwrap();
+        steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn selective_keys_never_go_through_a_whole_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = open_for_writing(&folder.path().join("index.sqlite"), &Settings::default()).unwrap();
+        let of_study = [(tags::STUDY_INSTANCE_UID, "1.2"), (tags::PATIENT_ID, "P1")];
+        // So does what has no index of its own; were it otherwise, this test would look at the wrong words.
+        assert!(plan(&index, Level::Study, &[(tags::STUDY_DESCRIPTION, "x")]).contains("SCAN study"));
+        for (level, keys) in [
+            (Level::Patient, &[(tags::PATIENT_ID, "P1")][..]),
+            (Level::Patient, &[(tags::PATIENT_NAME, "bowen*")]),
+            (Level::Study, &[(tags::STUDY_INSTANCE_UID, "1.2")]),
+            (Level::Study, &[(tags::STUDY_INSTANCE_UID, "1.2\\1.3")]),
+            (Level::Study, &[(tags::PATIENT_ID, "P1")]),
+            (Level::Study, &[(tags::PATIENT_ID, "P1*")]),
+            (Level::Study, &[(tags::PATIENT_NAME, "bowen^william")]),
+            (Level::Study, &[(tags::PATIENT_NAME, "bowen*")]),
+            (Level::Study, &[(tags::PATIENT_NAME, "*owen*")]),
+            (Level::Study, &[(tags::REFERRING_PHYSICIAN_NAME, "house*")]),
+            (Level::Study, &[(tags::ACCESSION_NUMBER, "A1")]),
+            (Level::Study, &[(tags::STUDY_DATE, "20200301-20200331")]),
+            (Level::Study, &[(tags::MODALITIES_IN_STUDY, "MR")]),
+            (Level::Series, &of_study),
+            (Level::Image, &[of_study[0], (tags::SERIES_INSTANCE_UID, "1.2.3")]),
+            (Level::Image, &[(tags::SOP_INSTANCE_UID, "1.2.3.4")]),
+        ] {
+            let plan = plan(&index, level, keys);
+            for table in
+                ["patient", "study", "series", "instance", "person_name", "name_text", "study_modality"]
+            {
+                assert!(!format!("{plan};").contains(&format!("SCAN {table};")), "{keys:?}: {plan}");
+                assert!(!plan.contains(&format!("SCAN {table} ")), "{keys:?}: {plan}");
+            }
+        }
+    }
+
+    /// An archive whose index has studies of number 1 to this one, every second of them with a CT; they have no header.
+    fn archive_of(studies: i64) -> (tempfile::TempDir, Archive) {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::open(folder.path(), Settings::default()).unwrap();
+        let index = open_beside(&folder.path().join("index.sqlite"), &Settings::default()).unwrap();
+        add_studies(&index, 1, studies);
+        (folder, archive)
+    }
+
+    fn add_studies(index: &Connection, from: i64, to: i64) {
+        let texts = "patient_id, issuer_of_patient_id, patient_name, patient_birth_date, patient_birth_date_search,
+            patient_sex, study_date, study_date_search, study_time, study_time_search, accession_number, study_id,
+            referring_physician_name";
+        let empty = vec!["''"; 13].join(", ");
+        index
+            .execute_batch(&format!(
+                "BEGIN;
+                 INSERT OR IGNORE INTO patient VALUES (1, 'P', '', '', '', '', '', '');
+                 WITH RECURSIVE number (n) AS (SELECT {from} UNION ALL SELECT n + 1 FROM number WHERE n < {to})
+                 INSERT INTO study (id, patient, study_instance_uid, study_description, {texts})
+                 SELECT n, 1, '2.999.' || n, 'CHEST', {empty} FROM number;
+                 INSERT INTO study_modality
+                 SELECT id, 'CT' FROM study WHERE id BETWEEN {from} AND {to} AND id % 2 = 0;
+                 COMMIT;"
+            ))
+            .unwrap();
+    }
+
+    fn of_study(tag: Tag, value: &str) -> Query {
+        let mut query = Query::new(Model::StudyRoot, Level::Study);
+        query.keys.set_empty(tags::STUDY_INSTANCE_UID);
+        query.keys.set_text(tag, value);
+        query
+    }
+
+    fn numbers(matches: impl Iterator<Item = Result<DataSet, Error>>) -> Vec<i64> {
+        matches
+            .map(|answer| answer.unwrap().text(tags::STUDY_INSTANCE_UID).unwrap()[6..].parse().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn more_matches_than_are_collected_at_first_come_once_each() {
+        let (_folder, archive) = archive_of(3000);
+        for (tag, value, step) in [(tags::MODALITIES_IN_STUDY, "CT", 2), (tags::STUDY_DESCRIPTION, "C*", 1)] {
+            let expected: Vec<i64> = (1..=3000).filter(|number| number % step == 0).collect();
+            for first in [1, 7, expected.len() - 1, expected.len(), expected.len() + 1] {
+                let matches = archive.find(&of_study(tag, value)).unwrap();
+                let mut found = numbers(Matches { first_collected: first, ..matches });
+                found.sort_unstable();
+                assert!(found == expected, "{} instead of {} for {tag} {first}", found.len(), expected.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_number_that_has_become_anothers_is_no_match_by_its_old_holder() {
+        let (folder, archive) = archive_of(100);
+        let mut matches = archive.find(&of_study(tags::MODALITIES_IN_STUDY, "CT")).unwrap();
+        assert!(matches.next().is_some());
+        // The highest row goes, and its number with it to one without a CT.
+        let index = open_beside(&folder.path().join("index.sqlite"), &Settings::default()).unwrap();
+        index
+            .execute_batch("DELETE FROM study_modality WHERE study = 100; DELETE FROM study WHERE id = 100")
+            .unwrap();
+        index
+            .execute_batch(
+                "INSERT INTO study (patient, study_instance_uid, study_description, patient_id, issuer_of_patient_id,
+                     patient_name, patient_birth_date, patient_birth_date_search, patient_sex, study_date,
+                     study_date_search, study_time, study_time_search, accession_number, study_id,
+                     referring_physician_name)
+                 VALUES (1, '2.999.500', '', 'P2', '', '', '', '', '', '', '', '', '', '', '', '')",
+            )
+            .unwrap();
+        assert_eq!(index.last_insert_rowid(), 100);
+        let found = numbers(matches);
+        assert_eq!(found.len(), 48);
+        assert!(!found.contains(&500), "{found:?}");
+    }
+
+    #[test]
+    fn a_stopped_search_ends_whatever_it_is_at() {
+        let (_folder, archive) = archive_of(3000);
+        let no_condition = of_study(tags::STUDY_DESCRIPTION, "");
+        for query in [no_condition, of_study(tags::MODALITIES_IN_STUDY, "CT")] {
+            let stop = Stop::default();
+            let mut matches = archive.find(&query).unwrap().until(&stop);
+            assert!(matches.next().unwrap().is_ok());
+            stop.stop();
+            let ended: Vec<_> = matches.filter_map(Result::err).collect();
+            assert!(matches!(ended[..], [Error::Stopped]), "{ended:?}");
+        }
+    }
+
+    /// No event tells that a search is within a page; but it finds nothing, so that its end by a stop can only be
+    /// within a page or between two.
+    #[test]
+    fn a_search_that_finds_nothing_is_stopped_too() {
+        let (_folder, archive) = archive_of(3000);
+        let mut query = of_study(tags::STUDY_DESCRIPTION, "");
+        // From the header, which these studies do not have.
+        query.keys.set_text(Tag(0x0010, 0x1010), "042Y");
+        let stop = Stop::default();
+        let mut matches = archive.find(&query).unwrap().until(&stop);
+        matches.read_page().unwrap();
+        assert!(matches.page.is_empty() && !matches.is_done);
+        stop.stop();
+        assert!(matches!(matches.next(), Some(Err(Error::Stopped))));
+        assert!(matches.next().is_none());
+    }
+}
