@@ -27,6 +27,9 @@ use dicomet_proto::{AeTitle, Uid};
 
 // The archive's side.
 
+/// Silence that no test reaches.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Instances that all have the same data.
 struct Shelf(std::vec::IntoIter<Instance>);
 
@@ -118,9 +121,9 @@ async fn ask(requestor: &mut Association) -> Move<'_> {
 /// The final response; before it come only Pending ones without an identifier.
 async fn last(moving: &mut Move<'_>) -> Response {
     loop {
-        let response = moving.next().await.unwrap().unwrap();
+        let response = moving.next_within(LIMIT).await.unwrap().unwrap();
         if !response.command.status.is_pending() {
-            assert!(moving.next().await.unwrap().is_none());
+            assert!(moving.next_within(LIMIT).await.unwrap().is_none());
             return response;
         }
         assert_eq!(response.command.identifier, DataSetType::Null);
@@ -335,7 +338,7 @@ async fn a_destination_that_does_not_answer_the_association_fails_all_while_the_
     let (mut requestor, archive) = associate().await;
     let asking = async {
         let mut moving = ask(&mut requestor).await;
-        let first = moving.next().await.unwrap().unwrap();
+        let first = moving.next_within(LIMIT).await.unwrap().unwrap();
         assert_eq!(first.command.status, Status::PENDING);
         assert_eq!(first.command.counters, counters(Some(2), 0, 0, 0));
         last(&mut moving).await
@@ -367,7 +370,7 @@ async fn a_destination_that_stalls_fails_what_is_left_while_the_requestor_hears_
         let mut moving = ask(&mut requestor).await;
         let mut alive = 0;
         loop {
-            let response = moving.next().await.unwrap().unwrap();
+            let response = moving.next_within(LIMIT).await.unwrap().unwrap();
             if !response.command.status.is_pending() {
                 return (response, alive);
             }
@@ -417,7 +420,7 @@ async fn cancel_ends_what_was_begun_and_releases_the_destination() {
     let (cancelled, is_cancelled) = tokio::sync::oneshot::channel();
     let asking = async {
         let mut moving = ask(&mut requestor).await;
-        let first = moving.next().await.unwrap().unwrap();
+        let first = moving.next_within(LIMIT).await.unwrap().unwrap();
         assert_eq!(first.command.counters.completed, Some(1));
         moving.cancel().await.unwrap();
         cancelled.send(()).unwrap();
@@ -475,7 +478,7 @@ async fn cancel_while_connecting_sends_nothing() {
     let (mut requestor, archive) = associate().await;
     let asking = async {
         let mut moving = ask(&mut requestor).await;
-        moving.next().await.unwrap().unwrap();
+        moving.next_within(LIMIT).await.unwrap().unwrap();
         moving.cancel().await.unwrap();
         last(&mut moving).await
     };

@@ -173,8 +173,18 @@ impl Engine {
                 continue;
             }
             self.granularity = self.granularity.finer()?;
+            if self.granularity == Granularity::Single && self.is_useless() {
+                return None;
+            }
         }
         None
+    }
+
+    /// Whether nothing came by C-GET, neither by studies nor by series, and there is another way: instance by instance,
+    /// it would be one refusal each.
+    fn is_useless(&self) -> bool {
+        let may_move = self.options.receive.is_some() && self.options.method.is_none();
+        may_move && self.shared.progress().instances == 0
     }
 
     /// Asks for all that is missing, in what it was not offered yet.
