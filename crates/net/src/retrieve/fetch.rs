@@ -37,9 +37,8 @@ impl Fetch {
     ) -> Fetch {
         let mut ledger = Ledger::new(inventory);
         for place in 0..ledger.inventory().studies.len() {
-            for uid in folder.expect(&ledger.inventory().studies[place]) {
-                ledger.present(&uid);
-            }
+            let present = folder.expect(&ledger.inventory().studies[place]);
+            ledger.present(place, &present);
         }
         let (sender, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {

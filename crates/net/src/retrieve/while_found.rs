@@ -72,9 +72,9 @@ impl Intake {
         let here = shared.folder.expect(&study);
         let mut ledger = shared.ledger();
         let place = ledger.add(study);
-        here.iter().for_each(|uid| ledger.present(uid));
+        ledger.present(place, &here);
         self.studies += 1;
-        self.present += here.len() as u64;
+        self.present += here.count();
         let named = &ledger.inventory().studies[place].series;
         self.expected += named.iter().map(|series| series.instances.len() as u64).sum::<u64>();
         ledger.missing_of(place).map(|_| place)

@@ -5,7 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use dicomet_proto::Uid;
@@ -95,7 +95,7 @@ pub(super) enum Trouble {
 /// A study of a line that is to be looked into.
 struct Found {
     line: u64,
-    query: Query,
+    query: Arc<Query>,
     study: Study,
 }
 
@@ -203,7 +203,7 @@ impl<'a> Gatherer<'a> {
             held_back.extend(self.found.pop_front());
             return Ok(true);
         }
-        let (query, mut study) = (found.query.clone(), found.study.clone());
+        let (query, mut study) = (Arc::clone(&found.query), found.study.clone());
         let looked = self.ask(&query, async |finder| finder.look_into(&mut study).await).await?;
         // Only now: what is dropped in the middle is to be looked into again.
         let Some(Found { line, .. }) = self.found.pop_front() else { return Ok(true) };
@@ -237,18 +237,20 @@ impl<'a> Gatherer<'a> {
                 return Ok(true);
             }
         };
-        if inventory.studies.is_empty() && inventory.nameless == 0 {
+        if inventory.studies.is_empty() && inventory.nameless == 0 && inventory.cut.is_none() {
             self.books().close(&line, &digest, Outcome::Nothing, None);
             return Ok(true);
         }
-        let nameless = inventory.nameless;
-        let reason = (nameless > 0).then(|| {
+        let nameless = (inventory.nameless > 0).then(|| {
+            let nameless = inventory.nameless;
             format!("{nameless} matching studies have no usable Study Instance UID: nobody can ask for them")
         });
+        let cut = inventory.cut.map(|cut| format!("more studies may match than were found: {cut}"));
+        let reason = nameless.into_iter().chain(cut).reduce(|one, other| format!("{one}; {other}"));
         let number = line.number;
         self.books().open(line, digest, inventory.studies.len(), reason);
-        let studies = inventory.studies.into_iter();
-        self.found.extend(studies.map(|study| Found { line: number, query: query.clone(), study }));
+        let (query, studies) = (Arc::new(query), inventory.studies.into_iter());
+        self.found.extend(studies.map(|study| Found { line: number, query: Arc::clone(&query), study }));
         Ok(true)
     }
 

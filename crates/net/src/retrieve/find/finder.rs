@@ -10,10 +10,10 @@ use dicomet_proto::dataset::dictionary;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::query::{Level, Model, Query};
 
+use super::answers::{Cut, MAX_ANSWERS, answers};
 use super::keys::{Keys, fits};
-use super::{
-    MODALITIES_IN_STUDY, MODALITY, PATIENT_ID, SPECIFIC_CHARACTER_SET, ask, finish, matches, open_with,
-};
+use super::ranges::Range;
+use super::{MODALITIES_IN_STUDY, MODALITY, PATIENT_ID, SPECIFIC_CHARACTER_SET, ask, finish, open_with};
 use crate::retrieve::inventory::{Instance, Inventory, Series, Study};
 use crate::retrieve::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use crate::retrieve::{Caller, RetrieveError, plan, relational};
@@ -23,6 +23,15 @@ const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
 const SOP_CLASSES_IN_STUDY: Tag = Tag(0x0008, 0x0062);
 const NUMBER_OF_STUDY_RELATED_INSTANCES: Tag = Tag(0x0020, 0x1208);
 const NUMBER_OF_SERIES_RELATED_INSTANCES: Tag = Tag(0x0020, 0x1209);
+
+/// Instances that are taken for one query, over all its studies: what names more is not an archive.
+const MAX_INSTANCES: usize = 10_000_000;
+
+/// Ranges that one query is asked by, at the most.
+const MAX_RANGES: usize = 4096;
+
+/// The most of each list that a study tells; there are not so many modalities or SOP classes.
+const MAX_LISTED: usize = 1000;
 
 /// What is always asked for besides the user's keys.
 const STUDY_KEYS: [Tag; 8] = [
@@ -56,6 +65,10 @@ pub(in crate::retrieve) struct Finder {
     /// Whether to ask for the SOP class of each instance even where SOP Classes in Study say enough. Orthanc 1.10
     /// reads every file for it, some 5 ms each.
     pub(in crate::retrieve) asks_classes: bool,
+    /// How many studies the peer has been seen to answer with at the most, in an earlier run or this one.
+    pub(in crate::retrieve) most_answers: Option<usize>,
+    /// How many instances may still be taken.
+    instances_left: usize,
 }
 
 impl Finder {
@@ -100,6 +113,8 @@ impl Finder {
             images_refused: 0,
             images_answered: false,
             asks_classes: false,
+            most_answers: None,
+            instances_left: MAX_INSTANCES,
         })
     }
 
@@ -110,6 +125,7 @@ impl Finder {
         let fits = located_at.is_none() || self.is_relational;
         if fits {
             (self.keys, self.located_at) = (Keys::sort(&query.keys), located_at);
+            self.instances_left = MAX_INSTANCES;
         }
         fits
     }
@@ -130,80 +146,95 @@ impl Finder {
             None => {}
         }
         ask(&mut query, &STUDY_KEYS);
-        let answers = matches(&mut self.association, &query, usize::MAX).await?;
-        let narrows = Keys::narrows(&self.keys.series) || Keys::narrows(&self.keys.image);
         let mut inventory = Inventory::default();
-        let mut known = HashSet::new();
-        for answer in answers.iter().filter(|answer| fits(answer, &self.keys.study)) {
-            let Some(uid) = answer.uid(STUDY_INSTANCE_UID) else {
-                inventory.nameless += 1;
-                continue;
-            };
-            if !known.insert(uid.clone()) {
-                continue;
-            }
-            inventory.studies.push(Study {
-                uid,
-                patient_id: answer.text(PATIENT_ID),
-                sop_classes: answer.uids(SOP_CLASSES_IN_STUDY),
-                modalities: answer.texts(MODALITIES_IN_STUDY),
-                counted: count(answer, NUMBER_OF_STUDY_RELATED_INSTANCES),
-                is_whole: !narrows,
-                is_named: false,
-                series: Vec::new(),
-            });
-        }
+        self.by_ranges(query, &mut inventory).await?;
         if self.located_at.is_some() && located.is_none() {
             inventory.walked = inventory.studies.len() as u64;
         }
         Ok(inventory)
     }
 
+    /// Asks for the studies, and, where the peer does not answer with all, again by narrower ranges of their dates.
+    async fn by_ranges(&mut self, query: Query, inventory: &mut Inventory) -> Result<(), RetrieveError> {
+        let mut known = HashSet::new();
+        let whole = Range::of(&query.keys);
+        let mut ranges = vec![(whole, query)];
+        let mut asked = 0;
+        while let Some((range, query)) = ranges.pop() {
+            asked += 1;
+            let (mut dates, mut came, mut nameless) = (Vec::new(), 0, 0);
+            let take = |answer: &DataSet| {
+                came += 1;
+                dates.extend(Range::date_of(answer));
+                nameless += u64::from(!self.keys.enter(answer, &mut known, inventory));
+            };
+            let cut = match answers(&mut self.association, &query, MAX_ANSWERS, take).await {
+                Ok(None) if self.most_answers == Some(came) => Some(Cut::AtItsMost { answers: came }),
+                Ok(cut) => cut,
+                // What came by other ranges is not lost with this one.
+                Err(RetrieveError::Find { status, comment, .. }) if asked > 1 => {
+                    Some(Cut::ByPeer { answers: 0, status, comment })
+                }
+                Err(error) => return Err(error),
+            };
+            if cut.as_ref().is_some_and(Cut::is_limit) {
+                self.most_answers = Some(came);
+            }
+            let is_bearable = known.len() < MAX_ANSWERS && asked + ranges.len() < MAX_RANGES;
+            let is_undated = dates.len() < came;
+            let halves = range.filter(|_| cut.is_some() && is_bearable);
+            let halves = halves.and_then(|range| range.halves(&mut dates));
+            match (cut, halves) {
+                (Some(cut), Some(halves)) => {
+                    tracing::debug!("asking again by ranges of dates: {cut}");
+                    inventory.by_dates |= whole.is_some_and(|whole| whole.is_all());
+                    if is_undated {
+                        inventory.cut.get_or_insert_with(|| format!("{cut}, and some studies have no date"));
+                    }
+                    ranges.extend(halves.map(|half| {
+                        let mut query = query.clone();
+                        half.ask(&mut query.keys);
+                        (Some(half), query)
+                    }));
+                }
+                (cut, _) => {
+                    inventory.nameless += nameless;
+                    // As many as its most may be all there are, and the peer says that they are.
+                    let cut = cut.filter(|cut| !matches!(cut, Cut::AtItsMost { .. }));
+                    inventory.cut = inventory.cut.take().or_else(|| cut.map(|cut| cut.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// SERIES and IMAGE level: fills in what is in a study. A peer that refuses leaves the study unnamed.
     pub(in crate::retrieve) async fn look_into(&mut self, study: &mut Study) -> Result<(), RetrieveError> {
-        let mut keys = self.keys.series.clone();
-        let answers = match self
-            .below(study, Level::Series, &mut keys, &[MODALITY, NUMBER_OF_SERIES_RELATED_INSTANCES])
-            .await
-        {
-            Ok(answers) => answers,
+        let (found, cut) = match self.series(study).await {
+            Ok(found) => found,
             Err(error) => return refused(error),
         };
-        study.is_named = true;
+        study.is_named = !cut;
         study.series.clear();
-        for answer in answers {
-            if !fits(&answer, &self.keys.series) {
-                continue;
-            }
-            let Some(uid) = answer.uid(SERIES_INSTANCE_UID) else { continue };
-            if study.series.iter().any(|known| known.uid == uid) {
-                continue;
-            }
-            if let Some(modality) = answer.text(MODALITY)
-                && !study.modalities.contains(&modality)
-            {
-                study.modalities.push(modality);
-            }
-            let is_whole = !Keys::narrows(&self.keys.image);
-            let counted = count(&answer, NUMBER_OF_SERIES_RELATED_INSTANCES);
+        for mut series in found {
             if self.has_no_image_level() {
                 study.is_named = false;
-                study.series.push(Series { uid, is_whole, instances: Vec::new() });
+                study.series.push(series);
                 continue;
             }
-            match self.images(study, &uid).await {
-                Ok(instances) => {
+            match self.images(study, &series.uid).await {
+                Ok((instances, cut)) => {
                     self.images_answered = true;
                     // An answer without instances, or one cut at a peer's limit, names nothing for certain.
-                    let lacks = is_whole && counted.is_some_and(|counted| (instances.len() as u64) < counted);
-                    let is_empty = is_whole && instances.is_empty();
-                    study.is_named &= !(lacks || is_empty);
-                    study.series.push(Series { uid, is_whole, instances });
+                    let lacks = series.counted.is_some_and(|counted| (instances.len() as u64) < counted);
+                    study.is_named &= !(cut || series.is_whole && (lacks || instances.is_empty()));
+                    series.instances = instances;
+                    study.series.push(series);
                 }
                 Err(error) => {
                     self.images_refused += u32::from(!self.images_answered);
                     study.is_named = false;
-                    study.series.push(Series { uid, is_whole, instances: Vec::new() });
+                    study.series.push(series);
                     refused(error)?;
                 }
             }
@@ -222,35 +253,66 @@ impl Finder {
         self.images_refused >= if self.knows_no_image_level { 1 } else { TRIES }
     }
 
-    async fn images(&mut self, study: &Study, series: &Uid) -> Result<Vec<Instance>, RetrieveError> {
+    /// The series of a study, their instances not yet named, and whether there may be more.
+    async fn series(&mut self, study: &mut Study) -> Result<(Vec<Series>, bool), RetrieveError> {
+        let mut keys = self.keys.series.clone();
+        let (wanted, is_whole) = (self.keys.series.clone(), !Keys::narrows(&self.keys.image));
+        let (mut found, mut modalities) = (Vec::new(), Vec::new());
+        let mut known = HashSet::new();
+        let take = |answer: &DataSet| {
+            let uid = answer.uid(SERIES_INSTANCE_UID).filter(|_| fits(answer, &wanted));
+            let Some(uid) = uid.filter(|uid| known.insert(uid.clone())) else { return };
+            if let Some(modality) = answer.text(MODALITY)
+                && !modalities.contains(&modality)
+                && modalities.len() < MAX_LISTED
+            {
+                modalities.push(modality);
+            }
+            let counted = count(answer, NUMBER_OF_SERIES_RELATED_INSTANCES);
+            found.push(Series { uid, is_whole, counted, instances: Vec::new() });
+        };
+        let asked = [MODALITY, NUMBER_OF_SERIES_RELATED_INSTANCES];
+        let cut = self.below(study, Level::Series, &mut keys, &asked, take).await?;
+        modalities.retain(|modality| !study.modalities.contains(modality));
+        study.modalities.extend(modalities);
+        Ok((found, cut))
+    }
+
+    /// The instances of a series, and whether there may be more.
+    async fn images(&mut self, study: &Study, series: &Uid) -> Result<(Vec<Instance>, bool), RetrieveError> {
         let mut keys = self.keys.image.clone();
         keys.set_uid(SERIES_INSTANCE_UID, series);
         let asked: &[Tag] = match self.asks_classes || !plan::fit_together(&study.sop_classes) {
             true => &[SOP_CLASS_UID, SOP_INSTANCE_UID],
             false => &[SOP_INSTANCE_UID],
         };
-        let answers = self.below(study, Level::Image, &mut keys, asked).await?;
         let only_class = match study.sop_classes.as_slice() {
             [class] => Some(class),
             _ => None,
         };
-        let fitting = answers.iter().filter(|answer| fits(answer, &self.keys.image));
-        Ok(fitting
-            .filter_map(|answer| {
-                let uid = answer.uid(SOP_INSTANCE_UID)?;
+        let wanted = self.keys.image.clone();
+        let mut instances = Vec::new();
+        let take = |answer: &DataSet| {
+            let uid = answer.uid(SOP_INSTANCE_UID).filter(|_| fits(answer, &wanted));
+            instances.extend(uid.map(|uid| {
                 let sop_class = answer.uid(SOP_CLASS_UID).or_else(|| only_class.cloned());
-                Some(Instance { uid, sop_class })
-            })
-            .collect())
+                Instance { uid, sop_class }
+            }));
+        };
+        let cut = self.below(study, Level::Image, &mut keys, asked, take).await?;
+        self.instances_left = self.instances_left.saturating_sub(instances.len());
+        Ok((instances, cut))
     }
 
+    /// Asks below a study, and answers whether there may be more.
     async fn below(
         &mut self,
         study: &Study,
         level: Level,
         keys: &mut DataSet,
         asked: &[Tag],
-    ) -> Result<Vec<DataSet>, RetrieveError> {
+        take: impl FnMut(&DataSet),
+    ) -> Result<bool, RetrieveError> {
         let mut query = Query::new(self.model, level);
         query.keys = std::mem::take(keys);
         query.keys.set_uid(STUDY_INSTANCE_UID, &study.uid);
@@ -260,9 +322,14 @@ impl Finder {
         ask(&mut query, &[SERIES_INSTANCE_UID]);
         ask(&mut query, asked);
         let begin = Instant::now();
-        let answers = matches(&mut self.association, &query, usize::MAX).await;
+        let most = MAX_ANSWERS.min(self.instances_left);
+        let cut = answers(&mut self.association, &query, most, take).await;
         self.round_trip = self.round_trip.min(Some(begin.elapsed()));
-        answers
+        let cut = cut?;
+        if let Some(cut) = &cut {
+            tracing::warn!("not all is known of a study: at {level:?} level {cut}");
+        }
+        Ok(cut.is_some())
     }
 
     /// Releases the association.
@@ -284,6 +351,36 @@ fn refused(error: RetrieveError) -> Result<(), RetrieveError> {
             Ok(())
         }
         other => Err(other),
+    }
+}
+
+impl Keys {
+    /// Enters the study of an answer into the inventory, if it fits and is not there. Answers whether it has a name.
+    fn enter(&self, answer: &DataSet, known: &mut HashSet<Uid>, inventory: &mut Inventory) -> bool {
+        if !fits(answer, &self.study) {
+            return true;
+        }
+        let Some(uid) = answer.uid(STUDY_INSTANCE_UID) else { return false };
+        if !known.insert(uid.clone()) {
+            return true;
+        }
+        // LO: 64 characters (PS3.5 6.2), in whatever encoding.
+        const MAX_PATIENT_ID: usize = 64 * 4;
+        let narrows = Keys::narrows(&self.series) || Keys::narrows(&self.image);
+        let mut study = Study {
+            uid,
+            patient_id: answer.text(PATIENT_ID).filter(|text| text.len() <= MAX_PATIENT_ID),
+            sop_classes: answer.uids(SOP_CLASSES_IN_STUDY),
+            modalities: answer.texts(MODALITIES_IN_STUDY),
+            counted: count(answer, NUMBER_OF_STUDY_RELATED_INSTANCES),
+            is_whole: !narrows,
+            is_named: false,
+            series: Vec::new(),
+        };
+        study.sop_classes.truncate(MAX_LISTED);
+        study.modalities.truncate(MAX_LISTED);
+        inventory.studies.push(study);
+        true
     }
 }
 

@@ -223,10 +223,12 @@ impl Pile {
             series.instances.retain(|uid| !is_left_out(uid));
             let alone = series.instances.extract_if(.., |uid| is_alone(uid));
             self.alone.extend(alone.map(|uid| (series.uid.clone(), uid)));
-            series.is_whole &= series.instances.len() == before;
+            let is_untouched = series.instances.len() == before;
+            series.is_whole &= is_untouched;
+            series.is_open &= is_untouched;
         }
         self.missing.is_whole &= self.missing.series.iter().all(|series| series.is_whole);
-        self.missing.series.retain(|series| !series.instances.is_empty());
+        self.missing.series.retain(|series| !series.instances.is_empty() || series.is_open);
     }
 
     fn deal(&mut self, granularity: Granularity, share: usize) -> Option<Request> {
@@ -266,7 +268,9 @@ impl Pile {
 /// Takes the next request off a series.
 fn of_series(study: usize, series: &mut MissingSeries, granularity: Granularity, share: usize) -> Request {
     let request = |level, instances| Request { level, study, series: Some(series.uid.clone()), instances };
-    if series.is_whole && granularity < Granularity::Single && series.instances.len() <= share {
+    let is_coarse = granularity < Granularity::Single;
+    let is_open = series.is_open && (is_coarse || series.instances.is_empty());
+    if is_open || (series.is_whole && is_coarse && series.instances.len() <= share) {
         let request = request(Level::Series, Vec::new());
         series.instances.clear();
         return request;

@@ -183,6 +183,47 @@ async fn a_study_that_the_peer_dies_of_fails_alone() {
 }
 
 #[tokio::test]
+async fn a_study_that_is_not_named_and_that_the_peer_dies_in_the_middle_of_fails_alone() {
+    // What comes before it dies is the same each time, and no sign that there is any use in going on.
+    let aborts_at = Some(Uid::from_static("1.2.3.1.2"));
+    for layout in
+        ["{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm", "{Modality}/{PatientID}.dcm"]
+    {
+        let peer = hundred_studies(Habits {
+            aborts_at: aborts_at.clone(),
+            no_image_level: true,
+            ..Habits::default()
+        });
+        let node = peer.serve().await;
+        let folder = tempfile::tempdir().unwrap();
+        let retrieve = Options { layout: layout.parse().unwrap(), ..Options::default() };
+        let options = BulkOptions { retrieve, ..BulkOptions::default() };
+        let bulk = bulk(&node, list(1..=4), folder.path()).options(options);
+        let summary =
+            tokio::time::timeout(Duration::from_secs(120), bulk.run(|_| {})).await.unwrap().unwrap();
+        assert_eq!((summary.lines, summary.complete, summary.ended.clone()), (4, false, None), "{summary:?}");
+        assert_eq!(files(folder.path()), 7);
+    }
+}
+
+#[tokio::test]
+async fn in_one_run_a_study_that_two_lines_find_at_different_times_comes_once_in_any_layout() {
+    let peer = hundred_studies(Habits::default());
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let retrieve = Options { layout: "{PatientID}/{Modality}.dcm".parse().unwrap(), ..Options::default() };
+    let options = BulkOptions { retrieve, ..BulkOptions::default() };
+    // More studies than a batch holds, and the first ones again.
+    let first: String = (1..=80).map(|study| format!("1.2.{study},\n")).collect();
+    let again: String = (1..=3).map(|study| format!("1.2.{study},PAT004\n")).collect();
+    let text = format!("StudyInstanceUID,PatientID\n{first}{again}");
+    let list = List::read(text.as_bytes(), Query::new(Model::StudyRoot, Level::Study), None).unwrap();
+    let summary = bulk(&node, list, folder.path()).options(options).run(|_| {}).await.unwrap();
+    assert_eq!((summary.lines, summary.retrieved, summary.present), (83, 160, 6), "{summary:?}");
+    assert_eq!((peer.sent.lock().unwrap().len(), files(folder.path())), (160, 160));
+}
+
+#[tokio::test]
 async fn a_peer_that_goes_away_is_waited_for_and_nothing_fails() {
     let peer = hundred_studies(Habits::default());
     let node = peer.serve().await;

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod again;
 mod bulk;
+mod by_move;
+mod capped;
 mod failing;
 mod folder;
 mod narrowed;
 mod peer;
+mod peer_moves;
 
 use std::time::Duration;
 

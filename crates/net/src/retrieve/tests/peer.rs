@@ -23,6 +23,9 @@ const LEVEL: Tag = Tag(0x0008, 0x0052);
 const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
 const MODALITY: Tag = Tag(0x0008, 0x0060);
 const SOP_CLASSES_IN_STUDY: Tag = Tag(0x0008, 0x0062);
+const STUDY_DATE: Tag = Tag(0x0008, 0x0020);
+const STUDY_COUNT: Tag = Tag(0x0020, 0x1208);
+const SERIES_COUNT: Tag = Tag(0x0020, 0x1209);
 const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 const FAILED_LIST: Tag = Tag(0x0008, 0x0058);
 
@@ -45,9 +48,16 @@ impl Held {
         header.set_uid(SOP_INSTANCE_UID, &self.instance);
         header.set_text(MODALITY, self.modality);
         header.set_text(PATIENT_ID, "PAT004");
+        header.set_text(STUDY_DATE, &self.study_date());
         header.set_uid(STUDY_INSTANCE_UID, &self.study);
         header.set_uid(SERIES_INSTANCE_UID, &self.series);
         header
+    }
+
+    /// One day of 2020 a study, by the last number of its UID.
+    fn study_date(&self) -> String {
+        let number: u32 = self.study.as_str().rsplit('.').next().unwrap().parse().unwrap();
+        format!("2020{:02}{:02}", number / 28 % 12 + 1, number % 28 + 1)
     }
 
     pub(super) fn data_set(&self, transfer_syntax: &Uid) -> Vec<u8> {
@@ -92,6 +102,22 @@ pub(super) struct Habits {
     pub(super) cannot_send_now: Mutex<BTreeSet<Uid>>,
     /// Aborts when it is asked for this study alone or among others.
     pub(super) dies_of: Option<Uid>,
+    /// Counts the instances of studies and series; studies have so many more than there are.
+    pub(super) counts: Option<u64>,
+    /// Ends a query at STUDY level after so many answers, with this status.
+    pub(super) ends_find_after: Option<(usize, Status)>,
+    /// Sends this one without its end, always.
+    pub(super) cuts: Option<Uid>,
+    /// Has the UIDs of another study in this one.
+    pub(super) lies_about: Option<Uid>,
+    /// Aborts at this one, whenever it is its turn.
+    pub(super) aborts_at: Option<Uid>,
+    /// Fails every C-GET.
+    pub(super) refuses_get: bool,
+    /// Where it sends to by C-MOVE.
+    pub(super) moves_to: Option<u16>,
+    /// How long each instance takes that it sends by C-MOVE.
+    pub(super) takes_its_time: std::time::Duration,
     /// Lets nobody in, and ends the associations there are with their next request.
     pub(super) is_away: AtomicBool,
 }
@@ -105,6 +131,10 @@ pub(super) struct Peer {
     pub(super) open: AtomicUsize,
     /// SOP Instance UIDs sent, in order.
     pub(super) sent: Mutex<Vec<Uid>>,
+    /// C-FIND requests by their level, C-GET requests as `GET`, C-MOVE requests as `MOVE`.
+    pub(super) asked: Mutex<Vec<String>>,
+    /// Presentation contexts proposed, by association.
+    pub(super) proposed: Mutex<Vec<usize>>,
 }
 
 impl Peer {
@@ -139,6 +169,8 @@ impl Peer {
             has_sent: watch::Sender::new(false),
             open: AtomicUsize::new(0),
             sent: Mutex::default(),
+            asked: Mutex::default(),
+            proposed: Mutex::default(),
         })
     }
 
@@ -171,6 +203,7 @@ impl Peer {
             return std::future::pending().await;
         }
         let Ok(association) = requested.accept(&Everything).await else { return };
+        self.proposed.lock().unwrap().push(association.negotiated().contexts.len());
         self.associations.send_modify(|associations| *associations += 1);
         self.serve_association(association).await;
         self.open.fetch_sub(1, Ordering::SeqCst);
@@ -195,7 +228,18 @@ impl Peer {
                     self.find(&mut association, &context, &rq, &keys).await;
                 }
                 Request::Get(context, rq, identifier) => {
+                    self.asked.lock().unwrap().push("GET".to_owned());
+                    if self.habits.refuses_get {
+                        self.end(&mut association, &context, &rq, Status::UNABLE_TO_PROCESS, &[]).await;
+                        continue;
+                    }
                     if !self.get(&mut association, &context, &rq, &identifier.unwrap()).await {
+                        return association.abort().await;
+                    }
+                }
+                Request::Move(context, rq, identifier) => {
+                    self.asked.lock().unwrap().push("MOVE".to_owned());
+                    if !self.send_by_move(&mut association, &context, &rq, &identifier.unwrap()).await {
                         return association.abort().await;
                     }
                 }
@@ -213,6 +257,7 @@ impl Peer {
         keys: &DataSet,
     ) {
         let level = keys.text(LEVEL).unwrap();
+        self.asked.lock().unwrap().push(level.clone());
         let mut answer = c_find::scp::Answer::new(association, context, rq);
         if level == "IMAGE" && self.habits.no_image_level {
             let refusal = Refusal::new(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "no such level");
@@ -235,12 +280,26 @@ impl Peer {
             if self.habits.tells_classes {
                 header.set_uids(SOP_CLASSES_IN_STUDY, &classes);
             }
+            if let Some(more) = self.habits.counts {
+                let count =
+                    |of: &dyn Fn(&Held) -> bool| self.held.iter().filter(|one| of(one)).count() as u64;
+                let in_study = count(&|one| one.study == held.study) + more;
+                header.set_text(STUDY_COUNT, &in_study.to_string());
+                let in_series = count(&|one| one.series == held.series);
+                header.set_text(SERIES_COUNT, &in_series.to_string());
+            }
             if !keys.contains(SOP_CLASS_UID) {
                 header.remove(SOP_CLASS_UID);
             }
             matches.insert(key.clone(), header);
         }
-        for found in matches.values() {
+        for (count, found) in matches.values().enumerate() {
+            if level == "STUDY"
+                && let Some((most, status)) = self.habits.ends_find_after
+                && count == most
+            {
+                return answer.finish(Err(Refusal::new(status, "no more"))).await.unwrap();
+            }
             // Who has gone asks no more.
             if answer.pending(found, Status::PENDING).await.is_err() {
                 return;
@@ -276,6 +335,9 @@ impl Peer {
                 && self.habits.closings_left.load(Ordering::Relaxed) > 0
             {
                 self.habits.closings_left.fetch_sub(1, Ordering::Relaxed);
+                return false;
+            }
+            if self.habits.aborts_at.as_ref() == Some(&held.instance) {
                 return false;
             }
             if self.habits.hangs_after == Some(count) {
@@ -344,7 +406,14 @@ impl Peer {
             priority: Priority::Medium,
             move_originator: None,
         });
-        let data = held.data_set(&context.transfer_syntax);
+        let mut told = held.clone();
+        if self.habits.lies_about.as_ref() == Some(&held.instance) {
+            told.study = Uid::from_static("1.2.9");
+        }
+        let mut data = told.data_set(&context.transfer_syntax);
+        if self.habits.cuts.as_ref() == Some(&held.instance) {
+            data.truncate(data.len() - 3);
+        }
         association.send(context.id, &store, Data::Bytes(&data)).await.unwrap();
         self.sent.lock().unwrap().push(held.instance.clone());
         self.has_sent.send_replace(true);
@@ -386,8 +455,16 @@ impl Peer {
 /// Matching of UIDs and modality.
 pub(super) fn fits(held: &Held, keys: &DataSet) -> bool {
     let header = held.header();
-    [STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, MODALITY].iter().all(|tag| {
-        let wanted = keys.texts(*tag);
-        wanted.is_empty() || wanted.contains(&header.text(*tag).unwrap())
-    })
+    let date = header.text(STUDY_DATE).unwrap();
+    let is_in = |range: &String| match range.split_once('-') {
+        Some((from, to)) => (from.is_empty() || *from <= *date) && (to.is_empty() || *date <= *to),
+        None => *range == date,
+    };
+    let ranges = keys.texts(STUDY_DATE);
+    let is_in_range = ranges.is_empty() || ranges.iter().any(is_in);
+    is_in_range
+        && [STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, MODALITY].iter().all(|tag| {
+            let wanted = keys.texts(*tag);
+            wanted.is_empty() || wanted.contains(&header.text(*tag).unwrap())
+        })
 }

@@ -5,6 +5,7 @@ use super::super::report::Report;
 use super::*;
 
 const STUDY: Uid = Uid::from_static("1.2");
+const SERIES: Uid = Uid::from_static("1.2.0");
 
 fn uid(number: u64) -> Uid {
     Uid::new(format!("1.2.3.{number}")).unwrap()
@@ -24,6 +25,7 @@ fn study(study: Uid, series: &[Vec<Uid>]) -> Study {
     let series = series.iter().enumerate().map(|(place, uids)| Series {
         uid: Uid::new(format!("{study}.{place}")).unwrap(),
         is_whole: true,
+        counted: None,
         instances: instances(uids),
     });
     let series = series.collect();
@@ -50,14 +52,14 @@ fn counts(report: &Report) -> [u64; 5] {
 fn complete_is_when_every_named_instance_is_here() {
     let mut ledger = ledger(3, Some(3), true);
     assert_eq!(counts(&ledger.report("")), [3, 0, 0, 0, 3]);
-    ledger.present(&uid(1));
-    ledger.retrieved(&STUDY, &uid(2), 100);
+    ledger.present(0, &Present { named: vec![uid(1)], ..Present::default() });
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 100);
     ledger.failed(&uid(3), "no space");
     let report = ledger.report("");
     assert_eq!(counts(&report), [3, 1, 1, 1, 0]);
     assert!(!report.complete);
     assert_eq!(report.failures[0].reason, "no space");
-    ledger.retrieved(&STUDY, &uid(3), 50);
+    ledger.retrieved(&STUDY, &SERIES, &uid(3), 50);
     let report = ledger.report("");
     assert!(report.complete && report.failures.is_empty());
     assert_eq!(report.bytes, 150);
@@ -67,11 +69,11 @@ fn complete_is_when_every_named_instance_is_here() {
 #[test]
 fn a_count_beyond_the_names_is_filled_by_what_comes_unnamed() {
     let mut ledger = ledger(2, Some(3), false);
-    ledger.retrieved(&STUDY, &uid(1), 1);
-    ledger.retrieved(&STUDY, &uid(2), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 1);
     assert_eq!(counts(&ledger.report("")), [3, 2, 0, 0, 1]);
     assert!(ledger.missing()[0].is_open);
-    ledger.retrieved(&STUDY, &uid(99), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(99), 1);
     let report = ledger.report("");
     assert_eq!(counts(&report), [3, 3, 0, 0, 0]);
     assert!(ledger.missing().is_empty());
@@ -82,7 +84,7 @@ fn a_count_beyond_the_names_is_filled_by_what_comes_unnamed() {
 #[test]
 fn a_study_that_is_neither_named_nor_counted_is_never_complete() {
     let mut ledger = ledger(0, None, false);
-    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
     let report = ledger.report("");
     assert_eq!(counts(&report), [2, 1, 0, 0, 1]);
     assert!(!report.complete);
@@ -91,8 +93,8 @@ fn a_study_that_is_neither_named_nor_counted_is_never_complete() {
 #[test]
 fn what_was_not_named_is_kept_apart() {
     let mut ledger = ledger(1, Some(1), true);
-    ledger.retrieved(&STUDY, &uid(1), 1);
-    ledger.retrieved(&STUDY, &uid(2), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 1);
     let report = ledger.report("");
     assert_eq!(counts(&report), [1, 1, 0, 0, 0]);
     assert_eq!(report.unnamed, 1);
@@ -102,7 +104,7 @@ fn what_was_not_named_is_kept_apart() {
 #[test]
 fn a_reason_never_takes_an_instance_away() {
     let mut ledger = ledger(1, None, true);
-    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
     ledger.failed(&uid(1), "the peer says it failed");
     ledger.failed_unless_known(0, None, &[], "the peer ended with a failure");
     assert!(ledger.report("").complete);
@@ -112,7 +114,7 @@ fn a_reason_never_takes_an_instance_away() {
 fn a_study_without_a_usable_uid_is_counted_and_told() {
     let mut ledger = ledger(1, Some(1), true);
     ledger.inventory.nameless = 2;
-    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
     let report = ledger.report("");
     assert_eq!((report.studies, counts(&report)), (3, [3, 1, 0, 2, 0]));
     assert!(!report.complete && report.notes[0].starts_with("2 studies that match"), "{:?}", report.notes);
