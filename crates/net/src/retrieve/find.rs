@@ -4,6 +4,7 @@ mod answers;
 mod finder;
 mod keys;
 mod ranges;
+mod studies;
 
 use dicomet_proto::association::negotiation::Proposal;
 use dicomet_proto::dataset::dictionary::uids;

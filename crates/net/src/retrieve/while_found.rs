@@ -11,7 +11,7 @@ use super::Stop;
 use super::inventory::Study;
 use super::look_into::Found;
 use super::passes::{End, Engine, Verdict};
-use super::plan::{self, Offered, Round};
+use super::plan::{self, Round};
 use super::report::Event;
 use super::shared::{Shared, reached};
 use super::side_by_side::{self, Pass};
@@ -141,7 +141,7 @@ impl Engine {
         let missing: Vec<_> = pending.iter().filter_map(|place| ledger.missing_of(*place)).collect();
         // Of a study of more classes than fit, what is left out here is asked for by the next pass.
         let mut rounds =
-            plan::rounds_beside(&missing, &Offered::default(), self.narrowed(), seen).into_iter();
+            plan::rounds_beside(&missing, &self.offered.anew(), self.narrowed(), seen).into_iter();
         let round = rounds.next().unwrap_or(Round { contexts: Vec::new(), parts: Vec::new() });
         let rest: BTreeSet<usize> = rounds.flat_map(|round| round.parts).map(|part| part.study).collect();
         let asked: BTreeSet<usize> = round.parts.iter().map(|part| part.study).collect();
@@ -194,6 +194,7 @@ impl Engine {
     /// What follows from a round.
     async fn conclude(&mut self, round: &Round, pass: Pass, came: bool) -> Verdict {
         self.associations += pass.stood;
+        self.contexts.note(&round.contexts, &pass.accepted);
         self.alone.learn(pass.accepted);
         if let Some(reason) = pass.fatal {
             return Verdict::Over(Some(End::CannotStore(reason)));

@@ -49,6 +49,11 @@ impl Cut {
             Cut::AtItsMost { .. } | Cut::ByUs { .. } => false,
         }
     }
+
+    /// Whether it was told, or done by us, and not only guessed from the number.
+    pub(super) fn is_sure(&self) -> bool {
+        !matches!(self, Cut::AtItsMost { .. })
+    }
 }
 
 impl fmt::Display for Cut {

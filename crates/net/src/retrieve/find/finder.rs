@@ -1,5 +1,5 @@
-//! The queries of one retrieve, on one association: STUDY level with the user's keys, then SERIES level for each
-//! study and IMAGE level for each series. Keys below STUDY level narrow what is fetched. A peer that answers less
+//! The queries of one retrieve, on one association: STUDY level with the user's keys (`studies`), then SERIES level for
+//! each study and IMAGE level for each series. Keys below STUDY level narrow what is fetched. A peer that answers less
 //! leaves the inventory with less, and the inventory says so.
 
 use std::collections::HashSet;
@@ -10,40 +10,22 @@ use dicomet_proto::dataset::dictionary;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::query::{Level, Model, Query};
 
-use super::answers::{Cut, MAX_ANSWERS, answers};
+use super::answers::{MAX_ANSWERS, answers};
 use super::keys::{Keys, fits};
-use super::ranges::Range;
-use super::{MODALITIES_IN_STUDY, MODALITY, PATIENT_ID, SPECIFIC_CHARACTER_SET, ask, finish, open_with};
-use crate::retrieve::inventory::{Instance, Inventory, Series, Study};
+use super::{MODALITY, PATIENT_ID, ask, finish, open_with};
+use crate::retrieve::inventory::{Instance, Series, Study};
 use crate::retrieve::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use crate::retrieve::{Caller, RetrieveError, plan, relational};
 use crate::{Association, Error, Node};
 
 const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
-const SOP_CLASSES_IN_STUDY: Tag = Tag(0x0008, 0x0062);
-const NUMBER_OF_STUDY_RELATED_INSTANCES: Tag = Tag(0x0020, 0x1208);
 const NUMBER_OF_SERIES_RELATED_INSTANCES: Tag = Tag(0x0020, 0x1209);
 
 /// Instances that are taken for one query, over all its studies: what names more is not an archive.
 const MAX_INSTANCES: usize = 10_000_000;
 
-/// Ranges that one query is asked by, at the most.
-const MAX_RANGES: usize = 4096;
-
 /// The most of each list that a study tells; there are not so many modalities or SOP classes.
-const MAX_LISTED: usize = 1000;
-
-/// What is always asked for besides the user's keys.
-const STUDY_KEYS: [Tag; 8] = [
-    SPECIFIC_CHARACTER_SET,
-    MODALITIES_IN_STUDY,
-    SOP_CLASSES_IN_STUDY,
-    PATIENT_ID,
-    STUDY_INSTANCE_UID,
-    Tag(0x0020, 0x1206), // Number of Study Related Series
-    NUMBER_OF_STUDY_RELATED_INSTANCES,
-    Tag(0x0008, 0x0020), // Study Date
-];
+pub(super) const MAX_LISTED: usize = 1000;
 
 /// The queries of one retrieve, on one association.
 pub(in crate::retrieve) struct Finder {
@@ -52,7 +34,7 @@ pub(in crate::retrieve) struct Finder {
     pub(in crate::retrieve) model: Model,
     pub(in crate::retrieve) keys: Keys,
     /// See [`relational::level`].
-    located_at: Option<Level>,
+    pub(super) located_at: Option<Level>,
     /// Whether relational queries were asked for.
     is_relational: bool,
     /// Whether an earlier run has learnt that the peer answers no IMAGE level: one try is then enough.
@@ -128,84 +110,6 @@ impl Finder {
             self.instances_left = MAX_INSTANCES;
         }
         fits
-    }
-
-    /// STUDY level: the studies that match, their series not yet looked at.
-    pub(in crate::retrieve) async fn studies(&mut self) -> Result<Inventory, RetrieveError> {
-        let mut query = Query::new(self.model, Level::Study);
-        query.keys = self.keys.study.clone();
-        let located = match self.located_at {
-            Some(level) => self.locate(level).await?,
-            None => None,
-        };
-        match &located {
-            Some(studies) if studies.is_empty() => return Ok(Inventory::default()),
-            Some(studies) => {
-                query.keys.set_uids(STUDY_INSTANCE_UID, &studies.iter().cloned().collect::<Vec<_>>());
-            }
-            None => {}
-        }
-        ask(&mut query, &STUDY_KEYS);
-        let mut inventory = Inventory::default();
-        self.by_ranges(query, &mut inventory).await?;
-        if self.located_at.is_some() && located.is_none() {
-            inventory.walked = inventory.studies.len() as u64;
-        }
-        Ok(inventory)
-    }
-
-    /// Asks for the studies, and, where the peer does not answer with all, again by narrower ranges of their dates.
-    async fn by_ranges(&mut self, query: Query, inventory: &mut Inventory) -> Result<(), RetrieveError> {
-        let mut known = HashSet::new();
-        let whole = Range::of(&query.keys);
-        let mut ranges = vec![(whole, query)];
-        let mut asked = 0;
-        while let Some((range, query)) = ranges.pop() {
-            asked += 1;
-            let (mut dates, mut came, mut nameless) = (Vec::new(), 0, 0);
-            let take = |answer: &DataSet| {
-                came += 1;
-                dates.extend(Range::date_of(answer));
-                nameless += u64::from(!self.keys.enter(answer, &mut known, inventory));
-            };
-            let cut = match answers(&mut self.association, &query, MAX_ANSWERS, take).await {
-                Ok(None) if self.most_answers == Some(came) => Some(Cut::AtItsMost { answers: came }),
-                Ok(cut) => cut,
-                // What came by other ranges is not lost with this one.
-                Err(RetrieveError::Find { status, comment, .. }) if asked > 1 => {
-                    Some(Cut::ByPeer { answers: 0, status, comment })
-                }
-                Err(error) => return Err(error),
-            };
-            if cut.as_ref().is_some_and(Cut::is_limit) {
-                self.most_answers = Some(came);
-            }
-            let is_bearable = known.len() < MAX_ANSWERS && asked + ranges.len() < MAX_RANGES;
-            let is_undated = dates.len() < came;
-            let halves = range.filter(|_| cut.is_some() && is_bearable);
-            let halves = halves.and_then(|range| range.halves(&mut dates));
-            match (cut, halves) {
-                (Some(cut), Some(halves)) => {
-                    tracing::debug!("asking again by ranges of dates: {cut}");
-                    inventory.by_dates |= whole.is_some_and(|whole| whole.is_all());
-                    if is_undated {
-                        inventory.cut.get_or_insert_with(|| format!("{cut}, and some studies have no date"));
-                    }
-                    ranges.extend(halves.map(|half| {
-                        let mut query = query.clone();
-                        half.ask(&mut query.keys);
-                        (Some(half), query)
-                    }));
-                }
-                (cut, _) => {
-                    inventory.nameless += nameless;
-                    // As many as its most may be all there are, and the peer says that they are.
-                    let cut = cut.filter(|cut| !matches!(cut, Cut::AtItsMost { .. }));
-                    inventory.cut = inventory.cut.take().or_else(|| cut.map(|cut| cut.to_string()));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// SERIES and IMAGE level: fills in what is in a study. A peer that refuses leaves the study unnamed.
@@ -354,36 +258,6 @@ fn refused(error: RetrieveError) -> Result<(), RetrieveError> {
     }
 }
 
-impl Keys {
-    /// Enters the study of an answer into the inventory, if it fits and is not there. Answers whether it has a name.
-    fn enter(&self, answer: &DataSet, known: &mut HashSet<Uid>, inventory: &mut Inventory) -> bool {
-        if !fits(answer, &self.study) {
-            return true;
-        }
-        let Some(uid) = answer.uid(STUDY_INSTANCE_UID) else { return false };
-        if !known.insert(uid.clone()) {
-            return true;
-        }
-        // LO: 64 characters (PS3.5 6.2), in whatever encoding.
-        const MAX_PATIENT_ID: usize = 64 * 4;
-        let narrows = Keys::narrows(&self.series) || Keys::narrows(&self.image);
-        let mut study = Study {
-            uid,
-            patient_id: answer.text(PATIENT_ID).filter(|text| text.len() <= MAX_PATIENT_ID),
-            sop_classes: answer.uids(SOP_CLASSES_IN_STUDY),
-            modalities: answer.texts(MODALITIES_IN_STUDY),
-            counted: count(answer, NUMBER_OF_STUDY_RELATED_INSTANCES),
-            is_whole: !narrows,
-            is_named: false,
-            series: Vec::new(),
-        };
-        study.sop_classes.truncate(MAX_LISTED);
-        study.modalities.truncate(MAX_LISTED);
-        inventory.studies.push(study);
-        true
-    }
-}
-
-fn count(answer: &DataSet, tag: Tag) -> Option<u64> {
+pub(super) fn count(answer: &DataSet, tag: Tag) -> Option<u64> {
     answer.integer(tag).and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0)
 }

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use dicomet_proto::association::negotiation::Context;
+use dicomet_proto::association::negotiation::{Context, Support};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{
     CFindRq, CGetRq, CGetRsp, CStoreRq, Command, Counters, DataSetType, MessageId, Priority, Refusal,
 };
-use dicomet_proto::pdu::{AssociateRj, RejectReason, RejectResult};
+use dicomet_proto::pdu::{
+    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
+    RoleSelection,
+};
 
 use super::super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use super::super::*;
@@ -114,12 +117,41 @@ pub(super) struct Habits {
     pub(super) aborts_at: Option<Uid>,
     /// Fails every C-GET.
     pub(super) refuses_get: bool,
+    /// Cannot send this one by C-GET.
+    pub(super) fails_by_get: Option<Uid>,
+    /// Accepts nothing compressed.
+    pub(super) only_uncompressed: bool,
     /// Where it sends to by C-MOVE.
     pub(super) moves_to: Option<u16>,
-    /// How long each instance takes that it sends by C-MOVE.
+    /// Does not look at C-CANCEL.
+    pub(super) ignores_cancel: bool,
+    /// How long each instance takes to send.
     pub(super) takes_its_time: std::time::Duration,
     /// Lets nobody in, and ends the associations there are with their next request.
     pub(super) is_away: AtomicBool,
+}
+
+/// Accepts the two plain transfer syntaxes.
+struct Uncompressed;
+
+impl Support for Uncompressed {
+    fn transfer_syntax(&self, _: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
+        let plain = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+        let accepted = proposed.iter().find(|syntax| plain.contains(syntax)).cloned();
+        accepted.ok_or(ContextResultReason::TransferSyntaxesNotSupported)
+    }
+
+    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
+        asked.clone()
+    }
+
+    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
+        None
+    }
+
+    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
+        asked
+    }
 }
 
 pub(super) struct Peer {
@@ -202,8 +234,14 @@ impl Peer {
         if self.habits.answers_associations.is_some_and(|most| open >= most) {
             return std::future::pending().await;
         }
-        let Ok(association) = requested.accept(&Everything).await else { return };
-        self.proposed.lock().unwrap().push(association.negotiated().contexts.len());
+        let accepted = match self.habits.only_uncompressed {
+            true => requested.accept(&Uncompressed).await,
+            false => requested.accept(&Everything).await,
+        };
+        let Ok(association) = accepted else { return };
+        let negotiated = association.negotiated();
+        let proposed = negotiated.contexts.len() + negotiated.refused_contexts.len();
+        self.proposed.lock().unwrap().push(proposed);
         self.associations.send_modify(|associations| *associations += 1);
         self.serve_association(association).await;
         self.open.fetch_sub(1, Ordering::SeqCst);
@@ -389,8 +427,9 @@ impl Peer {
             .iter()
             .find(|context| context.abstract_syntax == held.class && context.requestor_is_scp)
             .cloned();
-        let Some(context) = context.filter(|_| self.habits.cannot_send.as_ref() != Some(&held.instance))
-        else {
+        let is_bad = |bad: &Option<Uid>| bad.as_ref() == Some(&held.instance);
+        let can = !is_bad(&self.habits.cannot_send) && !is_bad(&self.habits.fails_by_get);
+        let Some(context) = context.filter(|_| can) else {
             return false;
         };
         if self.habits.cannot_send_now.lock().unwrap().contains(&held.instance) {
@@ -414,15 +453,23 @@ impl Peer {
         if self.habits.cuts.as_ref() == Some(&held.instance) {
             data.truncate(data.len() - 3);
         }
-        association.send(context.id, &store, Data::Bytes(&data)).await.unwrap();
+        if !self.habits.takes_its_time.is_zero() {
+            tokio::time::sleep(self.habits.takes_its_time).await;
+        }
+        if association.send(context.id, &store, Data::Bytes(&data)).await.is_err() {
+            return false;
+        }
         self.sent.lock().unwrap().push(held.instance.clone());
         self.has_sent.send_replace(true);
-        match association.receive().await {
-            Ok(Received::Message(message)) => match message.command {
-                Command::CStoreRsp(response) => response.status == Status::SUCCESS,
-                other => panic!("{other:?}"),
-            },
-            _ => false,
+        loop {
+            match association.receive().await {
+                Ok(Received::Message(message)) => match message.command {
+                    Command::CStoreRsp(response) => return response.status == Status::SUCCESS,
+                    Command::CCancelRq(_) if self.habits.ignores_cancel => {}
+                    other => panic!("{other:?}"),
+                },
+                _ => return false,
+            }
         }
     }
 
