@@ -139,7 +139,8 @@ impl NodeArgs {
                 self.unknown_caller()
             )),
             Error::NoPresentationContext { .. } => failed.hint(
-                "the peer does not offer this service, or not to this AE title; --model patient may be an other way in",
+                "the peer does not offer this service, or not to this AE title; --model patient may be another way in, \
+                 and, for a get, C-MOVE with --receive ADDR:PORT",
             ),
             Error::TimedOut { action: "answer the association request", .. } => failed.hint(
                 "something listens there and does not answer as a DICOM node does: check the port, and whether the peer \
