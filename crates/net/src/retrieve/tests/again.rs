@@ -72,6 +72,15 @@ async fn of_a_peer_without_image_level_only_series_come_again_that_lack_somethin
 }
 
 #[tokio::test]
+async fn of_a_peer_without_image_level_only_the_series_that_are_wanted_come() {
+    let peer = Peer::new(Habits { no_image_level: true, counts: Some(0), ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let report = get(&node, &["StudyInstanceUID=1.2.1", "Modality=MR"], folder.path()).await;
+    assert_eq!((report.complete, sent(&peer), files(folder.path())), (false, 2, 2), "{report:?}");
+}
+
+#[tokio::test]
 async fn a_peer_that_neither_names_nor_counts_sends_all_once_a_run() {
     let peer = Peer::new(Habits { no_image_level: true, tells_classes: true, ..Habits::default() });
     let node = peer.serve().await;

@@ -115,22 +115,20 @@ impl Ledger {
         entries.filter(is_of).count() as u64 + unnamed
     }
 
-    /// What is to be asked for whole, since not all of it was named. Where something is here, that is never the study:
-    /// it would come again.
+    /// What is to be asked for whole, since not all of it was named. Where something is here, or only a part is wanted,
+    /// that is not the study, as far as its series are known.
     fn open(&self, place: usize) -> Open<'_> {
         let study = &self.inventory.studies[place];
         if self.shortfall(place) == 0 || self.answered.contains(&(place, None)) {
             return Open::Nothing;
         }
-        if self.here_of(place, None) == 0 {
+        let is_nothing_here = self.here_of(place, None) == 0;
+        if study.series.is_empty() || (is_nothing_here && study.is_whole) {
             return Open::Study;
         }
         if study.is_named {
             // All that there is of each series is named: the count is wrong.
             return Open::Nothing;
-        }
-        if study.series.is_empty() {
-            return Open::Study;
         }
         let lacks = |series: &&Series| {
             let here = self.here_of(place, Some(&series.uid));

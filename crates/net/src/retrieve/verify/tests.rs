@@ -178,3 +178,54 @@ fn an_instance_that_is_named_twice_is_one() {
     assert_eq!(ledger.missing_in(1, None).count(), 0);
     assert_eq!(ledger.place(&uid(1)).unwrap().study, STUDY, "where it was named first");
 }
+
+#[test]
+fn a_study_is_asked_for_whole_only_while_nothing_of_it_is_here() {
+    let mut ledger = ledger(2, Some(3), true);
+    assert!(ledger.missing_in(0, None).is_open && ledger.missing_of(0).unwrap().is_open);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
+    let missing = ledger.missing_in(0, None);
+    assert_eq!((missing.is_open, missing.count(), ledger.lacking()), (false, 1, 2));
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 1);
+    assert_eq!(ledger.missing_of(0), None, "there is nothing to ask for");
+    assert_eq!(ledger.lacking(), 1, "and something is lacking all the same");
+}
+
+#[test]
+fn a_series_without_names_is_asked_for_until_it_has_as_many_as_are_counted_or_the_peer_says_that_is_all() {
+    let [first, second] = ["1.2.0", "1.2.1"].map(Uid::from_static);
+    let series = |uid: &Uid, counted| Series {
+        uid: uid.clone(),
+        is_whole: true,
+        counted: Some(counted),
+        instances: Vec::new(),
+    };
+    let study = Study {
+        is_named: false,
+        counted: None,
+        series: vec![series(&first, 2), series(&second, 2)],
+        ..study(STUDY, &[])
+    };
+    let mut ledger = Ledger::new(Inventory { studies: vec![study], ..Inventory::default() });
+    assert_eq!((ledger.missing_in(0, None).is_open, ledger.lacking()), (true, 4));
+    let unnamed =
+        [1, 2, 3].map(|number| (Some(if number < 3 { &first } else { &second }.clone()), uid(number)));
+    ledger.present(0, &Present { unnamed: unnamed.to_vec(), ..Present::default() });
+    let open = |ledger: &Ledger| -> Vec<Uid> {
+        let missing = ledger.missing_in(0, None);
+        assert!(!missing.is_open && !missing.is_whole);
+        missing.series.into_iter().filter(|series| series.is_open).map(|series| series.uid).collect()
+    };
+    assert_eq!(open(&ledger), std::slice::from_ref(&second));
+    assert_eq!((ledger.report("").present, ledger.lacking()), (3, 1));
+    ledger.answered(0, Some(&second));
+    assert_eq!(ledger.missing_of(0), None);
+    assert!(!ledger.report("").complete && ledger.lacking() == 1);
+}
+
+#[test]
+fn a_peer_that_says_it_has_sent_all_of_nothing_is_not_believed() {
+    let mut ledger = ledger(0, Some(3), false);
+    ledger.answered(0, None);
+    assert!(ledger.missing_in(0, None).is_open);
+}
