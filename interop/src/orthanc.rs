@@ -30,11 +30,21 @@ impl Orthanc {
     /// # Panics
     /// When it does not come up.
     pub fn start() -> Orthanc {
+        Orthanc::start_limited(0)
+    }
+
+    /// As [`Orthanc::start`]; a C-FIND ends after so many answers, as if it had been cancelled. 0 is no limit.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_limited(answers: u32) -> Orthanc {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for _ in 0..3 {
             let (port, http_port) = (free_port(), free_port());
             let config = folder.path().join("orthanc.json");
-            let text = configuration(port, http_port, folder.path()).to_string();
+            let mut settings = configuration(port, http_port, folder.path());
+            settings["LimitFindResults"] = answers.into();
+            let text = settings.to_string();
             std::fs::write(&config, text).expect("it is our folder");
             let mut process = Process::start(Command::new(program()).arg(&config).env("TCP_NODELAY", "1"));
             if process.wait_for_port(http_port) && process.wait_for_port(port) {
@@ -49,7 +59,15 @@ impl Orthanc {
     /// # Panics
     /// When it does not come up or refuses a file.
     pub fn with_files(files: &Path) -> Orthanc {
-        let orthanc = Orthanc::start();
+        Orthanc::limited_with_files(0, files)
+    }
+
+    /// As [`Orthanc::with_files`], with the limit of [`Orthanc::start_limited`].
+    ///
+    /// # Panics
+    /// When it does not come up or refuses a file.
+    pub fn limited_with_files(answers: u32, files: &Path) -> Orthanc {
+        let orthanc = Orthanc::start_limited(answers);
         for file in dicom_files(files) {
             let status = orthanc.upload(&file);
             assert_eq!(status, 200, "Orthanc does not take {}", file.display());

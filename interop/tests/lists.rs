@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use dicomet_interop::dcmtk::Dcmqrscp;
-use dicomet_interop::dicomet::{get, get_with};
+use dicomet_interop::dicomet::{dicomet, get, get_with};
 use dicomet_interop::files::{assert_identical, instances};
 use dicomet_interop::orthanc::Orthanc;
 use dicomet_testkit::study::Plan;
@@ -46,6 +46,26 @@ fn failed_in(output: &Path) -> Vec<Value> {
     let report = std::fs::read_to_string(output.join(".dicomet/report.jsonl")).unwrap();
     let records = report.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     records.filter(|record| record["outcome"] != "complete" && record["outcome"] != "before").collect()
+}
+
+#[test]
+fn an_orthanc_that_answers_ten_studies_at_a_time_gives_them_all_and_find_says_that_there_are_more() {
+    let (originals, ours) = (tempdir().unwrap(), tempdir().unwrap());
+    hundred_studies(originals.path());
+    let orthanc = Orthanc::limited_with_files(10, originals.path());
+    let ended = dicomet(["find", &orthanc.node(), "PatientID=*", "--format", "jsonl"]).expect_code(3);
+    assert_eq!(ended.stdout.lines().count(), 10);
+    assert!(
+        ended.stderr.contains("there may be more") && ended.stderr.contains("StudyDate"),
+        "{}",
+        ended.stderr
+    );
+
+    let (ended, report) = get(&orthanc.node(), &["PatientID=*"], ours.path());
+    let ended = ended.expect_success();
+    assert_eq!((report.count("studies"), report.count("retrieved")), (STUDIES, STUDIES));
+    assert!(ended.stderr.contains("by ranges of StudyDate"), "{}", ended.stderr);
+    assert_identical(&instances(ours.path()), &instances(originals.path()));
 }
 
 #[test]

@@ -150,7 +150,8 @@ impl NodeArgs {
             )),
             Error::NoPresentationContext { what } => failed.hint(match what.contains("Query/Retrieve") {
                 true => {
-                    "the peer does not offer this service, or not to this AE title; --model patient may be another way in"
+                    "the peer does not offer this service, or not to this AE title; --model patient may be another way in, \
+                     and, for a get, C-MOVE with --receive ADDR:PORT"
                 }
                 false => "the peer does not offer this service, or not to this AE title",
             }),

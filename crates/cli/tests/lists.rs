@@ -77,6 +77,12 @@ fn written(folder: &Path) -> BTreeMap<String, SystemTime> {
 fn a_run_that_is_killed_is_gone_on_with_and_no_instance_comes_twice() {
     let (serve, folder) = serve();
     let output = folder.path().join("out");
+    let mut before = BTreeMap::new();
+    let unchanged = |before: &BTreeMap<String, SystemTime>, after: &BTreeMap<String, SystemTime>| {
+        for (name, time) in before {
+            assert_eq!(after[name], *time, "{name} was whole, and came again");
+        }
+    };
     for kill_after in [5, 70, 30] {
         let mut child = get(&serve, &output, &["-v"]).spawn().unwrap();
         child.stdin.take().unwrap().write_all(list().as_bytes()).unwrap();
@@ -85,17 +91,18 @@ fn a_run_that_is_killed_is_gone_on_with_and_no_instance_comes_twice() {
         assert_eq!(instances.take(kill_after).count(), kill_after, "it ended too early");
         child.kill().unwrap();
         child.wait().unwrap();
+        let after = written(&output);
+        assert!(after.len() >= before.len() + kill_after);
+        unchanged(&before, &after);
+        before = after;
     }
-    let before = written(&output);
     let ended = run(get(&serve, &output, &[]), &list());
     let summary = summary(&ended);
     assert_eq!(summary["complete"], true, "{summary}");
     assert!(summary["before"].as_u64().unwrap() > 0, "lines that were done are passed over: {summary}");
     let after = written(&output);
     assert_eq!(after.len(), 3 * STUDIES);
-    for (name, time) in &before {
-        assert_eq!(after[name], *time, "{name} was whole, and came again");
-    }
+    unchanged(&before, &after);
     assert_eq!(summary["retrieved"], (3 * STUDIES - before.len()) as u64);
 }
 

@@ -172,8 +172,23 @@ impl Asking<'_> {
             eprintln!("note: the peer did not support some of the keys; the answers may not match them");
         }
         match end.status.kind() {
-            StatusKind::Success | StatusKind::Warning => {}
-            StatusKind::Cancel | StatusKind::Pending if ended_by_us => {}
+            StatusKind::Warning if !find::is_limit(end.status) => {}
+            StatusKind::Success => {}
+            StatusKind::Cancel | StatusKind::Pending | StatusKind::Warning if ended_by_us => {}
+            _ if count > 0 => {
+                let comment =
+                    end.error_comment.map(|comment| format!(": {}", crate::output::visible(&comment)));
+                let message = format!(
+                    "{}: the peer ended the query after {count} answers with {}{}: there may be more",
+                    self.node.node,
+                    end.status,
+                    comment.unwrap_or_default()
+                );
+                let mut failure = CommandError::new(message)
+                    .hint("ask for less at a time, such as by StudyDate=20240101-20240131");
+                failure.exit = Exit::Partial;
+                return Err(failure);
+            }
             _ => {
                 let comment =
                     end.error_comment.map(|comment| format!(": {}", crate::output::visible(&comment)));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use dicomet_net::retrieve::{MoveEvent, MoveReport, Moving, RetrieveError, Stop};
+use dicomet_net::retrieve::{MoveEvent, MoveReport, Moving, RetrieveError, Stop, moving};
 use dicomet_net::{Error, Node};
 use dicomet_proto::AeTitle;
 use dicomet_proto::message::{Counters, Status};
@@ -46,6 +46,10 @@ pub struct MoveArgs {
     #[arg(long, value_name = "AET")]
     to: AeTitle,
 
+    /// Seconds that the peer may take between two responses: many send none before all has gone
+    #[arg(long, default_value_t = moving::PATIENCE.as_secs(), value_name = "SECONDS", help_heading = "Timeouts")]
+    response_timeout: u64,
+
     /// How the report is written: text, or one line of JSON
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
@@ -66,6 +70,7 @@ pub async fn run(args: MoveArgs) -> Result<ExitCode, CommandError> {
     let interrupts = tokio::spawn(interrupts(stop, words));
     let moving = Moving::new(args.node.node.clone(), query, args.to.clone())
         .caller(args.node.caller())
+        .patience(Duration::from_secs(args.response_timeout))
         .stop_by(stopped);
     let mut shown = Shown::new(args.quiet);
     let outcome = moving.run(|event| shown.event(event)).await;

@@ -1,5 +1,6 @@
 //! What follows the finding: an inventory, less what is in the folder already, worked off by the engine.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,9 +38,8 @@ impl Fetch {
     ) -> Fetch {
         let mut ledger = Ledger::new(inventory);
         for place in 0..ledger.inventory().studies.len() {
-            for uid in folder.expect(&ledger.inventory().studies[place]) {
-                ledger.present(&uid);
-            }
+            let present = folder.expect(&ledger.inventory().studies[place]);
+            ledger.present(place, &present);
         }
         let (sender, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -61,6 +61,7 @@ impl Fetch {
     /// The same for studies that are still being looked into, beside the getting.
     pub(super) fn look_into(&mut self, finder: Finder, studies: Vec<Study>, query: Query) {
         let caller = self.shared.caller.clone();
+        self.shared.meter.answers_most.store(finder.most_answers.unwrap_or(0), Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
         self.engine.found = Some(look_into::look_into(finder, studies, query, caller, shared));
     }

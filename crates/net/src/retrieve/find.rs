@@ -1,20 +1,24 @@
 //! Finding: C-FIND with the keys of a query, and the inventory of what is in the studies that match.
 
+mod answers;
 mod finder;
 mod keys;
+mod ranges;
+mod studies;
 
 use dicomet_proto::association::negotiation::Proposal;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
-use dicomet_proto::message::StatusKind;
+use dicomet_proto::message::Status;
 use dicomet_proto::query::{Model, Query};
 
 use super::inventory::Study;
 use super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use super::{Caller, RetrieveError, relational};
-use crate::service::c_find::scu::Find;
 use crate::{Association, Error, Node, connect};
 
+pub(super) use answers::answers;
+pub use answers::{Cut, MAX_ANSWERS, is_limit};
 pub(super) use finder::Finder;
 
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
@@ -27,7 +31,8 @@ const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 /// The keys are sent as they are, with Specific Character Set asked for.
 ///
 /// # Errors
-/// [`RetrieveError::Association`], or [`RetrieveError::Find`] when the peer ends with a failure status.
+/// [`RetrieveError::Association`], or [`RetrieveError::Find`] when the peer ends with a status that says that these are
+/// not all.
 pub async fn find(
     node: &Node,
     query: &Query,
@@ -37,8 +42,28 @@ pub async fn find(
     let mut association = open(node, caller, &[query.model]).await?;
     let mut query = query.clone();
     ask(&mut query, &[SPECIFIC_CHARACTER_SET]);
-    let matches = matches(&mut association, &query, limit.unwrap_or(usize::MAX)).await;
-    finish(association, matches).await
+    let found = all(&mut association, &query, limit).await;
+    finish(association, found).await
+}
+
+async fn all(
+    association: &mut Association,
+    query: &Query,
+    limit: Option<usize>,
+) -> Result<Vec<DataSet>, RetrieveError> {
+    let mut found = Vec::new();
+    let most = limit.unwrap_or(MAX_ANSWERS);
+    match answers(association, query, most, |answer| found.push(answer.clone())).await? {
+        None => Ok(found),
+        Some(Cut::ByUs { .. }) if limit.is_some() => Ok(found),
+        Some(Cut::ByPeer { status, comment, .. }) => {
+            Err(RetrieveError::Find { level: query.level, status, comment })
+        }
+        Some(cut) => {
+            let comment = Some(cut.to_string());
+            Err(RetrieveError::Find { level: query.level, status: Status::CANCEL, comment })
+        }
+    }
 }
 
 /// Opens an association with the C-FIND contexts of some models.
@@ -82,30 +107,6 @@ async fn finish<T>(association: Association, outcome: Result<T, RetrieveError>) 
         }
     }
     outcome
-}
-
-pub(super) async fn matches(
-    association: &mut Association,
-    query: &Query,
-    limit: usize,
-) -> Result<Vec<DataSet>, RetrieveError> {
-    let mut find = Find::start(association, query).await?;
-    let mut matches = Vec::new();
-    while let Some(identifier) = find.next().await? {
-        if matches.len() < limit {
-            matches.push(identifier);
-        }
-        if matches.len() == limit {
-            find.cancel().await?;
-            break;
-        }
-    }
-    let end = find.finish().await?;
-    match end.status.kind() {
-        StatusKind::Success | StatusKind::Warning | StatusKind::Pending => Ok(matches),
-        StatusKind::Cancel if matches.len() == limit => Ok(matches),
-        _ => Err(RetrieveError::Find { level: query.level, status: end.status, comment: end.error_comment }),
-    }
 }
 
 /// Adds keys that ask for a value, where the query does not have them.

@@ -1,25 +1,58 @@
 //! Getting by C-MOVE: the requests of the plan, sent as C-MOVE-RQs with ourselves as the move destination. What the
 //! peer sends comes in through [`super::receive`], into the same folder and the same ledger.
+//!
+//! One association, unless the user wants several: the peer opens those on which instances come.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use dicomet_proto::message::{CMoveRsp, Status};
+use tokio::task::JoinSet;
 
 use super::associations::Share;
 use super::get::Outcome;
 use super::passes::{End, Engine, MAX_PASSES, Verdict};
-use super::plan::{Granularity, Part, Request, Round};
+use super::plan::{Dealer, Granularity, Part, Request, Round};
 use super::receive::Receiver;
 use super::report::{Event, Method};
 use super::shared::{Shared, reached};
-use super::{Stop, find, moving};
+use super::{MAX_ASSOCIATIONS, Stop, find, moving};
 use crate::service::c_move::scu::{Move, Response};
 use crate::{Association, Error};
 
+/// How long a response may take while instances come: what comes tells whether the peer is there.
+const WHILE_INSTANCES_COME: Duration = Duration::from_secs(24 * 3600);
+
+/// The requests of a pass, dealt out to the associations.
+struct Requests {
+    dealer: Mutex<Dealer>,
+    share: Share,
+    /// Whether one association works them off, so that what is taken meanwhile is of its request.
+    is_alone: bool,
+}
+
+impl Requests {
+    fn new(dealer: Dealer, associations: usize) -> Requests {
+        Requests {
+            share: if associations == 1 { Share::ALL } else { Share::of(dealer.fair_share(associations)) },
+            dealer: Mutex::new(dealer),
+            is_alone: associations == 1,
+        }
+    }
+
+    fn dealer(&self) -> MutexGuard<'_, Dealer> {
+        self.dealer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn next(&self) -> Option<Request> {
+        self.dealer().deal(self.share)
+    }
+}
+
 impl Shared {
     /// Opens an association and works off the requests, one after the other.
-    pub(super) async fn work_by_move(&self, requests: &[Request], receiver: &Receiver) -> Outcome {
+    async fn work_by_move(&self, requests: &Requests, receiver: &Receiver) -> Outcome {
         let mut outcome = Outcome::default();
         let mut stop = self.stop.clone();
         let mut association = tokio::select! {
@@ -30,12 +63,15 @@ impl Shared {
             () = reached(&mut stop, Stop::Cancel) => return outcome,
         };
         outcome.was_open = true;
-        for request in requests {
-            if self.stop() != Stop::No || outcome.fatal.is_some() {
-                break;
-            }
-            if let Err(error) = self.get_by_move(&mut association, request, receiver, &mut outcome).await {
+        while self.stop() == Stop::No && outcome.fatal.is_none() {
+            let Some(request) = requests.next() else { break };
+            let done =
+                self.get_by_move(&mut association, &request, (receiver, requests.is_alone), &mut outcome);
+            let done = done.await;
+            requests.dealer().done(&request);
+            if let Err(error) = done {
                 self.tell(Event::Lost { reason: error.to_string() });
+                outcome.is_passed_over = self.note_silence(&request, receiver.take_stalled(), &error);
                 outcome.error = Some(error);
                 break;
             }
@@ -53,13 +89,15 @@ impl Shared {
         &self,
         association: &mut Association,
         request: &Request,
-        receiver: &Receiver,
+        (receiver, is_alone): (&Receiver, bool),
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
         let study = self.ledger().inventory().studies[request.study].head();
         let identifier = find::identifier(self.model, request, &study);
         let sop_class = moving::sop_class(self.model)?;
         let before = receiver.taken();
+        let is_named = !self.missing_of(request).is_empty();
+        let limit = self.caller.timeouts.progress;
         let mut moving = Move::start(association, &sop_class, &self.caller.ae_title, &identifier).await?;
         let mut stop = self.stop.clone();
         let mut cancelled = false;
@@ -75,7 +113,10 @@ impl Shared {
                     moving.cancel().await?;
                     continue;
                 }
-                response = moving.next() => response?,
+                response = moving.next_within(WHILE_INSTANCES_COME) => response?,
+                () = receiver.falls_silent(limit) => {
+                    return Err(Error::TimedOut { action: "send a response or an instance", after: limit });
+                }
             };
             let Some(response) = response else { return Ok(()) };
             self.tell(Event::Counters(response.command.counters));
@@ -87,7 +128,9 @@ impl Shared {
                 moving.cancel().await?;
             }
         };
-        receiver.settle(sent(&last.command).map(|sent| before + sent)).await;
+        let awaited = sent(&last.command).map(|sent| before + sent).filter(|_| is_alone);
+        let is_here = || is_named && self.missing_of(request).is_empty();
+        receiver.settle(awaited, is_here).await;
         outcome.fatal = receiver.fatal();
         let Response { command, failed } = last;
         if command.status == Status::MOVE_DESTINATION_UNKNOWN {
@@ -107,9 +150,17 @@ impl Engine {
     pub(super) async fn move_passes(&mut self, address: SocketAddr) -> Option<End> {
         self.method = Method::Move;
         let receiver = match Receiver::open(address, Arc::clone(&self.shared)).await {
-            Ok(receiver) => receiver,
+            Ok(receiver) => Arc::new(receiver),
             Err(error) => return Some(End::CannotStore(format!("cannot listen on {address}: {error}"))),
         };
+        let end = self.move_all(&receiver).await;
+        if let Some(receiver) = Arc::into_inner(receiver) {
+            receiver.close().await;
+        }
+        end
+    }
+
+    async fn move_all(&mut self, receiver: &Arc<Receiver>) -> Option<End> {
         self.granularity = Granularity::Coarse;
         self.barren = 0;
         for _ in 0..MAX_PASSES {
@@ -120,10 +171,11 @@ impl Engine {
             let before = self.shared.ledger().arrived();
             let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
             let round = Round { contexts: Vec::new(), parts };
-            let mut dealer = self.dealer(&round);
-            let requests: Vec<Request> = std::iter::from_fn(|| dealer.deal(Share::ALL)).collect();
-            let outcome = self.shared.work_by_move(&requests, &receiver).await;
-            self.associations += u64::from(outcome.was_open);
+            let dealer = self.dealer(&round);
+            if dealer.is_empty() {
+                return None;
+            }
+            let outcome = self.move_side_by_side(dealer, receiver).await;
             if let Some(reason) = outcome.fatal {
                 return Some(End::CannotStore(reason));
             }
@@ -131,12 +183,42 @@ impl Engine {
                 self.granularity = self.granularity.finer()?;
                 continue;
             };
+            if outcome.is_passed_over {
+                self.barren = 0;
+                continue;
+            }
             let came = self.shared.ledger().arrived() > before;
             if let Verdict::Over(end) = self.after(error, came).await {
                 return end;
             }
         }
         None
+    }
+
+    /// Works off the requests of a pass on as many associations as the user wants, or on one. Those that are rejected
+    /// leave the work to the others.
+    async fn move_side_by_side(&mut self, dealer: Dealer, receiver: &Arc<Receiver>) -> Outcome {
+        let most = dealer.least().clamp(1, MAX_ASSOCIATIONS);
+        let associations = self.options.associations.map_or(1, |number| number.clamp(1, most));
+        let requests = Arc::new(Requests::new(dealer, associations));
+        let mut workers = JoinSet::new();
+        for _ in 0..associations {
+            let (shared, requests, receiver) =
+                (Arc::clone(&self.shared), Arc::clone(&requests), Arc::clone(receiver));
+            workers.spawn(async move { shared.work_by_move(&requests, &receiver).await });
+        }
+        let mut all = Outcome::default();
+        while let Some(Ok(outcome)) = workers.join_next().await {
+            self.associations += u64::from(outcome.was_open);
+            all.was_open |= outcome.was_open;
+            all.is_passed_over |= outcome.is_passed_over;
+            all.fatal = all.fatal.or(outcome.fatal);
+            all.error = all.error.or(outcome.error);
+        }
+        if all.was_open && requests.dealer().is_empty() && matches!(all.error, Some(Error::Rejected(_))) {
+            all.error = None;
+        }
+        all
     }
 }
 

@@ -25,12 +25,9 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Looks for what the layout needs; for study and series too, when the inventory does not know them.
-    pub(super) fn new(layout: &Layout, is_unnamed: bool, context: &Context) -> Head {
-        let mut tags = vec![SOP_INSTANCE_UID];
-        if is_unnamed {
-            tags.extend([STUDY_INSTANCE_UID, SERIES_INSTANCE_UID]);
-        }
+    /// Looks for instance, study and series, and for what the layout needs.
+    pub(super) fn new(layout: &Layout, context: &Context) -> Head {
+        let mut tags = vec![SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID];
         let before = tags.len();
         tags.extend(layout.further_tags());
         if tags.len() > before {

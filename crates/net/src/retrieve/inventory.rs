@@ -11,6 +11,10 @@ pub struct Inventory {
     pub nameless: u64,
     /// Studies that had to be looked into only because a series or an instance was named without its study.
     pub walked: u64,
+    /// Why there may be studies that match beyond these, if there may.
+    pub cut: Option<String>,
+    /// Whether the studies were found by ranges of their dates, so that one without a date may be missing.
+    pub by_dates: bool,
 }
 
 /// A study in the inventory.
@@ -57,6 +61,8 @@ pub struct Series {
     pub uid: Uid,
     /// Whether all of it is wanted.
     pub is_whole: bool,
+    /// Number of Series Related Instances (0020,1209).
+    pub counted: Option<u64>,
     /// The instances.
     pub instances: Vec<Instance>,
 }

@@ -19,6 +19,9 @@ use crate::Node;
 /// After this a habit is tried again.
 const REMEMBERED_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// A peer that had no association to spare may only have been busy.
+const BUSY_FOR: Duration = Duration::from_secs(24 * 3600);
+
 /// More nodes than anybody has; a bigger file is none of ours.
 const MAX_LENGTH: u64 = 4 * 1024 * 1024;
 
@@ -41,10 +44,16 @@ pub struct Habits {
     /// How many associations were worth it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub associations: Option<Learnt<usize>>,
+    /// How many studies it answers a query with at the most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers_most: Option<Learnt<usize>>,
+    /// The transfer syntaxes that it accepts no presentation context with, while it accepts others of the same classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_syntaxes: Option<Learnt<Vec<String>>>,
 }
 
 /// A habit, with when it was learnt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Learnt<T> {
     /// What was learnt.
     pub value: T,
@@ -52,7 +61,7 @@ pub struct Learnt<T> {
     learnt: u64,
 }
 
-impl<T: Copy + PartialEq> Learnt<T> {
+impl<T: PartialEq> Learnt<T> {
     /// Learnt at a time.
     pub fn at(value: T, now: SystemTime) -> Learnt<T> {
         Learnt { value, learnt: seconds(now) }
@@ -69,19 +78,25 @@ impl<T: Copy + PartialEq> Learnt<T> {
     }
 
     fn is_fresh(&self, now: SystemTime) -> bool {
+        self.is_younger(now, REMEMBERED_FOR)
+    }
+
+    fn is_younger(&self, now: SystemTime, limit: Duration) -> bool {
         // What was learnt in the future was learnt by a clock that was wrong.
-        seconds(now).checked_sub(self.learnt).is_some_and(|age| age < REMEMBERED_FOR.as_secs())
+        seconds(now).checked_sub(self.learnt).is_some_and(|age| age < limit.as_secs())
     }
 }
 
 /// What a run has learnt; `None` is nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Lesson {
     pub(super) both_roles: Option<bool>,
     pub(super) no_image_level: Option<bool>,
     pub(super) no_get: Option<bool>,
     pub(super) associations_most: Option<usize>,
     pub(super) associations: Option<usize>,
+    pub(super) answers_most: Option<usize>,
+    pub(super) refused_syntaxes: Option<Vec<String>>,
 }
 
 impl Habits {
@@ -91,8 +106,10 @@ impl Habits {
             both_roles: self.both_roles.filter(|learnt| learnt.is_fresh(now)),
             no_image_level: self.no_image_level.filter(|learnt| learnt.is_fresh(now)),
             no_get: self.no_get.filter(|learnt| learnt.is_fresh(now)),
-            associations_most: self.associations_most.filter(|learnt| learnt.is_fresh(now)),
+            associations_most: self.associations_most.filter(|learnt| learnt.is_younger(now, BUSY_FOR)),
             associations: self.associations.filter(|learnt| learnt.is_fresh(now)),
+            answers_most: self.answers_most.filter(|learnt| learnt.is_fresh(now)),
+            refused_syntaxes: self.refused_syntaxes.filter(|learnt| learnt.is_fresh(now)),
         }
     }
 
@@ -103,27 +120,35 @@ impl Habits {
             no_get: Learnt::merged(self.no_get, lesson.no_get, now),
             associations_most: Learnt::merged(self.associations_most, lesson.associations_most, now),
             associations: Learnt::merged(self.associations, lesson.associations, now),
+            answers_most: Learnt::merged(self.answers_most, lesson.answers_most, now),
+            refused_syntaxes: Learnt::merged(self.refused_syntaxes, lesson.refused_syntaxes, now),
         }
     }
 
     /// In words, one each.
     pub fn in_words(&self) -> Vec<String> {
-        let is = |learnt: Option<Learnt<bool>>| learnt.is_some_and(|learnt| learnt.value);
+        let is = |learnt: &Option<Learnt<bool>>| learnt.as_ref().is_some_and(|learnt| learnt.value);
         let mut words = Vec::new();
-        if is(self.both_roles) {
+        if is(&self.both_roles) {
             words.push("grants the SCP role only with the SCU role".to_owned());
         }
-        if is(self.no_image_level) {
+        if is(&self.no_image_level) {
             words.push("answers no C-FIND at IMAGE level".to_owned());
         }
-        if is(self.no_get) {
+        if is(&self.no_get) {
             words.push("sends by C-MOVE and not by C-GET".to_owned());
         }
-        if let Some(most) = self.associations_most {
+        if let Some(most) = &self.associations_most {
             words.push(format!("serves {} associations at a time", most.value));
         }
-        if let Some(associations) = self.associations {
+        if let Some(associations) = &self.associations {
             words.push(format!("is fastest with {}", associations.value));
+        }
+        if let Some(most) = &self.answers_most {
+            words.push(format!("answers a query with {} studies at the most", most.value));
+        }
+        if let Some(refused) = self.refused_syntaxes.as_ref().filter(|refused| !refused.value.is_empty()) {
+            words.push(format!("accepts nothing in {} of the transfer syntaxes", refused.value.len()));
         }
         words
     }
@@ -230,8 +255,10 @@ mod tests {
         both_roles: Some(true),
         no_image_level: None,
         no_get: None,
-        associations_most: Some(4),
-        associations: None,
+        associations_most: None,
+        associations: Some(4),
+        answers_most: None,
+        refused_syntaxes: None,
     };
 
     #[test]
@@ -242,11 +269,8 @@ mod tests {
         assert_eq!(known.habits(&pacs, day(0)), Habits::default());
         known.learn(&pacs, FOUR, day(0));
         let habits = known.habits(&pacs, day(1));
-        assert_eq!(habits.associations_most.unwrap().value, 4);
-        assert_eq!(
-            habits.in_words(),
-            ["grants the SCP role only with the SCU role", "serves 4 associations at a time"]
-        );
+        assert_eq!(habits.associations.as_ref().unwrap().value, 4);
+        assert_eq!(habits.in_words(), ["grants the SCP role only with the SCU role", "is fastest with 4"]);
         assert_eq!(known.habits(&node("PACS@192.0.2.8:104"), day(1)), Habits::default());
     }
 
@@ -257,11 +281,35 @@ mod tests {
         let pacs = node("PACS@192.0.2.7:104");
         for number in 0..7 {
             known.learn(&pacs, FOUR, day(number));
-            assert!(known.habits(&pacs, day(number)).associations_most.is_some());
+            assert!(known.habits(&pacs, day(number)).associations.is_some());
         }
         assert_eq!(known.habits(&pacs, day(7)), Habits::default());
         // A clock that was set back.
         assert_eq!(known.habits(&pacs, day(0) - Duration::from_secs(1)), Habits::default());
+    }
+
+    #[test]
+    fn that_a_peer_had_no_association_to_spare_is_forgotten_after_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = Known::at(folder.path().join("nodes.json"));
+        let pacs = node("PACS@192.0.2.7:104");
+        known.learn(&pacs, Lesson { associations_most: Some(2), ..FOUR }, day(0));
+        let later = |hours: u64| day(0) + Duration::from_secs(hours * 3600);
+        assert_eq!(known.habits(&pacs, later(23)).associations_most.unwrap().value, 2);
+        let habits = known.habits(&pacs, later(24));
+        assert!(habits.associations_most.is_none() && habits.associations.is_some());
+    }
+
+    #[test]
+    fn what_turned_out_otherwise_replaces_what_was_learnt() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = Known::at(folder.path().join("nodes.json"));
+        let pacs = node("PACS@192.0.2.7:104");
+        let no_get = |value| Lesson { no_get: Some(value), ..Lesson::default() };
+        known.learn(&pacs, no_get(true), day(0));
+        assert_eq!(known.habits(&pacs, day(0)).in_words(), ["sends by C-MOVE and not by C-GET"]);
+        known.learn(&pacs, no_get(false), day(1));
+        assert!(known.habits(&pacs, day(1)).in_words().is_empty());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::folder::Folder;
 use super::inventory::{Series, Study};
 use super::report::Event;
 use super::shared::Shared;
+use super::verify::Present;
 use super::{Caller, RetrieveError, plan};
 
 /// Studies, or series of one that is being named, that are looked into ahead of the getting.
@@ -29,8 +30,8 @@ const MAX_IN_A_ROW: u32 = 4;
 
 /// What becomes known of the studies, in their order.
 pub(super) enum Finding {
-    /// A study, and which of its instances are in the folder.
-    Known(Study, Vec<Uid>),
+    /// A study, and what of it is in the folder.
+    Known(Study, Present),
     /// A study of which nothing is in the folder, and whose instances follow.
     Begun(Study),
     /// A series of the study that was begun.

@@ -1,7 +1,7 @@
 //! What has come so far and how fast the peer answers: for the number of associations.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::associations::Costs;
@@ -16,6 +16,8 @@ pub(super) struct Meter {
     lists: Mutex<Lists>,
     /// Whether the peer answers no C-FIND at IMAGE level.
     pub(super) has_no_image_level: AtomicBool,
+    /// How many studies it answers a query with at the most; 0 when that is not known.
+    pub(super) answers_most: AtomicUsize,
 }
 
 /// The requests by lists of instances that something came of.
@@ -41,6 +43,7 @@ impl Meter {
         let has_no_image_level = AtomicBool::new(false);
         let meter = Meter {
             has_no_image_level,
+            answers_most: AtomicUsize::new(0),
             instances: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             round_trip_us: AtomicU64::new(u64::MAX),

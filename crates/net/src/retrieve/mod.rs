@@ -230,9 +230,11 @@ impl Retrieve {
     /// The studies that match, not yet looked into.
     async fn studies(&self) -> Result<(Finder, Inventory), RetrieveError> {
         let mut finder = Finder::open(&self.node, &self.options.caller, &self.query).await?;
-        finder.knows_no_image_level = self.options.known.as_ref().is_some_and(|known| {
-            known.habits(&self.node, SystemTime::now()).no_image_level.is_some_and(|learnt| learnt.value)
-        });
+        if let Some(known) = &self.options.known {
+            let habits = known.habits(&self.node, SystemTime::now());
+            (finder.knows_no_image_level, finder.most_answers) =
+                (habits.has_no_image_level(), habits.answers_most());
+        }
         match finder.studies().await {
             Ok(inventory) => Ok((finder, inventory)),
             Err(error) => {

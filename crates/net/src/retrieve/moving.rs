@@ -27,6 +27,10 @@ const MAX_UIDS: usize = 256;
 /// Counters are US: beyond, they say nothing exact.
 const MAX_COUNT: u64 = u16::MAX as u64;
 
+/// How long a peer may take between two responses when nothing else is said. Pending responses may be left out
+/// (PS3.4 C.4.2.3.1), and then nothing is heard until all has gone, over whatever line the third party has.
+pub const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
 /// A move: what the peer is to send, and to whom.
 #[derive(Debug)]
 pub struct Moving {
@@ -34,6 +38,7 @@ pub struct Moving {
     query: Query,
     destination: AeTitle,
     caller: Caller,
+    patience: Duration,
     stop: Option<watch::Receiver<Stop>>,
 }
 
@@ -108,17 +113,33 @@ struct Ask {
     expected: Option<u64>,
 }
 
+/// What is to be asked for.
+struct Asks {
+    model: Model,
+    studies: u64,
+    asks: Vec<Ask>,
+    /// Why there may be studies that match beyond these, if there may.
+    cut: Option<String>,
+}
+
 impl Moving {
     /// Has the peer send all that matches the query's keys, of whatever level, to the node that it knows by an AE
     /// title.
     pub fn new(node: Node, query: Query, destination: AeTitle) -> Moving {
-        Moving { node, query, destination, caller: Caller::default(), stop: None }
+        let caller = Caller::default();
+        Moving { node, query, destination, caller, patience: PATIENCE, stop: None }
     }
 
     /// Who calls.
     #[must_use]
     pub fn caller(self, caller: Caller) -> Moving {
         Moving { caller, ..self }
+    }
+
+    /// How long the peer may take between two responses; [`PATIENCE`] otherwise.
+    #[must_use]
+    pub fn patience(self, patience: Duration) -> Moving {
+        Moving { patience, ..self }
     }
 
     /// With a way to end it early.
@@ -138,13 +159,15 @@ impl Moving {
             found = self.asks() => Some(found?),
             () = reached(&mut stop, Stop::Cancel) => None,
         };
-        let Some((model, studies, asks)) = found else {
+        let Some(Asks { model, studies, asks, cut }) = found else {
             return Ok(MoveReport { cancelled: true, method: Method::Move, ..MoveReport::default() });
         };
         let expected = asks.iter().map(|ask| ask.expected).sum::<Option<u64>>();
-        let report = MoveReport { studies, expected, method: Method::Move, ..MoveReport::default() };
+        let notes =
+            cut.map(|cut| format!("more studies may match than were found: {cut}")).into_iter().collect();
+        let report = MoveReport { studies, expected, method: Method::Move, notes, ..MoveReport::default() };
         tell(&MoveEvent::Planned { studies, requests: asks.len() as u64, expected });
-        let mut work = Work { report, stop, tell: &mut tell };
+        let mut work = Work { report, patience: self.patience, stop, tell: &mut tell };
         if !asks.is_empty() {
             self.ask(model, asks, &mut work).await?;
         }
@@ -156,18 +179,18 @@ impl Moving {
     }
 
     /// What to ask for: as it was written, when that is unique keys, and else what C-FIND finds.
-    async fn asks(&self) -> Result<(Model, u64, Vec<Ask>), RetrieveError> {
+    async fn asks(&self) -> Result<Asks, RetrieveError> {
         if let Some(query) = unique(&self.query) {
             let study = query.keys.uid(Level::Study.unique_key());
             let identifier = query.retrieve_identifier();
-            return Ok((query.model, 1, vec![Ask { study, identifier, expected: None }]));
+            let asks = vec![Ask { study, identifier, expected: None }];
+            return Ok(Asks { model: query.model, studies: 1, asks, cut: None });
         }
         let mut finder = Finder::open(&self.node, &self.caller, &self.query).await?;
         match self.found(&mut finder).await {
-            Ok((studies, asks)) => {
-                let model = finder.model;
+            Ok(asks) => {
                 finder.close().await;
-                Ok((model, studies, asks))
+                Ok(asks)
             }
             Err(error) => {
                 finder.abort().await;
@@ -176,22 +199,22 @@ impl Moving {
         }
     }
 
-    async fn found(&self, finder: &mut Finder) -> Result<(u64, Vec<Ask>), RetrieveError> {
-        let mut asks = Vec::new();
-        let mut studies = 0;
-        for mut study in finder.studies().await?.studies {
-            if !study.is_whole {
+    async fn found(&self, finder: &mut Finder) -> Result<Asks, RetrieveError> {
+        let inventory = finder.studies().await?;
+        let mut found = Asks { model: finder.model, studies: 0, asks: Vec::new(), cut: inventory.cut };
+        for mut study in inventory.studies {
+            if !study.is_whole || is_beyond_counting(study.counted) {
                 finder.look_into(&mut study).await?;
             }
-            let before = asks.len();
-            asks.extend(requests(&study).into_iter().map(|(request, expected)| Ask {
+            let before = found.asks.len();
+            found.asks.extend(requests(&study).into_iter().map(|(request, expected)| Ask {
                 study: Some(study.uid.clone()),
                 identifier: find::identifier(finder.model, &request, &study),
                 expected,
             }));
-            studies += u64::from(asks.len() > before);
+            found.studies += u64::from(found.asks.len() > before);
         }
-        Ok((studies, asks))
+        Ok(found)
     }
 
     /// Asks for one after the other, on one association.
@@ -263,6 +286,7 @@ pub(super) async fn open(node: &Node, caller: &Caller, model: Model) -> Result<A
 /// A move under way.
 struct Work<'t, T> {
     report: MoveReport,
+    patience: Duration,
     stop: watch::Receiver<Stop>,
     tell: &'t mut T,
 }
@@ -292,7 +316,7 @@ impl<T: FnMut(&MoveEvent)> Work<'_, T> {
                     moving.cancel().await?;
                     continue;
                 }
-                response = moving.next() => response?,
+                response = moving.next_within(self.patience) => response?,
             };
             let Some(response) = response else { return Ok(None) };
             if response.command.status.is_pending() {
@@ -330,11 +354,8 @@ impl<T: FnMut(&MoveEvent)> Work<'_, T> {
             self.report
                 .notes
                 .push(format!("{of}the peer ended with {status}{}", comment.unwrap_or_default()));
-        } else if let Some(expected) = ask.expected.filter(|expected| *expected <= MAX_COUNT)
-            && tally.completed + tally.warning < expected
-        {
-            let sent = tally.completed + tally.warning;
-            self.report.notes.push(format!("{of}the peer sent {sent} of {expected} and calls that success"));
+        } else {
+            self.report.notes.extend(tally.doubt(ask.expected).map(|doubt| format!("{of}{doubt}")));
         }
         let comment = command.error_comment;
         (self.tell)(&MoveEvent::Ended { study: ask.study.clone(), status, comment });
@@ -360,8 +381,35 @@ impl MoveReport {
 
     fn judge(&mut self) {
         let is_something = self.completed + self.warning > 0;
-        self.complete = is_something && self.notes.is_empty() && self.error.is_none() && !self.cancelled;
+        let is_all = self.failed + self.remaining == 0 && self.failed_instances.is_empty();
+        self.complete =
+            is_something && is_all && self.notes.is_empty() && self.error.is_none() && !self.cancelled;
     }
+}
+
+impl Tally {
+    /// Why what the peer calls success is none, or cannot be told to be one.
+    fn doubt(&self, expected: Option<u64>) -> Option<String> {
+        let sent = self.completed + self.warning;
+        if self.failed + self.remaining > 0 {
+            let Tally { failed, remaining, .. } = self;
+            return Some(format!(
+                "the peer calls it success and counts {failed} failed and {remaining} remaining"
+            ));
+        }
+        if is_beyond_counting(expected) || sent >= MAX_COUNT {
+            return Some(format!(
+                "counters end at {MAX_COUNT}, so that nobody can tell whether all was sent; ask for it by series"
+            ));
+        }
+        let expected = expected.filter(|expected| sent < *expected)?;
+        Some(format!("the peer sent {sent} of {expected} and calls that success"))
+    }
+}
+
+/// Whether one request for so many could not be counted.
+fn is_beyond_counting(count: Option<u64>) -> bool {
+    count.is_some_and(|count| count >= MAX_COUNT)
 }
 
 /// What came of a request. A peer may leave the counters out of its final response: then those of the last Pending
@@ -407,7 +455,8 @@ fn unique(query: &Query) -> Option<Query> {
     given.iter().all(is_single).then(|| Query { level: lowest, ..query.clone() })
 }
 
-/// The requests for a study, each with the number of instances that C-FIND counted.
+/// The requests for a study, each with the number of instances that C-FIND counted: none for more than can be counted,
+/// where what is in the study is known.
 fn requests(study: &Study) -> Vec<(Request, Option<u64>)> {
     let request = |level, series: Option<&Uid>, instances: &[Uid]| Request {
         level,
@@ -415,14 +464,14 @@ fn requests(study: &Study) -> Vec<(Request, Option<u64>)> {
         series: series.cloned(),
         instances: instances.to_vec(),
     };
-    if study.is_whole {
+    if study.is_whole && (!is_beyond_counting(study.counted) || study.series.is_empty()) {
         return vec![(request(Level::Study, None, &[]), study.counted)];
     }
     let mut requests = Vec::new();
     for series in &study.series {
         let uids: Vec<Uid> = series.instances.iter().map(|instance| instance.uid.clone()).collect();
-        if series.is_whole {
-            let expected = (!uids.is_empty()).then_some(uids.len() as u64);
+        let expected = series.counted.max((!uids.is_empty()).then_some(uids.len() as u64));
+        if series.is_whole && (!is_beyond_counting(expected) || uids.is_empty()) {
             requests.push((request(Level::Series, Some(&series.uid), &[]), expected));
         } else {
             let chunks = uids.chunks(MAX_UIDS);
@@ -464,6 +513,76 @@ mod tests {
         for keys in [&["PatientID=47*"][..], &[study]] {
             assert_eq!(level(Model::PatientRoot, keys), None, "{keys:?}");
         }
+    }
+
+    #[test]
+    fn a_success_with_failures_remaining_or_uncountable_instances_is_doubted() {
+        let tally = |completed, failed, remaining| Tally { completed, failed, remaining, ..Tally::default() };
+        for (tally, expected, doubt) in [
+            (tally(5, 0, 0), Some(5), None),
+            (tally(5, 0, 0), None, None),
+            (tally(5, 3, 0), None, Some("3 failed")),
+            (tally(5, 0, 5), None, Some("5 remaining")),
+            (tally(5, 0, 0), Some(6), Some("sent 5 of 6")),
+            (tally(4464, 0, 0), Some(70_000), Some("counters end at 65535")),
+            (tally(65_535, 0, 0), None, Some("counters end at 65535")),
+        ] {
+            let said = tally.doubt(expected);
+            let is_as_expected = match doubt {
+                Some(words) => said.as_ref().is_some_and(|said| said.contains(words)),
+                None => said.is_none(),
+            };
+            assert!(is_as_expected, "{tally:?} of {expected:?}: {said:?}");
+        }
+        let judged = |tally: Tally| {
+            let mut report = MoveReport::default();
+            report.add(&tally);
+            report.judge();
+            report.complete
+        };
+        assert!(judged(tally(5, 0, 0)));
+        assert!(!judged(tally(5, 3, 0)) && !judged(tally(5, 0, 5)) && !judged(tally(0, 0, 0)));
+    }
+
+    #[test]
+    fn a_study_of_more_than_can_be_counted_is_asked_for_by_series_and_in_lists() {
+        use crate::retrieve::inventory::{Instance, Series};
+        let series = |number: u32, counted, named: u32| Series {
+            uid: Uid::new(format!("1.2.{number}")).unwrap(),
+            is_whole: true,
+            counted,
+            instances: (0..named)
+                .map(|one| Instance {
+                    uid: Uid::new(format!("1.2.{number}.{one}")).unwrap(),
+                    sop_class: None,
+                })
+                .collect(),
+        };
+        let study = |counted, series| Study {
+            uid: Uid::from_static("1.2"),
+            patient_id: None,
+            sop_classes: Vec::new(),
+            modalities: Vec::new(),
+            counted,
+            is_whole: true,
+            is_named: true,
+            series,
+        };
+        let levels = |study: &Study| -> Vec<(Level, usize, Option<u64>)> {
+            let all = requests(study).into_iter();
+            all.map(|(request, expected)| (request.level, request.instances.len(), expected)).collect()
+        };
+        let of = |counted| study(Some(counted), vec![series(1, Some(40_000), 0), series(2, None, 300)]);
+        assert_eq!(levels(&of(40_300)), [(Level::Study, 0, Some(40_300))]);
+        assert_eq!(
+            levels(&of(70_000)),
+            [(Level::Series, 0, Some(40_000)), (Level::Series, 0, Some(300))],
+            "each can be counted"
+        );
+        let big = study(Some(66_000), vec![series(1, None, 66_000)]);
+        let lists = levels(&big);
+        assert!(lists.iter().all(|(level, length, _)| *level == Level::Image && *length <= MAX_UIDS));
+        assert_eq!(lists.iter().map(|(_, length, _)| length).sum::<usize>(), 66_000);
     }
 
     #[test]

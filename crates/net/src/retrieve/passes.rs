@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::alone::Alone;
 use super::associations::Controller;
 use super::find::Finder;
+use super::habits::{Contexts, GetTried};
 use super::look_into::Found;
 use super::plan::{self, Dealer, Granularity, Offered, Round};
 use super::report::{Event, Method, Report};
@@ -54,6 +55,8 @@ pub(super) struct Engine {
     pub(super) granularity: Granularity,
     pub(super) offered: Offered,
     pub(super) alone: Alone,
+    /// What the peer accepts of what is proposed.
+    pub(super) contexts: Contexts,
     /// How instances come now.
     pub(super) method: Method,
     /// How many instances the peer had failed when syntaxes were last tried from the first.
@@ -96,6 +99,7 @@ impl Engine {
             granularity: Granularity::Coarse,
             offered: Offered::default(),
             alone: Alone::default(),
+            contexts: Contexts::default(),
             method: Method::Get,
             failed_ever: 0,
             barren: 0,
@@ -106,27 +110,56 @@ impl Engine {
     /// did.
     pub(super) async fn all_passes(&mut self) -> Option<End> {
         let habits = self.recall();
-        let is_by_move = self.options.method == Some(Method::Move)
-            || (self.options.method.is_none() && self.options.receive.is_some() && habits.has_no_get());
+        let is_learnt =
+            self.options.method.is_none() && self.options.receive.is_some() && habits.has_no_get();
+        let is_by_move = self.options.method == Some(Method::Move) || is_learnt;
         let first = match self.found.take() {
             Some(found) => self.first_pass(Intake::new(found), is_by_move || habits.serves_one()).await,
             None => Verdict::Again,
         };
-        let end = match first {
-            _ if is_by_move => None,
-            Verdict::Over(end) => end,
-            Verdict::Through => self.passes(true).await,
-            Verdict::Again => self.passes(false).await,
+        let (mut end, mut tried) = match first {
+            _ if is_by_move => (None, GetTried::No),
+            Verdict::Over(end) => self.tried(end),
+            Verdict::Through => self.get(true).await,
+            Verdict::Again => self.get(false).await,
         };
-        let may_move = self.options.method != Some(Method::Get) && !self.is_stopped();
-        let is_done = matches!(end, Some(End::CannotStore(_))) || self.shared.ledger().lacking() == 0;
-        let by_get = self.shared.progress().instances;
-        let end = match self.options.receive {
-            Some(address) if may_move && !is_done => self.move_passes(address).await,
-            _ => end,
-        };
-        self.learn(by_get);
+        let mut by_get = self.shared.progress().instances;
+        let is_our_fault = matches!(end, Some(End::CannotStore(_)));
+        if let Some(address) = self.options.receive.filter(|_| self.may_go_on() && !is_our_fault)
+            && self.options.method != Some(Method::Get)
+        {
+            end = self.move_passes(address).await;
+            if is_learnt && self.may_go_on() && self.shared.progress().instances == by_get {
+                // What was learnt does not hold any more, or C-MOVE does not work today.
+                self.method = Method::Get;
+                self.granularity = Granularity::Coarse;
+                (end, tried) = self.get(false).await;
+                by_get = self.shared.progress().instances;
+            }
+        }
+        self.learn(by_get, tried);
         end
+    }
+
+    fn may_go_on(&self) -> bool {
+        !self.is_stopped() && self.shared.ledger().lacking() > 0
+    }
+
+    /// All passes by C-GET. All may have been asked for once already.
+    async fn get(&mut self, is_asked: bool) -> (Option<End>, GetTried) {
+        let end = self.passes(is_asked).await;
+        self.tried(end)
+    }
+
+    /// How C-GET went, by how it ended.
+    fn tried(&self, end: Option<End>) -> (Option<End>, GetTried) {
+        let tried = match &end {
+            None if self.associations > 0 => GetTried::Through,
+            None => GetTried::No,
+            Some(End::Association(Error::NoPresentationContext { .. })) => GetTried::NotOffered,
+            Some(_) => GetTried::Failed,
+        };
+        (end, tried)
     }
 
     /// What is found is got at once, or, where that is of no use, when all is found.
@@ -173,9 +206,23 @@ impl Engine {
             if plan::has_more_classes(&self.shared.ledger().missing(), &self.offered) {
                 continue;
             }
+            if self.shared.ledger().lacking() > 0 && self.offered.leave_out_none() {
+                // The peer may take today what it refused before.
+                continue;
+            }
             self.granularity = self.granularity.finer()?;
+            if self.granularity == Granularity::Single && self.is_useless() {
+                return None;
+            }
         }
         None
+    }
+
+    /// Whether nothing came by C-GET, neither by studies nor by series, and there is another way: instance by instance,
+    /// it would be one refusal each.
+    fn is_useless(&self) -> bool {
+        let may_move = self.options.receive.is_some() && self.options.method.is_none();
+        may_move && self.shared.progress().instances == 0
     }
 
     /// Asks for all that is missing, in what it was not offered yet.
@@ -233,6 +280,7 @@ impl Engine {
         let before = self.shared.ledger().arrived();
         let pass = self.pass(rounds).await;
         let came = self.shared.ledger().arrived() > before;
+        rounds.iter().for_each(|round| self.contexts.note(&round.contexts, &pass.accepted));
         self.alone.learn(pass.accepted);
         if let Some(reason) = pass.fatal {
             return Verdict::Over(Some(End::CannotStore(reason)));

@@ -17,7 +17,7 @@ use dicomet_proto::pdu::{
     RoleSelection,
 };
 use dicomet_proto::query::Model;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::report::Event;
@@ -37,6 +37,8 @@ const QUIET: Duration = Duration::from_secs(2);
 /// The storage SCP; ends when dropped.
 pub(super) struct Receiver {
     accepting: JoinHandle<()>,
+    /// Dropped, nothing more is accepted.
+    open: oneshot::Sender<()>,
     shared: Arc<Shared>,
     state: Arc<State>,
 }
@@ -45,6 +47,8 @@ struct State {
     activity: watch::Sender<Activity>,
     /// Our side cannot store any more.
     fatal: Mutex<Option<String>>,
+    /// The instance at which the peer fell silent last.
+    stalled: Mutex<Option<Uid>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,10 +66,23 @@ impl Receiver {
     /// What the system says about the address.
     pub(super) async fn open(address: SocketAddr, shared: Arc<Shared>) -> io::Result<Receiver> {
         let listener = Listener::bind(address, shared.caller.timeouts.clone()).await?;
-        let state =
-            Arc::new(State { activity: watch::Sender::new(Activity::default()), fatal: Mutex::new(None) });
-        let accepting = tokio::spawn(accept_all(listener, Arc::clone(&shared), Arc::clone(&state)));
-        Ok(Receiver { accepting, shared, state })
+        let state = Arc::new(State {
+            activity: watch::Sender::new(Activity::default()),
+            fatal: Mutex::new(None),
+            stalled: Mutex::new(None),
+        });
+        let (open, closed) = oneshot::channel();
+        let accepting = accept_all(listener, Arc::clone(&shared), Arc::clone(&state), closed);
+        Ok(Receiver { accepting: tokio::spawn(accepting), open, shared, state })
+    }
+
+    /// Ends it, with the associations there are. Afterwards, whoever begins anew finds the folder free.
+    pub(super) async fn close(self) {
+        let Receiver { accepting, open, .. } = self;
+        drop(open);
+        if let Err(error) = accepting.await {
+            tracing::debug!(%error, "the storage SCP did not end by itself");
+        }
     }
 
     /// How many instances were taken so far.
@@ -78,12 +95,31 @@ impl Receiver {
         self.state.fatal.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
-    /// Waits until so many were taken, or nothing more comes.
-    pub(super) async fn settle(&self, awaited: Option<u64>) {
+    /// The instance at which the peer fell silent, if it did; told once.
+    pub(super) fn take_stalled(&self) -> Option<Uid> {
+        self.state.stalled.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+    }
+
+    /// Waits until nothing has come for so long. What is coming ends by the time limits of its association.
+    pub(super) async fn falls_silent(&self, limit: Duration) {
+        let mut activity = self.state.activity.subscribe();
+        loop {
+            let is_coming = activity.borrow_and_update().coming > 0;
+            let changed = activity.changed();
+            match is_coming {
+                true => _ = changed.await,
+                false if tokio::time::timeout(limit, changed).await.is_err() => return,
+                false => {}
+            }
+        }
+    }
+
+    /// Waits until so many were taken, or all that is awaited is here, or nothing more comes.
+    pub(super) async fn settle(&self, awaited: Option<u64>, is_here: impl Fn() -> bool) {
         let mut activity = self.state.activity.subscribe();
         loop {
             let Activity { coming, taken } = *activity.borrow_and_update();
-            if coming == 0 && awaited.is_some_and(|awaited| taken >= awaited) {
+            if coming == 0 && (awaited.is_some_and(|awaited| taken >= awaited) || is_here()) {
                 return;
             }
             // What is coming ends by the time limits of its association.
@@ -95,13 +131,12 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-async fn accept_all(listener: Listener, shared: Arc<Shared>, state: Arc<State>) {
+async fn accept_all(
+    listener: Listener,
+    shared: Arc<Shared>,
+    state: Arc<State>,
+    mut closed: oneshot::Receiver<()>,
+) {
     let mut associations = JoinSet::new();
     loop {
         tokio::select! {
@@ -110,6 +145,7 @@ async fn accept_all(listener: Listener, shared: Arc<Shared>, state: Arc<State>) 
                 associations.spawn(receive(incoming, Arc::clone(&shared), Arc::clone(&state), is_full));
             }
             Some(_) = associations.join_next() => {}
+            _ = &mut closed => return associations.shutdown().await,
         }
     }
 }
@@ -143,7 +179,17 @@ async fn receive_from(
         match request {
             Request::Store(context, rq) => {
                 let coming = Coming::begin(state);
-                let refused = shared.take(&mut association, &context, &rq).await?;
+                let refused = match shared.take(&mut association, &context, &rq).await {
+                    Ok(refused) => refused,
+                    Err(error) => {
+                        if matches!(error, Error::TimedOut { .. }) {
+                            let mut stalled =
+                                state.stalled.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                            *stalled = Some(rq.affected_sop_instance_uid.clone());
+                        }
+                        return Err(error);
+                    }
+                };
                 if let Some(refused) = &refused {
                     shared.note_refusal(&rq, &refused.refusal);
                     if refused.fatal {

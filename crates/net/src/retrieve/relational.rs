@@ -11,7 +11,7 @@ use dicomet_proto::pdu::ExtendedNegotiation;
 use dicomet_proto::query::{Level, Query};
 
 use super::RetrieveError;
-use super::find::{Finder, matches};
+use super::find::{Finder, MAX_ANSWERS, answers};
 use super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 
 /// The level at which to ask for the studies of what the keys name; `None` where they name the study, or nothing
@@ -48,9 +48,16 @@ impl Finder {
             }
         }
         query.keys.set_empty(STUDY_INSTANCE_UID);
-        match matches(&mut self.association, &query, usize::MAX).await {
-            Ok(answers) => {
-                Ok(answers.iter().map(|answer| answer.uid(STUDY_INSTANCE_UID)).collect::<Option<_>>())
+        let mut studies = Some(BTreeSet::new());
+        let take = |answer: &DataSet| match answer.uid(STUDY_INSTANCE_UID) {
+            Some(uid) => _ = studies.as_mut().map(|studies| studies.insert(uid)),
+            None => studies = None,
+        };
+        match answers(&mut self.association, &query, MAX_ANSWERS, take).await {
+            Ok(None) => Ok(studies),
+            Ok(Some(cut)) => {
+                tracing::warn!("studies are looked into one by one: {cut}");
+                Ok(None)
             }
             // It grants what it does not do: the long way then.
             Err(RetrieveError::Find { status, .. }) => {

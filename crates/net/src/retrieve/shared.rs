@@ -92,6 +92,9 @@ impl Shared {
                 StatusKind::Success => "the peer reported success without sending it".to_owned(),
                 _ => said,
             };
+            if status.kind() == StatusKind::Success && request.instances.is_empty() {
+                ledger.answered(request.study, request.series.as_ref());
+            }
             ledger.failed_unless_known(request.study, request.series.as_ref(), &request.instances, &reason);
         }
         drop(ledger);

@@ -87,7 +87,7 @@ impl Shared {
     }
 
     /// The instances of a request that are not here.
-    fn missing_of(&self, request: &Request) -> Vec<Uid> {
+    pub(super) fn missing_of(&self, request: &Request) -> Vec<Uid> {
         let ledger = self.ledger();
         let is_asked = |uid: &Uid| request.instances.is_empty() || request.instances.contains(uid);
         let series = ledger.missing_in(request.study, None).series.into_iter();

@@ -14,6 +14,7 @@ use super::folder::Part;
 use super::head::{self, Head};
 use super::report::{Arrival, Event};
 use super::shared::{Shared, reached};
+use super::verify::Place;
 use crate::Error;
 use crate::service::c_get::scu::Get;
 
@@ -56,8 +57,8 @@ impl Shared {
             Ok(part) => Some(part),
             Err(error) => return Ok(Some(out_of_resources(&error))),
         };
-        let mut head = Head::new(self.folder.layout(), place.is_none(), context);
-        let mut refused = None;
+        let mut head = Head::new(self.folder.layout(), context);
+        let (mut refused, mut is_placed, mut is_here) = (None, false, false);
         let (mut bytes, mut told) = (0, 0);
         let mut stop = self.stop.clone();
         let mut cancelled = self.stop() != Stop::No;
@@ -79,6 +80,14 @@ impl Shared {
                 told = bytes;
             }
             head.feed(&piece);
+            if part.is_some() && !is_placed {
+                match self.belonging(&head, place.as_ref(), instance) {
+                    Belonging::Unknown => {}
+                    Belonging::Yes => is_placed = true,
+                    Belonging::IsHere => (part, is_here) = (None, true),
+                    Belonging::No(refusal) => (part, refused) = (None, Some(refusal)),
+                }
+            }
             if let Some(file) = &mut part
                 && let Err(error) = file.write(&piece)
             {
@@ -87,16 +96,37 @@ impl Shared {
                 refused = Some(out_of_resources(&error));
             }
             if let Some(limit) = &self.rate_limit {
-                limit.took(piece.len()).await;
+                tokio::select! {
+                    () = limit.took(piece.len()) => {}
+                    // What is paid for already is not waited for by who wants to end.
+                    () = reached(&mut stop, Stop::Cancel), if !cancelled => {}
+                }
             }
         }
         self.note_bytes(bytes - told);
         self.tell(Event::Bytes(bytes - told));
         match (part, refused) {
+            _ if is_here => Ok(None),
             (Some(part), None) => {
                 Ok(self.keep(part, place.map(|p| (p.study, p.series)), head, context, rq, bytes))
             }
             (_, refused) => Ok(refused),
+        }
+    }
+
+    /// Whether an instance is one to keep, as soon as its study and series are read: what is not wanted takes no room.
+    fn belonging(&self, head: &Head, place: Option<&Place>, instance: &Uid) -> Belonging {
+        let Some((study, series)) = head.study_and_series() else { return Belonging::Unknown };
+        let ledger = self.ledger();
+        match place {
+            Some(place) if place.study == study && place.series == series => Belonging::Yes,
+            Some(_) => Belonging::No(Refused::by_rule(
+                Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+                "the data set is of another study or series than was found",
+            )),
+            None if ledger.has_unnamed(&study, instance) => Belonging::IsHere,
+            None if ledger.belongs(&study, &series) => Belonging::Yes,
+            None => Belonging::No(Refused::by_rule(Status::NOT_AUTHORIZED, "it is not what was asked for")),
         }
     }
 
@@ -124,10 +154,8 @@ impl Shared {
         let (study, series) = match place {
             Some(place) => place,
             None => match head.study_and_series() {
-                Some((study, series)) if self.ledger().belongs(&study, &series) => (study, series),
-                Some(_) => {
-                    return Some(Refused::by_rule(Status::NOT_AUTHORIZED, "it is not what was asked for"));
-                }
+                // It was looked at as soon as these were read.
+                Some((study, series)) => (study, series),
                 None => {
                     let comment = "no usable Study and Series Instance UID";
                     return Some(Refused::by_rule(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment));
@@ -138,7 +166,7 @@ impl Shared {
             Ok(path) => path,
             Err(error) => return Some(out_of_resources(&error)),
         };
-        self.ledger().retrieved(&study, instance, bytes);
+        self.ledger().retrieved(&study, &series, instance, bytes);
         self.note_instance();
         self.tell(Event::Arrived(Box::new(Arrival {
             study,
@@ -151,6 +179,16 @@ impl Shared {
         })));
         None
     }
+}
+
+/// See [`Shared::belonging`].
+enum Belonging {
+    /// Not yet known.
+    Unknown,
+    Yes,
+    /// It was not named, and is here already.
+    IsHere,
+    No(Refused),
 }
 
 /// An instance that we do not take, and whether there is any use in going on.

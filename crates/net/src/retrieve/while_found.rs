@@ -12,11 +12,11 @@ use super::Stop;
 use super::inventory::Study;
 use super::look_into::{Finding, Found};
 use super::passes::{End, Engine, Verdict};
-use super::plan::{self, Offered, Round};
+use super::plan::{self, Round};
 use super::report::Event;
 use super::shared::{Shared, reached};
 use super::side_by_side::{self, Pass};
-use super::verify::MissingSeries;
+use super::verify::{MissingSeries, Present};
 use super::work::{Roles, Work};
 
 /// How long a study that is being named is waited for when it is over before that.
@@ -126,21 +126,21 @@ impl Intake {
         }
     }
 
-    fn enter_known(&mut self, shared: &Shared, study: Study, here: &[Uid]) -> Option<News> {
+    fn enter_known(&mut self, shared: &Shared, study: Study, here: &Present) -> Option<News> {
         // Keys below STUDY level may leave nothing of it.
         if !study.is_whole && study.series.is_empty() && study.is_named {
             return None;
         }
         let mut ledger = shared.ledger();
         let place = ledger.add(study);
-        here.iter().for_each(|uid| ledger.present(uid));
+        ledger.present(place, here);
         self.studies += 1;
-        self.present += here.len() as u64;
+        self.present += here.count();
         let named = &ledger.inventory().studies[place].series;
         let expected = named.iter().map(|series| series.instances.len() as u64).sum();
         self.expected += expected;
         let study = ledger.inventory().studies[place].uid.clone();
-        shared.tell(Event::Study { study, expected, present: here.len() as u64 });
+        shared.tell(Event::Study { study, expected, present: here.count() });
         ledger.missing_of(place).map(|_| News::Study(place))
     }
 }
@@ -211,7 +211,7 @@ impl Engine {
         let missing: Vec<_> = pending.iter().filter_map(|place| ledger.missing_of(*place)).collect();
         // Of a study of more classes than fit, what is left out here is asked for by the next pass.
         let mut rounds =
-            plan::rounds_beside(&missing, &Offered::default(), self.narrowed(), seen).into_iter();
+            plan::rounds_beside(&missing, &self.offered.anew(), self.narrowed(), seen).into_iter();
         let round = rounds.next().unwrap_or(Round { contexts: Vec::new(), parts: Vec::new() });
         let rest: BTreeSet<usize> = rounds.flat_map(|round| round.parts).map(|part| part.study).collect();
         let asked: BTreeSet<usize> = round.parts.iter().map(|part| part.study).collect();
@@ -266,6 +266,7 @@ impl Engine {
     /// What follows from a round.
     async fn conclude(&mut self, round: &Round, pass: Pass, came: bool) -> Verdict {
         self.associations += pass.stood;
+        self.contexts.note(&round.contexts, &pass.accepted);
         self.alone.learn(pass.accepted);
         if let Some(reason) = pass.fatal {
             return Verdict::Over(Some(End::CannotStore(reason)));

@@ -26,6 +26,9 @@ use crate::shelf::{self, Shelf};
 
 // The archive's side.
 
+/// Silence that no test reaches.
+pub(crate) const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// CT images `1.2.<number>`, with the context they need.
 pub(crate) fn cts(numbers: std::ops::RangeInclusive<usize>) -> Portion<Shelf> {
     Portion {
@@ -104,9 +107,9 @@ pub(crate) async fn ask(requestor: &mut Association) -> Move<'_> {
 /// The final response; before it come only Pending ones without an identifier.
 pub(crate) async fn last(moving: &mut Move<'_>) -> Response {
     loop {
-        let response = moving.next().await.unwrap().unwrap();
+        let response = moving.next_within(LIMIT).await.unwrap().unwrap();
         if !response.command.status.is_pending() {
-            assert!(moving.next().await.unwrap().is_none());
+            assert!(moving.next_within(LIMIT).await.unwrap().is_none());
             return response;
         }
         assert_eq!(response.command.identifier, DataSetType::Null);
@@ -328,7 +331,7 @@ async fn a_destination_that_does_not_answer_the_association_fails_all_while_the_
     let (mut requestor, archive) = associate().await;
     let asking = async {
         let mut moving = ask(&mut requestor).await;
-        let first = moving.next().await.unwrap().unwrap();
+        let first = moving.next_within(LIMIT).await.unwrap().unwrap();
         assert_eq!(first.command.status, Status::PENDING);
         assert_eq!(first.command.counters, counters(Some(2), 0, 0, 0));
         last(&mut moving).await
@@ -360,7 +363,7 @@ async fn a_destination_that_stalls_fails_what_is_left_while_the_requestor_hears_
         let mut moving = ask(&mut requestor).await;
         let mut alive = 0;
         loop {
-            let response = moving.next().await.unwrap().unwrap();
+            let response = moving.next_within(LIMIT).await.unwrap().unwrap();
             if !response.command.status.is_pending() {
                 return (response, alive);
             }

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::moves::{
-    accept, ask, assert_failed, associate, at, counters, cts, last, listener, serve, serve_until, take,
-    until_done,
+    LIMIT, accept, ask, assert_failed, associate, at, counters, cts, last, listener, serve, serve_until,
+    take, until_done,
 };
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn cancel_ends_what_was_begun_and_releases_the_destination() {
     let (cancelled, is_cancelled) = oneshot::channel();
     let asking = async {
         let mut moving = ask(&mut requestor).await;
-        let first = moving.next().await.unwrap().unwrap();
+        let first = moving.next_within(LIMIT).await.unwrap().unwrap();
         assert_eq!(first.command.counters.completed, Some(1));
         moving.cancel().await.unwrap();
         cancelled.send(()).unwrap();
@@ -88,7 +88,7 @@ async fn cancel_while_connecting_sends_nothing() {
     let (mut requestor, archive) = associate().await;
     let asking = async {
         let mut moving = ask(&mut requestor).await;
-        moving.next().await.unwrap().unwrap();
+        moving.next_within(LIMIT).await.unwrap().unwrap();
         moving.cancel().await.unwrap();
         last(&mut moving).await
     };

@@ -5,7 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use dicomet_proto::Uid;
@@ -95,8 +95,17 @@ pub(super) enum Trouble {
 /// A study of a line that is to be looked into.
 struct Found {
     line: u64,
-    query: Query,
+    query: Arc<Query>,
     study: Study,
+}
+
+/// What is known of how the peer answers by C-FIND.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Answers {
+    /// Whether it answers no IMAGE level.
+    pub(super) no_image_level: bool,
+    /// How many studies it answers with at the most.
+    pub(super) most: Option<usize>,
 }
 
 /// See the module.
@@ -114,6 +123,8 @@ pub(super) struct Gatherer<'a> {
     finder: Option<Finder>,
     /// The model and the round trip of the last one.
     seen: Option<(Model, Option<Duration>)>,
+    /// What is known of the peer's answers, from an earlier run or this one.
+    answers: Answers,
     found: VecDeque<Found>,
 }
 
@@ -122,7 +133,7 @@ impl<'a> Gatherer<'a> {
         (node, caller): (&'a Node, &'a Caller),
         books: &'a Mutex<Books>,
         (lines, again): (Lines, bool),
-        patience: Patience,
+        (patience, answers): (Patience, Answers),
     ) -> Gatherer<'a> {
         Gatherer {
             node,
@@ -135,6 +146,7 @@ impl<'a> Gatherer<'a> {
             pending: None,
             finder: None,
             seen: None,
+            answers,
             found: VecDeque::new(),
         }
     }
@@ -152,6 +164,11 @@ impl<'a> Gatherer<'a> {
     pub(super) fn seen(&self, asked: Model) -> (Model, Option<Duration>) {
         let now = self.finder.as_ref().map(|finder| (finder.model, finder.round_trip));
         now.or(self.seen).unwrap_or((asked, None))
+    }
+
+    /// What is known of the peer's answers.
+    pub(super) fn answers(&self) -> Answers {
+        self.answers
     }
 
     /// Gathers a batch; an empty one when there is nothing more, or when it is to stop. `idle` tells since when nothing
@@ -203,7 +220,7 @@ impl<'a> Gatherer<'a> {
             held_back.extend(self.found.pop_front());
             return Ok(true);
         }
-        let (query, mut study) = (found.query.clone(), found.study.clone());
+        let (query, mut study) = (Arc::clone(&found.query), found.study.clone());
         let looked = self.ask(&query, async |finder| finder.look_into(&mut study).await).await?;
         // Only now: what is dropped in the middle is to be looked into again.
         let Some(Found { line, .. }) = self.found.pop_front() else { return Ok(true) };
@@ -237,18 +254,20 @@ impl<'a> Gatherer<'a> {
                 return Ok(true);
             }
         };
-        if inventory.studies.is_empty() && inventory.nameless == 0 {
+        if inventory.studies.is_empty() && inventory.nameless == 0 && inventory.cut.is_none() {
             self.books().close(&line, &digest, Outcome::Nothing, None);
             return Ok(true);
         }
-        let nameless = inventory.nameless;
-        let reason = (nameless > 0).then(|| {
+        let nameless = (inventory.nameless > 0).then(|| {
+            let nameless = inventory.nameless;
             format!("{nameless} matching studies have no usable Study Instance UID: nobody can ask for them")
         });
+        let cut = inventory.cut.map(|cut| format!("more studies may match than were found: {cut}"));
+        let reason = nameless.into_iter().chain(cut).reduce(|one, other| format!("{one}; {other}"));
         let number = line.number;
         self.books().open(line, digest, inventory.studies.len(), reason);
-        let studies = inventory.studies.into_iter();
-        self.found.extend(studies.map(|study| Found { line: number, query: query.clone(), study }));
+        let (query, studies) = (Arc::new(query), inventory.studies.into_iter());
+        self.found.extend(studies.map(|study| Found { line: number, query: Arc::clone(&query), study }));
         Ok(true)
     }
 
@@ -274,7 +293,11 @@ impl<'a> Gatherer<'a> {
         loop {
             let finder = self.finder(query).await?;
             let error = match ask(finder).await {
-                Ok(answer) => return Ok(Ok(answer)),
+                Ok(answer) => {
+                    let Finder { most_answers: most, .. } = *finder;
+                    self.answers = Answers { no_image_level: finder.has_no_image_level(), most };
+                    return Ok(Ok(answer));
+                }
                 Err(error) => error,
             };
             if let RetrieveError::Find { .. } = error {
@@ -304,7 +327,9 @@ impl<'a> Gatherer<'a> {
     async fn open(&mut self, query: &Query) -> Result<Finder, Trouble> {
         loop {
             let error = match Finder::open(self.node, self.caller, query).await {
-                Ok(finder) => {
+                Ok(mut finder) => {
+                    let Answers { no_image_level, most } = self.answers;
+                    (finder.knows_no_image_level, finder.most_answers) = (no_image_level, most);
                     if self.patience.reached() {
                         self.books().tell(BulkEvent::Back);
                     }

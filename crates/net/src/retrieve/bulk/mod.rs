@@ -22,18 +22,19 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dicomet_proto::query::{Level, Model, Query};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::folder::{Folder, FolderError, OURS};
+use super::known::Lesson;
 use super::{Options, RetrieveError, Stop, is_final, reached};
 use crate::{Error, Node};
 use batch::{Ended, Getter};
 use books::Books;
-use gather::{Batch, Gatherer, Trouble};
+use gather::{Answers, Batch, Gatherer, Trouble};
 use hours::{Clock, Hours, SystemClock};
 use list::List;
 use patience::Patience;
@@ -135,7 +136,7 @@ impl Bulk {
     /// Works the list off; tells what happens as it happens.
     ///
     /// # Errors
-    /// [`BulkError`] when nothing could be done, or the books not be kept.
+    /// [`BulkError`] when nothing could be done.
     pub async fn run(self, mut tell: impl FnMut(&BulkEvent)) -> Result<Summary, BulkError> {
         let begin = Instant::now();
         let layout = &self.options.retrieve.layout;
@@ -165,19 +166,28 @@ impl Bulk {
             tell(&event);
         }
         let mut books = run.books.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(source) = books.take_error() {
-            return Err(BulkError::Books { path: own.display().to_string(), source });
-        }
+        let places = match self.options.report {
+            Some(_) => format!("{} or {}", own.display(), path.display()),
+            None => own.display().to_string(),
+        };
+        let unkept = books.take_error().map(|source| BulkError::Books { path: places, source });
+        let is_kept = unkept.is_none();
         let mut summary = books.summary;
         summary.ended = match ended {
+            // What came is here, and told, though it is not noted: the next run looks at it again.
+            _ if let Some(error) = unkept => match summary.retrieved + summary.present {
+                0 => return Err(error),
+                _ => Some(error.to_string()),
+            },
             Ok(ended) => ended,
-            Err(Trouble::List(error)) => return Err(BulkError::List(error)),
+            Err(Trouble::List(error)) if summary.lines == 0 => return Err(BulkError::List(error)),
+            Err(Trouble::List(error)) => Some(BulkError::List(error).to_string()),
             Err(Trouble::Peer(error)) if summary.lines == 0 => return Err(error.into()),
             Err(Trouble::Peer(error)) => Some(error.to_string()),
         };
         summary.seconds = begin.elapsed();
         summary.left = self.list.len() - summary.lines;
-        summary.complete = summary.left + summary.nothing + summary.incomplete == 0;
+        summary.complete = is_kept && summary.left + summary.nothing + summary.incomplete == 0;
         Ok(summary)
     }
 }
@@ -200,9 +210,22 @@ impl Run<'_> {
         let lines = list.lines().map_err(Trouble::List)?;
         let patience = Patience::new(options.retry_for);
         let asks = (node, &options.retrieve.caller);
-        let mut gatherer = Gatherer::new(asks, &self.books, (lines, options.again), patience);
+        let known = options.retrieve.known.as_ref();
+        let habits = known.map(|known| known.habits(node, SystemTime::now())).unwrap_or_default();
+        let answers = Answers { no_image_level: habits.has_no_image_level(), most: habits.answers_most() };
+        let mut gatherer = Gatherer::new(asks, &self.books, (lines, options.again), (patience, answers));
+        let ended = self.periods(&mut gatherer).await;
+        if let Some(known) = known {
+            known.learn(node, gatherer.answers().lesson(), SystemTime::now());
+        }
+        ended
+    }
+
+    /// Gets and gathers, in the hours there are.
+    async fn periods<'s>(&'s self, gatherer: &mut Gatherer<'s>) -> Result<Option<String>, Trouble> {
+        let list = &self.bulk.list;
         let getter = Getter::new(self.bulk, &self.folder, &self.books);
-        let mut work = Work { gatherer: &mut gatherer, getter, next: VecDeque::new(), is_alone: false };
+        let mut work = Work { gatherer, getter, next: VecDeque::new(), is_alone: false };
         let mut user = self.bulk.stop.clone();
         loop {
             tokio::select! {
@@ -245,14 +268,26 @@ impl Run<'_> {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            () = over => {}
-            () = reached(&mut user, Stop::Cancel) => {}
-        }
+        let is_over = tokio::select! {
+            () = over => true,
+            () = reached(&mut user, Stop::Cancel) => false,
+        };
         halt.send_replace(Stop::Cancel);
-        reached(&mut user, Stop::Abort).await;
+        // Whoever sends the peer to bed does not wait for it all night: one that does not heed C-CANCEL is aborted.
+        let grace = self.bulk.options.retrieve.caller.timeouts.progress;
+        tokio::select! {
+            () = tokio::time::sleep(grace), if is_over => {}
+            () = reached(&mut user, Stop::Abort) => {}
+        }
         halt.send_replace(Stop::Abort);
         std::future::pending().await
+    }
+}
+
+impl Answers {
+    fn lesson(self) -> Lesson {
+        let no_image_level = self.no_image_level.then_some(true);
+        Lesson { no_image_level, answers_most: self.most, ..Lesson::default() }
     }
 }
 

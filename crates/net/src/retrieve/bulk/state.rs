@@ -237,7 +237,8 @@ mod tests {
             fs::write(folder.join(format!("{number}.dcm")), [0; 100]).unwrap();
             Instance { uid: Uid::new(format!("{uid}.1.{number}")).unwrap(), sop_class: None }
         });
-        let series = vec![Series { uid: series, is_whole: true, instances: instances.collect() }];
+        let series =
+            vec![Series { uid: series, is_whole: true, counted: None, instances: instances.collect() }];
         Study {
             uid: study,
             patient_id: None,

@@ -1,5 +1,5 @@
-//! The queries of one retrieve, on one association: STUDY level with the user's keys, then SERIES level for each
-//! study and IMAGE level for each series. Keys below STUDY level narrow what is fetched. A peer that answers less
+//! The queries of one retrieve, on one association: STUDY level with the user's keys (`studies`), then SERIES level for
+//! each study and IMAGE level for each series. Keys below STUDY level narrow what is fetched. A peer that answers less
 //! leaves the inventory with less, and the inventory says so.
 
 use std::collections::HashSet;
@@ -10,38 +10,22 @@ use dicomet_proto::dataset::dictionary;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::query::{Level, Model, Query};
 
+use super::answers::{MAX_ANSWERS, answers};
 use super::keys::{Keys, fits};
-use super::{
-    MODALITIES_IN_STUDY, MODALITY, PATIENT_ID, SPECIFIC_CHARACTER_SET, ask, finish, matches, open_with,
-};
-use crate::retrieve::inventory::{Instance, Inventory, Series, Study};
+use super::{MODALITY, PATIENT_ID, ask, finish, open_with};
+use crate::retrieve::inventory::{Instance, Series, Study};
 use crate::retrieve::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use crate::retrieve::{Caller, RetrieveError, plan, relational};
 use crate::{Association, Error, Node};
 
 const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
-const SOP_CLASSES_IN_STUDY: Tag = Tag(0x0008, 0x0062);
-const NUMBER_OF_STUDY_RELATED_INSTANCES: Tag = Tag(0x0020, 0x1208);
 const NUMBER_OF_SERIES_RELATED_INSTANCES: Tag = Tag(0x0020, 0x1209);
 
-/// What is always asked for besides the user's keys.
-const STUDY_KEYS: [Tag; 8] = [
-    SPECIFIC_CHARACTER_SET,
-    MODALITIES_IN_STUDY,
-    SOP_CLASSES_IN_STUDY,
-    PATIENT_ID,
-    STUDY_INSTANCE_UID,
-    Tag(0x0020, 0x1206), // Number of Study Related Series
-    NUMBER_OF_STUDY_RELATED_INSTANCES,
-    Tag(0x0008, 0x0020), // Study Date
-];
+/// Instances that are taken for one query, over all its studies: what names more is not an archive.
+const MAX_INSTANCES: usize = 10_000_000;
 
-/// A series that SERIES level told, and how many instances it has, where that was told too.
-#[derive(Debug, Clone)]
-pub(in crate::retrieve) struct Listed {
-    pub(in crate::retrieve) uid: Uid,
-    pub(in crate::retrieve) counted: Option<u64>,
-}
+/// The most of each list that a study tells; there are not so many modalities or SOP classes.
+pub(super) const MAX_LISTED: usize = 1000;
 
 /// The queries of one retrieve, on one association.
 pub(in crate::retrieve) struct Finder {
@@ -50,7 +34,7 @@ pub(in crate::retrieve) struct Finder {
     pub(in crate::retrieve) model: Model,
     pub(in crate::retrieve) keys: Keys,
     /// See [`relational::level`].
-    located_at: Option<Level>,
+    pub(super) located_at: Option<Level>,
     /// Whether relational queries were asked for.
     is_relational: bool,
     /// Whether an earlier run has learnt that the peer answers no IMAGE level: one try is then enough.
@@ -63,6 +47,10 @@ pub(in crate::retrieve) struct Finder {
     /// Whether to ask for the SOP class of each instance even where SOP Classes in Study say enough. Orthanc 1.10
     /// reads every file for it, some 5 ms each.
     pub(in crate::retrieve) asks_classes: bool,
+    /// How many studies the peer has been seen to answer with at the most, in an earlier run or this one.
+    pub(in crate::retrieve) most_answers: Option<usize>,
+    /// How many instances may still be taken.
+    instances_left: usize,
 }
 
 impl Finder {
@@ -107,6 +95,8 @@ impl Finder {
             images_refused: 0,
             images_answered: false,
             asks_classes: false,
+            most_answers: None,
+            instances_left: MAX_INSTANCES,
         })
     }
 
@@ -117,125 +107,60 @@ impl Finder {
         let fits = located_at.is_none() || self.is_relational;
         if fits {
             (self.keys, self.located_at) = (Keys::sort(&query.keys), located_at);
+            self.instances_left = MAX_INSTANCES;
         }
         fits
     }
 
-    /// STUDY level: the studies that match, their series not yet looked at.
-    pub(in crate::retrieve) async fn studies(&mut self) -> Result<Inventory, RetrieveError> {
-        let mut query = Query::new(self.model, Level::Study);
-        query.keys = self.keys.study.clone();
-        let located = match self.located_at {
-            Some(level) => self.locate(level).await?,
-            None => None,
-        };
-        match &located {
-            Some(studies) if studies.is_empty() => return Ok(Inventory::default()),
-            Some(studies) => {
-                query.keys.set_uids(STUDY_INSTANCE_UID, &studies.iter().cloned().collect::<Vec<_>>());
-            }
-            None => {}
-        }
-        ask(&mut query, &STUDY_KEYS);
-        let answers = matches(&mut self.association, &query, usize::MAX).await?;
-        let narrows = Keys::narrows(&self.keys.series) || Keys::narrows(&self.keys.image);
-        let mut inventory = Inventory::default();
-        let mut known = HashSet::new();
-        for answer in answers.iter().filter(|answer| fits(answer, &self.keys.study)) {
-            let Some(uid) = answer.uid(STUDY_INSTANCE_UID) else {
-                inventory.nameless += 1;
-                continue;
-            };
-            if !known.insert(uid.clone()) {
-                continue;
-            }
-            inventory.studies.push(Study {
-                uid,
-                patient_id: answer.text(PATIENT_ID),
-                sop_classes: answer.uids(SOP_CLASSES_IN_STUDY),
-                modalities: answer.texts(MODALITIES_IN_STUDY),
-                counted: count(answer, NUMBER_OF_STUDY_RELATED_INSTANCES),
-                is_whole: !narrows,
-                is_named: false,
-                series: Vec::new(),
-            });
-        }
-        if self.located_at.is_some() && located.is_none() {
-            inventory.walked = inventory.studies.len() as u64;
-        }
-        Ok(inventory)
-    }
-
     /// SERIES and IMAGE level: fills in what is in a study. A peer that refuses leaves the study unnamed.
     pub(in crate::retrieve) async fn look_into(&mut self, study: &mut Study) -> Result<(), RetrieveError> {
-        for listed in self.list_series(study).await? {
-            let series = self.name(study, listed).await?;
+        for series in self.list_series(study).await? {
+            let series = self.name(study, series).await?;
             study.series.push(series);
         }
         self.end_study(study);
         Ok(())
     }
 
-    /// SERIES level: the series of a study, which is named as far as they will be. None where the peer refuses.
+    /// SERIES level: the series of a study, their instances not yet named. The study is named as far as they will be. None
+    /// where the peer refuses.
     pub(in crate::retrieve) async fn list_series(
         &mut self,
         study: &mut Study,
-    ) -> Result<Vec<Listed>, RetrieveError> {
-        let mut keys = self.keys.series.clone();
-        let answers = match self
-            .below(study, Level::Series, &mut keys, &[MODALITY, NUMBER_OF_SERIES_RELATED_INSTANCES])
-            .await
-        {
-            Ok(answers) => answers,
+    ) -> Result<Vec<Series>, RetrieveError> {
+        let (found, cut) = match self.series(study).await {
+            Ok(found) => found,
             Err(error) => return refused(error).map(|()| Vec::new()),
         };
-        study.is_named = true;
         study.series.clear();
-        let mut series: Vec<Listed> = Vec::new();
-        for answer in answers {
-            if !fits(&answer, &self.keys.series) {
-                continue;
-            }
-            let Some(uid) = answer.uid(SERIES_INSTANCE_UID) else { continue };
-            if series.iter().any(|known| known.uid == uid) {
-                continue;
-            }
-            if let Some(modality) = answer.text(MODALITY)
-                && !study.modalities.contains(&modality)
-            {
-                study.modalities.push(modality);
-            }
-            series.push(Listed { uid, counted: count(&answer, NUMBER_OF_SERIES_RELATED_INSTANCES) });
-        }
         // A study that C-FIND names has series; none means that the level is not answered.
-        study.is_named &= !(study.is_whole && series.is_empty());
-        Ok(series)
+        study.is_named = !cut && !(study.is_whole && found.is_empty());
+        Ok(found)
     }
 
     /// IMAGE level: the instances of a series. Where they are not all named, the study is not.
     pub(in crate::retrieve) async fn name(
         &mut self,
         study: &mut Study,
-        Listed { uid, counted }: Listed,
+        mut series: Series,
     ) -> Result<Series, RetrieveError> {
-        let is_whole = !Keys::narrows(&self.keys.image);
         if self.has_no_image_level() {
             study.is_named = false;
-            return Ok(Series { uid, is_whole, instances: Vec::new() });
+            return Ok(series);
         }
-        match self.images(study, &uid).await {
-            Ok(instances) => {
+        match self.images(study, &series.uid).await {
+            Ok((instances, cut)) => {
                 self.images_answered = true;
                 // An answer without instances, or one cut at a peer's limit, names nothing for certain.
-                let lacks = is_whole && counted.is_some_and(|counted| (instances.len() as u64) < counted);
-                let is_empty = is_whole && instances.is_empty();
-                study.is_named &= !(lacks || is_empty);
-                Ok(Series { uid, is_whole, instances })
+                let lacks = series.counted.is_some_and(|counted| (instances.len() as u64) < counted);
+                study.is_named &= !(cut || series.is_whole && (lacks || instances.is_empty()));
+                series.instances = instances;
+                Ok(series)
             }
             Err(error) => {
                 self.images_refused += u32::from(!self.images_answered);
                 study.is_named = false;
-                refused(error).map(|()| Series { uid, is_whole, instances: Vec::new() })
+                refused(error).map(|()| series)
             }
         }
     }
@@ -253,35 +178,66 @@ impl Finder {
         self.images_refused >= if self.knows_no_image_level { 1 } else { TRIES }
     }
 
-    async fn images(&mut self, study: &Study, series: &Uid) -> Result<Vec<Instance>, RetrieveError> {
+    /// The series of a study, their instances not yet named, and whether there may be more.
+    async fn series(&mut self, study: &mut Study) -> Result<(Vec<Series>, bool), RetrieveError> {
+        let mut keys = self.keys.series.clone();
+        let (wanted, is_whole) = (self.keys.series.clone(), !Keys::narrows(&self.keys.image));
+        let (mut found, mut modalities) = (Vec::new(), Vec::new());
+        let mut known = HashSet::new();
+        let take = |answer: &DataSet| {
+            let uid = answer.uid(SERIES_INSTANCE_UID).filter(|_| fits(answer, &wanted));
+            let Some(uid) = uid.filter(|uid| known.insert(uid.clone())) else { return };
+            if let Some(modality) = answer.text(MODALITY)
+                && !modalities.contains(&modality)
+                && modalities.len() < MAX_LISTED
+            {
+                modalities.push(modality);
+            }
+            let counted = count(answer, NUMBER_OF_SERIES_RELATED_INSTANCES);
+            found.push(Series { uid, is_whole, counted, instances: Vec::new() });
+        };
+        let asked = [MODALITY, NUMBER_OF_SERIES_RELATED_INSTANCES];
+        let cut = self.below(study, Level::Series, &mut keys, &asked, take).await?;
+        modalities.retain(|modality| !study.modalities.contains(modality));
+        study.modalities.extend(modalities);
+        Ok((found, cut))
+    }
+
+    /// The instances of a series, and whether there may be more.
+    async fn images(&mut self, study: &Study, series: &Uid) -> Result<(Vec<Instance>, bool), RetrieveError> {
         let mut keys = self.keys.image.clone();
         keys.set_uid(SERIES_INSTANCE_UID, series);
         let asked: &[Tag] = match self.asks_classes || !plan::fit_together(&study.sop_classes) {
             true => &[SOP_CLASS_UID, SOP_INSTANCE_UID],
             false => &[SOP_INSTANCE_UID],
         };
-        let answers = self.below(study, Level::Image, &mut keys, asked).await?;
         let only_class = match study.sop_classes.as_slice() {
             [class] => Some(class),
             _ => None,
         };
-        let fitting = answers.iter().filter(|answer| fits(answer, &self.keys.image));
-        Ok(fitting
-            .filter_map(|answer| {
-                let uid = answer.uid(SOP_INSTANCE_UID)?;
+        let wanted = self.keys.image.clone();
+        let mut instances = Vec::new();
+        let take = |answer: &DataSet| {
+            let uid = answer.uid(SOP_INSTANCE_UID).filter(|_| fits(answer, &wanted));
+            instances.extend(uid.map(|uid| {
                 let sop_class = answer.uid(SOP_CLASS_UID).or_else(|| only_class.cloned());
-                Some(Instance { uid, sop_class })
-            })
-            .collect())
+                Instance { uid, sop_class }
+            }));
+        };
+        let cut = self.below(study, Level::Image, &mut keys, asked, take).await?;
+        self.instances_left = self.instances_left.saturating_sub(instances.len());
+        Ok((instances, cut))
     }
 
+    /// Asks below a study, and answers whether there may be more.
     async fn below(
         &mut self,
         study: &Study,
         level: Level,
         keys: &mut DataSet,
         asked: &[Tag],
-    ) -> Result<Vec<DataSet>, RetrieveError> {
+        take: impl FnMut(&DataSet),
+    ) -> Result<bool, RetrieveError> {
         let mut query = Query::new(self.model, level);
         query.keys = std::mem::take(keys);
         query.keys.set_uid(STUDY_INSTANCE_UID, &study.uid);
@@ -291,9 +247,14 @@ impl Finder {
         ask(&mut query, &[SERIES_INSTANCE_UID]);
         ask(&mut query, asked);
         let begin = Instant::now();
-        let answers = matches(&mut self.association, &query, usize::MAX).await;
+        let most = MAX_ANSWERS.min(self.instances_left);
+        let cut = answers(&mut self.association, &query, most, take).await;
         self.round_trip = self.round_trip.min(Some(begin.elapsed()));
-        answers
+        let cut = cut?;
+        if let Some(cut) = &cut {
+            tracing::warn!("not all is known of a study: at {level:?} level {cut}");
+        }
+        Ok(cut.is_some())
     }
 
     /// Releases the association.
@@ -318,6 +279,6 @@ fn refused(error: RetrieveError) -> Result<(), RetrieveError> {
     }
 }
 
-fn count(answer: &DataSet, tag: Tag) -> Option<u64> {
+pub(super) fn count(answer: &DataSet, tag: Tag) -> Option<u64> {
     answer.integer(tag).and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0)
 }

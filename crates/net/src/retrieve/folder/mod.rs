@@ -20,8 +20,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::Tag;
@@ -35,6 +35,9 @@ pub use part::Part;
 
 /// The folder of what is ours and no instance.
 pub(super) const OURS: &str = ".dicomet";
+
+/// Paths that are remembered to spare a look, so that a run of any length holds no more.
+const MAX_REMEMBERED: usize = 65_536;
 
 /// Why an output folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +69,8 @@ pub struct Folder {
     /// Paths given out in this run, with whose they are: only for layouts in which two instances can meet.
     taken: Mutex<HashMap<PathBuf, Uid>>,
     next_part: AtomicU64,
-    /// See [`Folder::expect`].
-    listed: OnceLock<HashMap<Uid, PathBuf>>,
+    /// The instances in the folder, where their names do not tell; `None` until they are asked for.
+    listed: Mutex<Option<HashMap<Uid, PathBuf>>>,
     journal: Journal,
     /// Holds the lock, where the system has such locks.
     _lock: File,
@@ -104,7 +107,7 @@ impl Folder {
             made: Mutex::default(),
             taken: Mutex::default(),
             next_part: AtomicU64::new(0),
-            listed: OnceLock::new(),
+            listed: Mutex::default(),
             _lock: lock,
         })
     }
@@ -139,13 +142,15 @@ impl Folder {
         let name = components.pop().unwrap_or_default();
         let folder = self.root.join(components.join("/"));
         let path = self.path_for(&folder, &name, instance);
+        // Noted first: who is killed in between has a file that is as long as the journal says, or the one before it.
+        self.journal.note(study, instance, bytes);
         if let Err(error) = self.make(&folder).and_then(|()| fs::rename(&part.path, &path)) {
             // Somebody may have removed the folder that we made.
             self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&folder);
             return Err(error);
         }
         part.path.clear();
-        self.journal.note(study, instance, bytes);
+        self.note_listed(instance, &path);
         Ok(path)
     }
 
@@ -168,6 +173,9 @@ impl Folder {
         let mut made = self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if !made.contains(folder) {
             fs::create_dir_all(folder)?;
+            if made.len() >= MAX_REMEMBERED {
+                made.clear();
+            }
             made.insert(folder.to_owned());
         }
         Ok(())
@@ -188,6 +196,10 @@ impl Folder {
                 false => None,
             });
             if owner.is_none_or(|owner| owner == *instance) {
+                if taken.len() >= MAX_REMEMBERED {
+                    // What stands is found in the folder.
+                    taken.retain(|path, _| !path.exists());
+                }
                 taken.insert(candidate.clone(), instance.clone());
                 return candidate;
             }

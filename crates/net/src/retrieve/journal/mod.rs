@@ -27,6 +27,15 @@ pub(super) use page::{Here, More, Page};
 /// Pages that are open at a time: more than studies come side by side.
 const OPEN_PAGES: usize = 32;
 
+/// What is noted of a study.
+#[derive(Debug)]
+pub(super) struct Noted {
+    /// The instances that came.
+    pub(super) here: Here,
+    /// The series that are or were expected.
+    pub(super) series: Vec<Uid>,
+}
+
 /// The journal, open for writing. The folder's lock keeps it ours alone.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -47,25 +56,25 @@ impl Journal {
         Ok(Journal { folder, open: Mutex::default(), has_warned: AtomicBool::new(false) })
     }
 
-    /// Notes what is expected of a study, and answers what is noted of the instances that came.
-    pub(super) fn expect(&self, study: &Study) -> Here {
+    /// Notes what is expected of a study, and answers what is noted of it.
+    pub(super) fn expect(&self, study: &Study) -> Noted {
         let path = self.folder.join(study.uid.as_str());
         // What comes meanwhile is noted in the new page.
         let mut open = self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let mut page = read(&path).unwrap_or_else(|error| {
+        let page = read(&path).unwrap_or_else(|error| {
             self.warn("read", &error);
             Page::default()
         });
         let (expected, more) = page.expectation(study);
         let is_news = !page.expects(&expected, more);
-        page.expected = None;
+        let series = expected.iter().map(|series| series.uid.clone()).collect();
         if is_news || page.is_wordy() {
             open.retain(|(of, _)| *of != study.uid);
             if let Err(error) = replace(&path, |file| page::write(file, &expected, more, &page.here)) {
                 self.warn("written", &error);
             }
         }
-        page.here
+        Noted { here: page.here, series }
     }
 
     /// Notes that an instance stands under its name, and how long its file is.

@@ -68,7 +68,9 @@ impl Page {
                 return Ok(Page::default());
             }
             match parse(&line) {
-                Some(Line::Series(uid)) => list.push(Series { uid, is_whole: true, instances: Vec::new() }),
+                Some(Line::Series(uid)) => {
+                    list.push(Series { uid, is_whole: true, counted: None, instances: Vec::new() })
+                }
                 Some(Line::Instance(instance)) => {
                     list.last_mut().into_iter().for_each(|series| series.instances.push(instance.clone()));
                 }

@@ -288,10 +288,12 @@ impl Pile {
             series.instances.retain(|uid| !is_left_out(uid));
             let alone = series.instances.extract_if(.., |uid| is_alone(uid));
             self.alone.extend(alone.map(|uid| (series.uid.clone(), uid)));
-            series.is_whole &= series.instances.len() == before;
+            let is_untouched = series.instances.len() == before;
+            series.is_whole &= is_untouched;
+            series.is_open &= is_untouched;
         }
         self.missing.is_whole &= self.missing.series.iter().all(|series| series.is_whole);
-        self.missing.series.retain(|series| !series.instances.is_empty());
+        self.missing.series.retain(|series| !series.instances.is_empty() || series.is_open);
     }
 
     fn deal(&mut self, granularity: Granularity, share: Share) -> Option<Request> {
@@ -329,7 +331,9 @@ impl Pile {
 fn of_series(study: usize, series: &mut MissingSeries, granularity: Granularity, share: Share) -> Request {
     let request = |level, instances| Request { level, study, series: Some(series.uid.clone()), instances };
     let whole = if share.cuts_series { share.instances } else { MAX_SUB_OPERATIONS };
-    if series.is_whole && granularity < Granularity::Single && series.instances.len() <= whole {
+    let is_coarse = granularity < Granularity::Single;
+    let is_open = series.is_open && (is_coarse || series.instances.is_empty());
+    if is_open || (series.is_whole && is_coarse && series.instances.len() <= whole) {
         let request = request(Level::Series, Vec::new());
         series.instances.clear();
         return request;

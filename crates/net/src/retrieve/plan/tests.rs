@@ -6,7 +6,7 @@ use dicomet_proto::query::Level;
 
 use super::super::associations::Share;
 use super::super::inventory::{Instance, Inventory, Series, Study};
-use super::super::verify::Ledger;
+use super::super::verify::{Ledger, Present};
 use super::*;
 
 const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
@@ -16,6 +16,7 @@ fn study(uid: &str, classes: &[(&str, usize)]) -> Study {
     let series = |(place, (class, count)): (usize, &(&str, usize))| Series {
         uid: Uid::new(format!("{uid}.{place}")).unwrap(),
         is_whole: true,
+        counted: None,
         instances: (1..=*count)
             .map(|number| Instance {
                 uid: Uid::new(format!("{uid}.{place}.{number}")).unwrap(),
@@ -111,10 +112,10 @@ fn the_request_is_the_coarsest_that_asks_for_just_what_is_missing() {
     assert_eq!(levels(&ledger, Granularity::Series, 1), [(Level::Series, 0), (Level::Series, 0)]);
     assert_eq!(levels(&ledger, Granularity::Single, 1), [(Level::Image, 1); 5]);
     assert_eq!(levels(&ledger, Granularity::Coarse, 2), [(Level::Series, 0), (Level::Series, 0)]);
-    ledger.present(&Uid::from_static("1.2.0.1"));
+    ledger.present(0, &Present { named: vec![Uid::from_static("1.2.0.1")], ..Present::default() });
     assert_eq!(levels(&ledger, Granularity::Coarse, 1), [(Level::Image, 2), (Level::Series, 0)]);
     for uid in ["1.2.0.2", "1.2.0.3"] {
-        ledger.retrieved(&Uid::from_static("1.2"), &Uid::from_static(uid), 1);
+        ledger.retrieved(&Uid::from_static("1.2"), &Uid::from_static("1.2.0"), &Uid::from_static(uid), 1);
     }
     assert_eq!(levels(&ledger, Granularity::Coarse, 1), [(Level::Series, 0)]);
 }
@@ -122,7 +123,7 @@ fn the_request_is_the_coarsest_that_asks_for_just_what_is_missing() {
 #[test]
 fn many_missing_instances_are_asked_for_in_lists_of_bounded_length() {
     let mut ledger = ledger(vec![study("1.2", &[(CT, 600)])]);
-    ledger.present(&Uid::from_static("1.2.0.1"));
+    ledger.present(0, &Present { named: vec![Uid::from_static("1.2.0.1")], ..Present::default() });
     let round = plan(&ledger).remove(0);
     let lists = requests(&ledger, &round, Granularity::Coarse, 1);
     let lengths: Vec<usize> = lists.iter().map(|request| request.instances.len()).collect();
@@ -349,7 +350,7 @@ fn no_request_is_for_more_sub_operations_than_its_counters_can_tell() {
     for (place, (_, count)) in all.iter().enumerate() {
         for number in 1..=*count {
             let uid = Uid::new(format!("1.2.{place}.{number}")).unwrap();
-            ledger.retrieved(&Uid::from_static("1.2"), &uid, 1 << 20);
+            ledger.retrieved(&Uid::from_static("1.2"), &Uid::from_static("1.2.0"), &uid, 1 << 20);
         }
     }
     let report = ledger.report("");

@@ -183,6 +183,47 @@ async fn a_study_that_the_peer_dies_of_fails_alone() {
 }
 
 #[tokio::test]
+async fn a_study_that_is_not_named_and_that_the_peer_dies_in_the_middle_of_fails_alone() {
+    // What comes before it dies is the same each time, and no sign that there is any use in going on.
+    let aborts_at = Some(Uid::from_static("1.2.3.1.2"));
+    for layout in
+        ["{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm", "{Modality}/{PatientID}.dcm"]
+    {
+        let peer = hundred_studies(Habits {
+            aborts_at: aborts_at.clone(),
+            no_image_level: true,
+            ..Habits::default()
+        });
+        let node = peer.serve().await;
+        let folder = tempfile::tempdir().unwrap();
+        let retrieve = Options { layout: layout.parse().unwrap(), ..Options::default() };
+        let options = BulkOptions { retrieve, ..BulkOptions::default() };
+        let bulk = bulk(&node, list(1..=4), folder.path()).options(options);
+        let summary =
+            tokio::time::timeout(Duration::from_secs(120), bulk.run(|_| {})).await.unwrap().unwrap();
+        assert_eq!((summary.lines, summary.complete, summary.ended.clone()), (4, false, None), "{summary:?}");
+        assert_eq!(files(folder.path()), 7);
+    }
+}
+
+#[tokio::test]
+async fn in_one_run_a_study_that_two_lines_find_at_different_times_comes_once_in_any_layout() {
+    let peer = hundred_studies(Habits::default());
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let retrieve = Options { layout: "{PatientID}/{Modality}.dcm".parse().unwrap(), ..Options::default() };
+    let options = BulkOptions { retrieve, ..BulkOptions::default() };
+    // More studies than a batch holds, and the first ones again.
+    let first: String = (1..=80).map(|study| format!("1.2.{study},\n")).collect();
+    let again: String = (1..=3).map(|study| format!("1.2.{study},PAT004\n")).collect();
+    let text = format!("StudyInstanceUID,PatientID\n{first}{again}");
+    let list = List::read(text.as_bytes(), Query::new(Model::StudyRoot, Level::Study), None).unwrap();
+    let summary = bulk(&node, list, folder.path()).options(options).run(|_| {}).await.unwrap();
+    assert_eq!((summary.lines, summary.retrieved, summary.present), (83, 160, 6), "{summary:?}");
+    assert_eq!((peer.sent.lock().unwrap().len(), files(folder.path())), (160, 160));
+}
+
+#[tokio::test]
 async fn a_peer_that_goes_away_is_waited_for_and_nothing_fails() {
     let peer = hundred_studies(Habits::default());
     let node = peer.serve().await;
@@ -251,7 +292,7 @@ async fn a_run_that_is_cut_off_anywhere_is_gone_on_with_and_nothing_comes_twice(
     let peer = hundred_studies(Habits::default());
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
-    let mut before = 0;
+    let mut here = BTreeSet::new();
     for cut_at in [1, 9, 40] {
         let (cut, mut is_cut) = oneshot::channel();
         let (mut cut, mut arrived) = (Some(cut), 0);
@@ -271,15 +312,28 @@ async fn a_run_that_is_cut_off_anywhere_is_gone_on_with_and_nothing_comes_twice(
         while Folder::open(folder.path(), Layout::default()).is_err() {
             tokio::task::yield_now().await;
         }
-        let here = files(folder.path());
-        assert!(here > before);
-        before = here;
+        assert_sent_none_of(&peer, &here);
+        let before = here.len();
+        here = instances(&peer, folder.path());
+        assert!(here.len() > before);
     }
     let summary = run(&node, list(1..=STUDIES), folder.path()).await;
     assert!(summary.complete && summary.before > 0, "{summary:?}");
     assert_eq!(files(folder.path()), 200);
-    // What was on its way when it was cut comes again, and nothing else.
-    assert!(peer.sent.lock().unwrap().len() < 200 + 3 * 20);
+    assert_sent_none_of(&peer, &here);
+}
+
+/// The instances that are in the folder.
+fn instances(peer: &Peer, folder: &Path) -> BTreeSet<Uid> {
+    let held = peer.held.iter().filter(|held| super::file(folder, held).exists());
+    held.map(|held| held.instance.clone()).collect()
+}
+
+/// The peer has sent none of what was here, since this was asked last.
+fn assert_sent_none_of(peer: &Peer, here: &BTreeSet<Uid>) {
+    let sent = std::mem::take(&mut *peer.sent.lock().unwrap());
+    assert!(!sent.is_empty());
+    assert!(sent.iter().all(|uid| !here.contains(uid)), "something that was whole came again");
 }
 
 /// A clock that a test sets; who sleeps by it wakes when it is set.
@@ -343,6 +397,58 @@ async fn outside_the_hours_nothing_is_asked_and_inside_it_goes_on_where_it_was()
         "what came before the halt is no less retrieved"
     );
     assert_eq!(files(folder.path()), 200);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_heed_a_cancel_is_aborted_when_the_hours_are_over() {
+    let habits =
+        Habits { ignores_cancel: true, takes_its_time: Duration::from_millis(20), ..Habits::default() };
+    let peer = Peer::with(Habits { tells_classes: true, ..habits }, |held| {
+        let first = held[0].clone();
+        *held = (1..=1000)
+            .map(|number| Held { instance: Uid::new(format!("1.2.1.1.{number}")).unwrap(), ..first.clone() })
+            .collect();
+    });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SetClock::at("21:00:00"));
+    let options = BulkOptions {
+        retrieve: Options { associations: Some(1), ..super::failing::impatient() },
+        between: Some("20:00-06:00".parse().unwrap()),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        ..BulkOptions::default()
+    };
+    let (stop, stopped) = watch::channel(Stop::No);
+    let mut has_waited = false;
+    let running = bulk(&node, list([1]), folder.path()).options(options).stop_by(stopped);
+    let summary = running
+        .run(|event| match event {
+            BulkEvent::Retrieve(Event::Arrived(_)) => _ = clock.0.send_replace(moment("06:00:00")),
+            BulkEvent::Waiting { .. } => {
+                has_waited = true;
+                stop.send_replace(Stop::Cancel);
+            }
+            _ => {}
+        })
+        .await
+        .unwrap();
+    let came = files(folder.path());
+    assert!(has_waited && (1..900).contains(&came), "{came} came, {summary:?}");
+}
+
+#[tokio::test]
+async fn where_the_state_cannot_be_kept_what_came_is_told() {
+    let peer = hundred_studies(Habits::default());
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    // Every write to it fails as on a full disk.
+    let options = BulkOptions { report: Some("/dev/full".into()), ..BulkOptions::default() };
+    let summary = bulk(&node, list(1..=3), folder.path()).options(options).run(|_| {}).await.unwrap();
+    assert!(summary.retrieved > 0 && !summary.complete, "{summary:?}");
+    assert!(summary.ended.as_ref().unwrap().contains("cannot write"), "{summary:?}");
+    let summary = run(&node, list(1..=3), folder.path()).await;
+    assert!(summary.complete, "{summary:?}");
+    assert_eq!(files(folder.path()), 6);
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ async fn what_comes_in_no_syntax_is_given_up_after_each_accepted_one() {
 }
 
 /// A second without a sign of life is silence.
-fn impatient() -> Options {
+pub(super) fn impatient() -> Options {
     let timeouts = Timeouts { progress: Duration::from_secs(1), ..Timeouts::default() };
     Options { caller: Caller { timeouts, ..Caller::default() }, ..Options::default() }
 }

@@ -2,11 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod again;
 mod bulk;
+mod by_move;
+mod capped;
 mod failing;
 mod folder;
+mod learning;
 mod narrowed;
 mod peer;
+mod peer_moves;
 
 use std::time::Duration;
 
@@ -191,27 +196,6 @@ async fn a_peer_with_one_association_in_all_gives_everything_when_all_is_found()
     let folder = tempfile::tempdir().unwrap();
     let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
     assert_eq!((report.studies, report.retrieved, report.complete), (52, 56, true), "{report:?}");
-}
-
-#[tokio::test]
-async fn what_was_learnt_of_the_peer_is_used_by_the_next_run() {
-    let peer = Peer::new(Habits { no_image_level: true, ..Habits::default() });
-    let node = peer.serve().await;
-    let folder = tempfile::tempdir().unwrap();
-    let options =
-        || Options { known: Some(Known::at(folder.path().join("nodes.json"))), ..Options::default() };
-    let mut told = Vec::new();
-    for run in ["first", "second"] {
-        let output = folder.path().join(run);
-        let retrieve = Retrieve::new(node.clone(), query(&["PatientID=PAT004"]), output).options(options());
-        let tell = |event: &Event| {
-            if let Event::Known(words) = event {
-                told.push((run, words.clone()));
-            }
-        };
-        retrieve.run(tell).await.unwrap();
-    }
-    assert_eq!(told, [("second", vec!["answers no C-FIND at IMAGE level".to_owned()])]);
 }
 
 #[tokio::test]

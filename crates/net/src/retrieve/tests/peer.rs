@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use dicomet_proto::association::negotiation::Context;
+use dicomet_proto::association::negotiation::{Context, Support};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{
     CFindRq, CGetRq, CGetRsp, CStoreRq, Command, Counters, DataSetType, MessageId, Priority, Refusal,
 };
-use dicomet_proto::pdu::{AssociateRj, RejectReason, RejectResult};
+use dicomet_proto::pdu::{
+    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
+    RoleSelection,
+};
 
 use super::super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use super::super::*;
@@ -23,6 +26,9 @@ const LEVEL: Tag = Tag(0x0008, 0x0052);
 const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
 const MODALITY: Tag = Tag(0x0008, 0x0060);
 const SOP_CLASSES_IN_STUDY: Tag = Tag(0x0008, 0x0062);
+const STUDY_DATE: Tag = Tag(0x0008, 0x0020);
+const STUDY_COUNT: Tag = Tag(0x0020, 0x1208);
+const SERIES_COUNT: Tag = Tag(0x0020, 0x1209);
 const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 const FAILED_LIST: Tag = Tag(0x0008, 0x0058);
 
@@ -45,9 +51,16 @@ impl Held {
         header.set_uid(SOP_INSTANCE_UID, &self.instance);
         header.set_text(MODALITY, self.modality);
         header.set_text(PATIENT_ID, "PAT004");
+        header.set_text(STUDY_DATE, &self.study_date());
         header.set_uid(STUDY_INSTANCE_UID, &self.study);
         header.set_uid(SERIES_INSTANCE_UID, &self.series);
         header
+    }
+
+    /// One day of 2020 a study, by the last number of its UID.
+    fn study_date(&self) -> String {
+        let number: u32 = self.study.as_str().rsplit('.').next().unwrap().parse().unwrap();
+        format!("2020{:02}{:02}", number / 28 % 12 + 1, number % 28 + 1)
     }
 
     pub(super) fn data_set(&self, transfer_syntax: &Uid) -> Vec<u8> {
@@ -96,8 +109,53 @@ pub(super) struct Habits {
     pub(super) cannot_send_now: Mutex<BTreeSet<Uid>>,
     /// Aborts when it is asked for this study alone or among others.
     pub(super) dies_of: Option<Uid>,
+    /// Counts the instances of studies and series; studies have so many more than there are.
+    pub(super) counts: Option<u64>,
+    /// Ends a query at STUDY level after so many answers, with this status.
+    pub(super) ends_find_after: Option<(usize, Status)>,
+    /// Sends this one without its end, always.
+    pub(super) cuts: Option<Uid>,
+    /// Has the UIDs of another study in this one.
+    pub(super) lies_about: Option<Uid>,
+    /// Aborts at this one, whenever it is its turn.
+    pub(super) aborts_at: Option<Uid>,
+    /// Fails every C-GET.
+    pub(super) refuses_get: bool,
+    /// Cannot send this one by C-GET.
+    pub(super) fails_by_get: Option<Uid>,
+    /// Accepts nothing compressed.
+    pub(super) only_uncompressed: bool,
+    /// Where it sends to by C-MOVE.
+    pub(super) moves_to: Option<u16>,
+    /// Does not look at C-CANCEL.
+    pub(super) ignores_cancel: bool,
+    /// How long each instance takes to send.
+    pub(super) takes_its_time: std::time::Duration,
     /// Lets nobody in, and ends the associations there are with their next request.
     pub(super) is_away: AtomicBool,
+}
+
+/// Accepts the two plain transfer syntaxes.
+struct Uncompressed;
+
+impl Support for Uncompressed {
+    fn transfer_syntax(&self, _: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
+        let plain = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+        let accepted = proposed.iter().find(|syntax| plain.contains(syntax)).cloned();
+        accepted.ok_or(ContextResultReason::TransferSyntaxesNotSupported)
+    }
+
+    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
+        asked.clone()
+    }
+
+    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
+        None
+    }
+
+    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
+        asked
+    }
 }
 
 pub(super) struct Peer {
@@ -113,6 +171,10 @@ pub(super) struct Peer {
     pub(super) open: AtomicUsize,
     /// SOP Instance UIDs sent, in order.
     pub(super) sent: Mutex<Vec<Uid>>,
+    /// C-FIND requests by their level, C-GET requests as `GET`, C-MOVE requests as `MOVE`.
+    pub(super) operations: Mutex<Vec<String>>,
+    /// Presentation contexts proposed, by association.
+    pub(super) proposed: Mutex<Vec<usize>>,
 }
 
 impl Peer {
@@ -149,6 +211,8 @@ impl Peer {
             asked: Mutex::default(),
             open: AtomicUsize::new(0),
             sent: Mutex::default(),
+            operations: Mutex::default(),
+            proposed: Mutex::default(),
         })
     }
 
@@ -180,7 +244,14 @@ impl Peer {
         if self.habits.answers_associations.is_some_and(|most| open >= most) {
             return std::future::pending().await;
         }
-        let Ok(association) = requested.accept(&Everything).await else { return };
+        let accepted = match self.habits.only_uncompressed {
+            true => requested.accept(&Uncompressed).await,
+            false => requested.accept(&Everything).await,
+        };
+        let Ok(association) = accepted else { return };
+        let negotiated = association.negotiated();
+        let proposed = negotiated.contexts.len() + negotiated.refused_contexts.len();
+        self.proposed.lock().unwrap().push(proposed);
         self.associations.send_modify(|associations| *associations += 1);
         self.serve_association(association).await;
         self.open.fetch_sub(1, Ordering::SeqCst);
@@ -211,7 +282,18 @@ impl Peer {
                     self.find(&mut association, &context, &rq, &keys).await;
                 }
                 Request::Get(context, rq, identifier) => {
+                    self.operations.lock().unwrap().push("GET".to_owned());
+                    if self.habits.refuses_get {
+                        self.end(&mut association, &context, &rq, Status::UNABLE_TO_PROCESS, &[]).await;
+                        continue;
+                    }
                     if !self.get(&mut association, &context, &rq, &identifier.unwrap()).await {
+                        return association.abort().await;
+                    }
+                }
+                Request::Move(context, rq, identifier) => {
+                    self.operations.lock().unwrap().push("MOVE".to_owned());
+                    if !self.send_by_move(&mut association, &context, &rq, &identifier.unwrap()).await {
                         return association.abort().await;
                     }
                 }
@@ -229,6 +311,7 @@ impl Peer {
         keys: &DataSet,
     ) {
         let level = keys.text(LEVEL).unwrap();
+        self.operations.lock().unwrap().push(level.clone());
         let mut answer = c_find::scp::Answer::new(association, context, rq);
         if level == "IMAGE" && self.habits.no_image_level {
             let refusal = Refusal::new(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "no such level");
@@ -251,12 +334,26 @@ impl Peer {
             if self.habits.tells_classes {
                 header.set_uids(SOP_CLASSES_IN_STUDY, &classes);
             }
+            if let Some(more) = self.habits.counts {
+                let count =
+                    |of: &dyn Fn(&Held) -> bool| self.held.iter().filter(|one| of(one)).count() as u64;
+                let in_study = count(&|one| one.study == held.study) + more;
+                header.set_text(STUDY_COUNT, &in_study.to_string());
+                let in_series = count(&|one| one.series == held.series);
+                header.set_text(SERIES_COUNT, &in_series.to_string());
+            }
             if !keys.contains(SOP_CLASS_UID) {
                 header.remove(SOP_CLASS_UID);
             }
             matches.insert(key.clone(), header);
         }
-        for found in matches.values() {
+        for (count, found) in matches.values().enumerate() {
+            if level == "STUDY"
+                && let Some((most, status)) = self.habits.ends_find_after
+                && count == most
+            {
+                return answer.finish(Err(Refusal::new(status, "no more"))).await.unwrap();
+            }
             // Who has gone asks no more.
             if answer.pending(found, Status::PENDING).await.is_err() {
                 return;
@@ -299,6 +396,9 @@ impl Peer {
                 && self.habits.closings_left.load(Ordering::Relaxed) > 0
             {
                 self.habits.closings_left.fetch_sub(1, Ordering::Relaxed);
+                return false;
+            }
+            if self.habits.aborts_at.as_ref() == Some(&held.instance) {
                 return false;
             }
             if self.habits.hangs_after == Some(count) {
@@ -350,8 +450,9 @@ impl Peer {
             .iter()
             .find(|context| context.abstract_syntax == held.class && context.requestor_is_scp)
             .cloned();
-        let Some(context) = context.filter(|_| self.habits.cannot_send.as_ref() != Some(&held.instance))
-        else {
+        let is_bad = |bad: &Option<Uid>| bad.as_ref() == Some(&held.instance);
+        let can = !is_bad(&self.habits.cannot_send) && !is_bad(&self.habits.fails_by_get);
+        let Some(context) = context.filter(|_| can) else {
             return false;
         };
         if self.habits.cannot_send_now.lock().unwrap().contains(&held.instance) {
@@ -367,16 +468,31 @@ impl Peer {
             priority: Priority::Medium,
             move_originator: None,
         });
-        let data = held.data_set(&context.transfer_syntax);
-        association.send(context.id, &store, Data::Bytes(&data)).await.unwrap();
+        let mut told = held.clone();
+        if self.habits.lies_about.as_ref() == Some(&held.instance) {
+            told.study = Uid::from_static("1.2.9");
+        }
+        let mut data = told.data_set(&context.transfer_syntax);
+        if self.habits.cuts.as_ref() == Some(&held.instance) {
+            data.truncate(data.len() - 3);
+        }
+        if !self.habits.takes_its_time.is_zero() {
+            tokio::time::sleep(self.habits.takes_its_time).await;
+        }
+        if association.send(context.id, &store, Data::Bytes(&data)).await.is_err() {
+            return false;
+        }
         self.sent.lock().unwrap().push(held.instance.clone());
         self.has_sent.send_replace(true);
-        match association.receive().await {
-            Ok(Received::Message(message)) => match message.command {
-                Command::CStoreRsp(response) => response.status == Status::SUCCESS,
-                other => panic!("{other:?}"),
-            },
-            _ => false,
+        loop {
+            match association.receive().await {
+                Ok(Received::Message(message)) => match message.command {
+                    Command::CStoreRsp(response) => return response.status == Status::SUCCESS,
+                    Command::CCancelRq(_) if self.habits.ignores_cancel => {}
+                    other => panic!("{other:?}"),
+                },
+                _ => return false,
+            }
         }
     }
 
@@ -409,8 +525,16 @@ impl Peer {
 /// Matching of UIDs and modality.
 pub(super) fn fits(held: &Held, keys: &DataSet) -> bool {
     let header = held.header();
-    [STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, MODALITY].iter().all(|tag| {
-        let wanted = keys.texts(*tag);
-        wanted.is_empty() || wanted.contains(&header.text(*tag).unwrap())
-    })
+    let date = header.text(STUDY_DATE).unwrap();
+    let is_in = |range: &String| match range.split_once('-') {
+        Some((from, to)) => (from.is_empty() || *from <= *date) && (to.is_empty() || *date <= *to),
+        None => *range == date,
+    };
+    let ranges = keys.texts(STUDY_DATE);
+    let is_in_range = ranges.is_empty() || ranges.iter().any(is_in);
+    is_in_range
+        && [STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, MODALITY].iter().all(|tag| {
+            let wanted = keys.texts(*tag);
+            wanted.is_empty() || wanted.contains(&header.text(*tag).unwrap())
+        })
 }

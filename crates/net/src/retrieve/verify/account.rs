@@ -12,6 +12,7 @@ impl Ledger {
         let places = || 0..self.inventory.studies.len();
         let gap: u64 = places().map(|place| self.gap(place)).sum();
         let filled: u64 = places().map(|place| self.filled(place)).sum();
+        let filled_now: u64 = places().map(|place| self.filled_now(place)).sum();
         // See [`Report`]: at least one instance each, whatever they have.
         let nameless = self.inventory.nameless;
         let failed = self.count(|state| matches!(state, State::Failed(_))) + nameless;
@@ -25,13 +26,16 @@ impl Ledger {
         Report {
             studies: self.inventory.studies.len() as u64 + nameless,
             expected: self.entries.all().len() as u64 + gap + nameless,
-            retrieved: self.count(|state| *state == State::Retrieved) + filled,
-            present: self.count(|state| *state == State::Present),
+            retrieved: self.count(|state| *state == State::Retrieved) + filled_now,
+            present: self.count(|state| *state == State::Present) + filled - filled_now,
             failed,
             missing,
             bytes: self.bytes,
-            complete: proved && !self.inventory.studies.is_empty() && failed + missing == 0,
-            unnamed: self.unnamed_count() - filled,
+            complete: proved
+                && self.inventory.cut.is_none()
+                && !self.inventory.studies.is_empty()
+                && failed + missing == 0,
+            unnamed: self.unnamed_count() - filled_now,
             failures,
             notes: self.notes(),
             ..Report::default()
@@ -70,6 +74,17 @@ impl Ledger {
                 ),
             });
         }
+        if let Some(cut) = &self.inventory.cut {
+            notes.push(format!(
+                "more studies may match than were found: {cut}; keys that match fewer, such as StudyDate, find the rest"
+            ));
+        } else if self.inventory.by_dates {
+            notes.push(
+                "the peer does not answer with all studies that match, so they were asked for by ranges of StudyDate; \
+                 a study without a date is not found so"
+                    .to_owned(),
+            );
+        }
         if self.inventory.walked > 1 {
             notes.push(format!(
                 "{} studies were looked into to find what was asked for: StudyInstanceUID beside it spares that",
@@ -77,11 +92,11 @@ impl Ledger {
             ));
         }
         for (place, study) in self.inventory.studies.iter().enumerate() {
-            let came = self.unnamed[place].len();
+            let here = self.unnamed[place].count();
             match study.counted {
                 Some(counted) if !study.is_named => notes.push(format!(
-                    "study {}: the peer counts {counted} instances but does not name them; {came} came, and nothing \
-                     proves that they are the right ones",
+                    "study {}: the peer counts {counted} instances but does not name them; {here} are here, and \
+                     nothing proves that they are the right ones",
                     study.uid
                 )),
                 Some(counted) if self.shortfall(place) > 0 => notes.push(format!(
@@ -90,8 +105,8 @@ impl Ledger {
                     self.shortfall(place)
                 )),
                 None if !study.is_named => notes.push(format!(
-                    "study {}: the peer neither names nor counts the instances; {came} came, and nothing proves that \
-                     they are all",
+                    "study {}: the peer neither names nor counts the instances; {here} are here, and nothing proves \
+                     that they are all",
                     study.uid
                 )),
                 _ => {}

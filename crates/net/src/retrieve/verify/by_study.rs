@@ -38,10 +38,11 @@ impl Ledger {
     /// reported as failed.
     pub fn outcome(&self, place: usize, otherwise: &str) -> StudyOutcome {
         let study = &self.inventory.studies[place];
-        let (gap, filled) = (self.gap(place), self.filled(place));
+        let (gap, filled, filled_now) = (self.gap(place), self.filled(place), self.filled_now(place));
         let mut outcome = StudyOutcome {
             expected: gap,
-            retrieved: filled,
+            retrieved: filled_now,
+            present: filled - filled_now,
             missing: gap - filled,
             ..StudyOutcome::default()
         };

@@ -5,6 +5,7 @@
 //!
 //! - this file: what is noted as it happens;
 //! - `entry`, `entries`: an instance, and all of them in the order of the inventory;
+//! - `unnamed`: instances that came though C-FIND did not name them;
 //! - `missing`: what is lacking still, for the plan;
 //! - `naming`: a study whose instances become known while they come;
 //! - `account`, `by_study`: the counts, the reasons and the notes of the report, and the counts of one study.
@@ -15,8 +16,9 @@ mod entries;
 mod entry;
 mod missing;
 mod naming;
+mod unnamed;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use dicomet_proto::Uid;
@@ -28,6 +30,8 @@ use entry::{Entry, State};
 
 pub use by_study::StudyOutcome;
 pub use missing::{MissingInstances, MissingSeries, MissingStudy};
+pub use unnamed::Present;
+use unnamed::Unnamed;
 
 /// Where an expected instance belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +51,11 @@ pub struct Ledger {
     entries: Entries,
     /// Places of the studies.
     studies: HashMap<Uid, usize>,
-    /// Per study: instances that C-FIND did not name but that came and belong to it.
-    unnamed: Vec<BTreeSet<Uid>>,
+    /// Per study: instances that C-FIND did not name but that are here and belong to it.
+    unnamed: Vec<Unnamed>,
+    /// Studies, by place, and series of them that were asked for whole, and of which the peer then said that it had sent
+    /// all.
+    answered: HashSet<(usize, Option<Uid>)>,
     /// The study whose series are still being named: the last one.
     being_named: Option<usize>,
     bytes: u64,
@@ -57,8 +64,8 @@ pub struct Ledger {
 impl Ledger {
     /// Begins with all missing.
     pub fn new(inventory: Inventory) -> Ledger {
-        let Inventory { studies, nameless, walked } = inventory;
-        let inventory = Inventory { studies: Vec::new(), nameless, walked };
+        let mut inventory = inventory;
+        let studies = std::mem::take(&mut inventory.studies);
         let mut ledger = Ledger { inventory, ..Ledger::default() };
         for study in studies {
             ledger.add(study);
@@ -73,7 +80,7 @@ impl Ledger {
         self.studies.entry(study.uid.clone()).or_insert(place);
         self.inventory.studies.push(study);
         self.entries.enter_last(&self.inventory);
-        self.unnamed.push(BTreeSet::new());
+        self.unnamed.push(Unnamed::default());
         place
     }
 
@@ -122,20 +129,38 @@ impl Ledger {
         }
     }
 
-    /// Notes an instance that was in the folder before.
-    pub fn present(&mut self, instance: &Uid) {
-        if let Some(entry) = self.entry_mut(instance) {
-            entry.state = State::Present;
+    /// Notes what of a study was in the folder before.
+    pub fn present(&mut self, place: usize, present: &Present) {
+        for instance in &present.named {
+            if let Some(entry) = self.entry_mut(instance) {
+                entry.state = State::Present;
+            }
+        }
+        for (series, instance) in &present.unnamed {
+            self.unnamed[place].add_present(series.clone(), instance.clone());
         }
     }
 
+    /// Whether an instance that C-FIND did not name is here.
+    pub fn has_unnamed(&self, study: &Uid, instance: &Uid) -> bool {
+        self.studies.get(study).is_some_and(|place| self.unnamed[*place].has(instance))
+    }
+
     /// Notes an instance that has arrived and stands under its name.
-    pub fn retrieved(&mut self, study: &Uid, instance: &Uid, bytes: u64) {
+    pub fn retrieved(&mut self, study: &Uid, series: &Uid, instance: &Uid, bytes: u64) {
         self.bytes += bytes;
         if let Some(entry) = self.entry_mut(instance) {
             entry.state = State::Retrieved;
         } else if let Some(place) = self.studies.get(study) {
-            self.unnamed[*place].insert(instance.clone());
+            self.unnamed[*place].add_retrieved(series.clone(), instance.clone());
+        }
+    }
+
+    /// Notes that the peer says it has sent all of a study or series for which it was asked whole. That it has sent all
+    /// when nothing of it is here means nothing.
+    pub fn answered(&mut self, study: usize, series: Option<&Uid>) {
+        if self.here_of(study, series) > 0 {
+            self.answered.insert((study, series.cloned()));
         }
     }
 
@@ -230,8 +255,9 @@ impl Ledger {
         self.entries.all().iter().filter(|entry| of(&entry.state)).count() as u64
     }
 
+    /// How many instances came that C-FIND did not name.
     fn unnamed_count(&self) -> u64 {
-        self.unnamed.iter().map(|uids| uids.len() as u64).sum()
+        self.unnamed.iter().map(Unnamed::retrieved).sum()
     }
 }
 

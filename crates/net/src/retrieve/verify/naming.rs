@@ -30,14 +30,14 @@ impl Ledger {
         let mut missing = Vec::new();
         for entry in self.entries.range_mut(new) {
             let uid = &series.instances[entry.instance as usize].uid;
-            if self.unnamed[place].remove(uid) {
+            if self.unnamed[place].name(uid) {
                 entry.state = State::Retrieved;
             } else {
                 missing.push(uid.clone());
             }
         }
         let is_whole = series.is_whole && missing.len() == series.instances.len();
-        let missing = MissingSeries { uid: series.uid.clone(), is_whole, instances: missing };
+        let missing = MissingSeries { uid: series.uid.clone(), is_whole, is_open: false, instances: missing };
         (!missing.instances.is_empty()).then_some(missing)
     }
 

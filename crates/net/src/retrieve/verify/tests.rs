@@ -5,6 +5,7 @@ use super::super::report::Report;
 use super::*;
 
 const STUDY: Uid = Uid::from_static("1.2");
+const SERIES: Uid = Uid::from_static("1.2.0");
 
 fn uid(number: u64) -> Uid {
     Uid::new(format!("1.2.3.{number}")).unwrap()
@@ -24,6 +25,7 @@ fn study(study: Uid, series: &[Vec<Uid>]) -> Study {
     let series = series.iter().enumerate().map(|(place, uids)| Series {
         uid: Uid::new(format!("{study}.{place}")).unwrap(),
         is_whole: true,
+        counted: None,
         instances: instances(uids),
     });
     let series = series.collect();
@@ -50,14 +52,14 @@ fn counts(report: &Report) -> [u64; 5] {
 fn complete_is_when_every_named_instance_is_here() {
     let mut ledger = ledger(3, Some(3), true);
     assert_eq!(counts(&ledger.report("")), [3, 0, 0, 0, 3]);
-    ledger.present(&uid(1));
-    ledger.retrieved(&STUDY, &uid(2), 100);
+    ledger.present(0, &Present { named: vec![uid(1)], ..Present::default() });
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 100);
     ledger.failed(&uid(3), "no space");
     let report = ledger.report("");
     assert_eq!(counts(&report), [3, 1, 1, 1, 0]);
     assert!(!report.complete);
     assert_eq!(report.failures[0].reason, "no space");
-    ledger.retrieved(&STUDY, &uid(3), 50);
+    ledger.retrieved(&STUDY, &SERIES, &uid(3), 50);
     let report = ledger.report("");
     assert!(report.complete && report.failures.is_empty());
     assert_eq!(report.bytes, 150);
@@ -67,11 +69,11 @@ fn complete_is_when_every_named_instance_is_here() {
 #[test]
 fn a_count_beyond_the_names_is_filled_by_what_comes_unnamed() {
     let mut ledger = ledger(2, Some(3), false);
-    ledger.retrieved(&STUDY, &uid(1), 1);
-    ledger.retrieved(&STUDY, &uid(2), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 1);
     assert_eq!(counts(&ledger.report("")), [3, 2, 0, 0, 1]);
     assert!(ledger.missing()[0].is_open);
-    ledger.retrieved(&STUDY, &uid(99), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(99), 1);
     let report = ledger.report("");
     assert_eq!(counts(&report), [3, 3, 0, 0, 0]);
     assert!(ledger.missing().is_empty());
@@ -82,7 +84,7 @@ fn a_count_beyond_the_names_is_filled_by_what_comes_unnamed() {
 #[test]
 fn a_study_that_is_neither_named_nor_counted_is_never_complete() {
     let mut ledger = ledger(0, None, false);
-    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
     let report = ledger.report("");
     assert_eq!(counts(&report), [2, 1, 0, 0, 1]);
     assert!(!report.complete);
@@ -91,8 +93,8 @@ fn a_study_that_is_neither_named_nor_counted_is_never_complete() {
 #[test]
 fn what_was_not_named_is_kept_apart() {
     let mut ledger = ledger(1, Some(1), true);
-    ledger.retrieved(&STUDY, &uid(1), 1);
-    ledger.retrieved(&STUDY, &uid(2), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 1);
     let report = ledger.report("");
     assert_eq!(counts(&report), [1, 1, 0, 0, 0]);
     assert_eq!(report.unnamed, 1);
@@ -105,14 +107,14 @@ fn what_came_before_it_was_named_is_taken_for_what_it_is_named_as() {
     let mut ledger = Ledger::default();
     let place = ledger.begin(named.clone());
     assert_eq!(counts(&ledger.report("")), [3, 0, 0, 0, 3], "as many as the peer counts");
-    ledger.retrieved(&STUDY, &uid(1), 1);
-    ledger.retrieved(&STUDY, &uid(99), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(99), 1);
     let missing = ledger.name(named.series[0].clone()).unwrap();
     assert_eq!((missing.is_whole, missing.instances), (false, vec![uid(2), uid(3)]));
     assert_eq!(ledger.end_naming(true), Some(place));
     assert_eq!(counts(&ledger.report("")), [3, 1, 0, 0, 2]);
-    ledger.retrieved(&STUDY, &uid(2), 1);
-    ledger.retrieved(&STUDY, &uid(3), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(3), 1);
     let report = ledger.report("");
     assert_eq!((report.complete, report.unnamed), (true, 1));
 }
@@ -120,7 +122,7 @@ fn what_came_before_it_was_named_is_taken_for_what_it_is_named_as() {
 #[test]
 fn a_reason_never_takes_an_instance_away() {
     let mut ledger = ledger(1, None, true);
-    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
     ledger.failed(&uid(1), "the peer says it failed");
     ledger.failed_unless_known(0, None, &[], "the peer ended with a failure");
     assert!(ledger.report("").complete);
@@ -130,7 +132,7 @@ fn a_reason_never_takes_an_instance_away() {
 fn a_study_without_a_usable_uid_is_counted_and_told() {
     let mut ledger = ledger(1, Some(1), true);
     ledger.inventory.nameless = 2;
-    ledger.retrieved(&STUDY, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
     let report = ledger.report("");
     assert_eq!((report.studies, counts(&report)), (3, [3, 1, 0, 2, 0]));
     assert!(!report.complete && report.notes[0].starts_with("2 studies that match"), "{:?}", report.notes);
@@ -193,4 +195,55 @@ fn an_instance_that_is_named_twice_is_one() {
     assert!(ledger.missing_in(0, None).is_whole, "all of it is missing, named twice or not");
     assert_eq!(ledger.missing_in(1, None).count(), 0);
     assert_eq!(ledger.place(&uid(1)).unwrap().study, STUDY, "where it was named first");
+}
+
+#[test]
+fn a_study_is_asked_for_whole_only_while_nothing_of_it_is_here() {
+    let mut ledger = ledger(2, Some(3), true);
+    assert!(ledger.missing_in(0, None).is_open && ledger.missing_of(0).unwrap().is_open);
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
+    let missing = ledger.missing_in(0, None);
+    assert_eq!((missing.is_open, missing.count(), ledger.lacking()), (false, 1, 2));
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 1);
+    assert_eq!(ledger.missing_of(0), None, "there is nothing to ask for");
+    assert_eq!(ledger.lacking(), 1, "and something is lacking all the same");
+}
+
+#[test]
+fn a_series_without_names_is_asked_for_until_it_has_as_many_as_are_counted_or_the_peer_says_that_is_all() {
+    let [first, second] = ["1.2.0", "1.2.1"].map(Uid::from_static);
+    let series = |uid: &Uid, counted| Series {
+        uid: uid.clone(),
+        is_whole: true,
+        counted: Some(counted),
+        instances: Vec::new(),
+    };
+    let study = Study {
+        is_named: false,
+        counted: None,
+        series: vec![series(&first, 2), series(&second, 2)],
+        ..study(STUDY, &[])
+    };
+    let mut ledger = Ledger::new(Inventory { studies: vec![study], ..Inventory::default() });
+    assert_eq!((ledger.missing_in(0, None).is_open, ledger.lacking()), (true, 4));
+    let unnamed =
+        [1, 2, 3].map(|number| (Some(if number < 3 { &first } else { &second }.clone()), uid(number)));
+    ledger.present(0, &Present { unnamed: unnamed.to_vec(), ..Present::default() });
+    let open = |ledger: &Ledger| -> Vec<Uid> {
+        let missing = ledger.missing_in(0, None);
+        assert!(!missing.is_open && !missing.is_whole);
+        missing.series.into_iter().filter(|series| series.is_open).map(|series| series.uid).collect()
+    };
+    assert_eq!(open(&ledger), std::slice::from_ref(&second));
+    assert_eq!((ledger.report("").present, ledger.lacking()), (3, 1));
+    ledger.answered(0, Some(&second));
+    assert_eq!(ledger.missing_of(0), None);
+    assert!(!ledger.report("").complete && ledger.lacking() == 1);
+}
+
+#[test]
+fn a_peer_that_says_it_has_sent_all_of_nothing_is_not_believed() {
+    let mut ledger = ledger(0, Some(3), false);
+    ledger.answered(0, None);
+    assert!(ledger.missing_in(0, None).is_open);
 }

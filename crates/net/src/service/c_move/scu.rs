@@ -1,6 +1,8 @@
 //! C-MOVE as SCU: PS3.4 C.4.2, PS3.7 9.1.4. The instances go to somebody else, so what comes in is the peer's own
 //! C-MOVE-RSPs, and all that is known of the instances is what these count.
 
+use std::time::Duration;
+
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::DataSet;
 use dicomet_proto::message::{CCancelRq, CMoveRq, CMoveRsp, Command, DataSetType, MessageId, Priority};
@@ -58,18 +60,19 @@ impl<'a> Move<'a> {
         Ok(Move { association, context, message_id, reading: None, is_ended: false })
     }
 
-    /// The next response; `None` after the final one.
+    /// The next response; `None` after the final one. The peer may be silent for as long as the limit: it is free to send
+    /// no Pending responses (PS3.4 C.4.2.3.1).
     ///
     /// Cancel safe.
     ///
     /// # Errors
     /// [`Error`]; the association is then at its end.
-    pub async fn next(&mut self) -> Result<Option<Response>, Error> {
+    pub async fn next_within(&mut self, limit: Duration) -> Result<Option<Response>, Error> {
         while !self.is_ended {
             if self.reading.is_some() {
                 return self.read_identifier().await.map(Some);
             }
-            let message = match self.association.receive().await? {
+            let message = match self.association.receive_within(limit, "send a response").await? {
                 Received::Message(message) => message,
                 Received::ReleaseRequested => return Err(self.association.released_by_peer()),
             };

@@ -1,0 +1,148 @@
+//! What was learnt of a peer is used by the next run: it asks for less.
+
+use super::super::bulk::list::List;
+use super::super::bulk::{Bulk, BulkOptions};
+use super::failing::impatient;
+use super::*;
+use dicomet_testkit::peer::free_port;
+
+/// Runs into a new folder, with what is known kept in `known`; answers the report and what was told of the peer.
+async fn run(node: &Node, options: &Options, known: &std::path::Path) -> (Report, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { known: Some(Known::at(known)), ..options.clone() };
+    let mut told = Vec::new();
+    let tell = |event: &Event| {
+        if let Event::Known(words) = event {
+            told = words.clone();
+        }
+    };
+    let retrieve = Retrieve::new(node.clone(), query(&["PatientID=PAT004"]), folder.path()).options(options);
+    (retrieve.run(tell).await.unwrap(), told)
+}
+
+fn asked(peer: &Peer, what: &str) -> usize {
+    std::mem::take(&mut *peer.operations.lock().unwrap()).iter().filter(|asked| *asked == what).count()
+}
+
+#[tokio::test]
+async fn a_peer_without_image_level_is_asked_for_it_once() {
+    let peer = Peer::new(Habits { no_image_level: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    run(&node, &Options::default(), &known).await;
+    assert_eq!(asked(&peer, "IMAGE"), 3);
+    let (_, told) = run(&node, &Options::default(), &known).await;
+    assert_eq!((asked(&peer, "IMAGE"), told), (1, vec!["answers no C-FIND at IMAGE level".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_list_learns_and_uses_the_same() {
+    let peer = Peer::new(Habits { no_image_level: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = Some(Known::at(folder.path().join("nodes.json")));
+    for (name, images) in [("first", 3), ("second", 1)] {
+        let base = Query::new(Model::StudyRoot, Level::Study);
+        let list = List::read(&b"1.2.1\n1.2.2\n"[..], base, Some("StudyInstanceUID")).unwrap();
+        let retrieve = Options { known: known.clone(), ..Options::default() };
+        let options = BulkOptions { retrieve, ..BulkOptions::default() };
+        let bulk = Bulk::new(node.clone(), list, folder.path().join(name)).options(options);
+        bulk.run(|_| {}).await.unwrap();
+        assert_eq!(asked(&peer, "IMAGE"), images, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn transfer_syntaxes_that_are_never_accepted_are_not_proposed_again() {
+    let habits = || Habits { only_uncompressed: true, tells_classes: true, ..Habits::default() };
+    let peer = Peer::new(habits());
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    let mut most = Vec::new();
+    for _ in 0..2 {
+        assert!(run(&node, &Options::default(), &known).await.0.complete);
+        most.push(std::mem::take(&mut *peer.proposed.lock().unwrap()).into_iter().max().unwrap());
+    }
+    assert!(most[0] > 50, "{most:?}");
+    assert_eq!(most[1], 1 + 2 * 2, "C-GET, and two classes in two syntaxes");
+}
+
+#[tokio::test]
+async fn a_peer_that_accepts_today_what_it_refused_before_is_offered_it_again() {
+    let jpeg = Uid::from_static("1.2.840.10008.1.2.4.50");
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    let peer = Peer::with(Habits { tells_classes: true, ..Habits::default() }, |held| {
+        held[0].only_in = Some(jpeg.clone());
+    });
+    let node = peer.serve().await;
+    let refused = vec![jpeg.to_string(), "no UID".to_owned()];
+    let lesson = known::Lesson { refused_syntaxes: Some(refused), ..known::Lesson::default() };
+    Known::at(&known).learn(&node, lesson, SystemTime::now());
+    let (report, _) = run(&node, &Options::default(), &known).await;
+    assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_limit_to_answers_is_known_to_the_next_run() {
+    let habits = Habits { ends_find_after: Some((1, Status::new(0xB001))), ..Habits::default() };
+    let peer = Peer::new(Habits { tells_classes: true, ..habits });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    assert!(run(&node, &Options::default(), &known).await.0.complete);
+    let (_, told) = run(&node, &Options::default(), &known).await;
+    assert_eq!(told, ["answers a query with 1 studies at the most"]);
+}
+
+/// A peer that sends by C-MOVE to us.
+fn moving(habits: Habits) -> (Arc<Peer>, Options) {
+    let port = free_port();
+    let peer = Peer::new(Habits { moves_to: Some(port), tells_classes: true, ..habits });
+    let receive = Some(format!("127.0.0.1:{port}").parse().unwrap());
+    (peer, Options { receive, ..impatient() })
+}
+
+#[tokio::test]
+async fn a_peer_of_which_c_get_is_useless_is_asked_by_c_move_at_once() {
+    let (peer, options) = moving(Habits { refuses_get: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    assert!(run(&node, &options, &known).await.0.complete);
+    assert!(asked(&peer, "GET") > 0);
+    let (report, told) = run(&node, &options, &known).await;
+    assert!(report.complete && told == ["sends by C-MOVE and not by C-GET"], "{told:?}");
+    assert_eq!(asked(&peer, "GET"), 0);
+}
+
+#[tokio::test]
+async fn where_c_move_fails_c_get_is_tried_though_it_was_said_to_be_useless() {
+    let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    let lesson = known::Lesson { no_get: Some(true), ..known::Lesson::default() };
+    Known::at(&known).learn(&node, lesson, SystemTime::now());
+    // An address that is not ours: nobody can be sent to there.
+    let options = Options { receive: Some("192.0.2.1:104".parse().unwrap()), ..Options::default() };
+    let (report, told) = run(&node, &options, &known).await;
+    assert_eq!((report.complete, report.method, told.len()), (true, Method::Get, 1), "{report:?}");
+    let (report, told) = run(&node, &options, &known).await;
+    assert_eq!((report.complete, told.len()), (true, 0), "it was unlearnt: {told:?}");
+}
+
+#[tokio::test]
+async fn one_instance_that_comes_by_c_move_alone_is_no_reason_to_call_c_get_useless() {
+    let bad = Uid::from_static("1.2.1.1.2");
+    let (peer, options) = moving(Habits { fails_by_get: Some(bad.clone()), ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    assert!(run(&node, &options, &known).await.0.complete);
+    assert!(peer.sent.lock().unwrap().contains(&bad));
+    let (_, told) = run(&node, &options, &known).await;
+    assert!(!told.contains(&"sends by C-MOVE and not by C-GET".to_owned()), "{told:?}");
+}
