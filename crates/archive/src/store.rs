@@ -14,6 +14,7 @@ use dicomet_proto::uid::InvalidUid;
 use dicomet_proto::{AeTitle, Uid};
 
 use crate::blob::numbers::Numbers;
+use crate::blob::proof::Proofs;
 use crate::blob::seal::Seal;
 use crate::blob::write::{PlacedBlob, TemporaryBlob};
 use crate::error::status;
@@ -38,6 +39,7 @@ pub struct Archive {
 pub(crate) struct Shared {
     pub(crate) writer: Writer,
     numbers: Arc<Numbers>,
+    pub(crate) proofs: Arc<Proofs>,
     pub(crate) readers: Readers,
     pub(crate) worklist: Worklist,
     pub(crate) commitments: Commitments,
@@ -84,6 +86,7 @@ impl Archive {
             shared: Arc::new(Shared {
                 writer,
                 numbers,
+                proofs: Arc::default(),
                 readers,
                 worklist,
                 commitments,
