@@ -5,17 +5,22 @@ use std::sync::Arc;
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::{storage_sop_classes, transfer_syntaxes};
+use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::query::Query;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
-use crate::blob::read::Blob;
+use crate::blob::read::{Blob, open_whole};
 use crate::blob::{BlobNumber, Blobs};
 use crate::index::condition::select_for_retrieve;
 use crate::{Archive, Error};
 
+/// The most instances of one retrieve, which its plan holds in memory: some 130 MB. A hospital's largest studies have
+/// some ten thousand, its largest patients some hundred thousand.
+const MAX_PLANNED: usize = 500_000;
+
 /// A stored instance: what is needed to negotiate its transfer and to open it.
 ///
-/// What instances have in common is held once, so that a plan of 70,000 needs some 16 MB.
+/// What instances have in common is held once, so that a plan of 70,000 needs some 18 MB.
 #[derive(Debug, Clone)]
 pub struct Instance {
     /// SOP Class UID.
@@ -43,6 +48,7 @@ pub(crate) struct Location {
     pub(crate) blob: BlobNumber,
     data_set_offset: u64,
     data_set_length: u64,
+    data_set_digest: [u8; 32],
 }
 
 impl Archive {
@@ -50,13 +56,22 @@ impl Archive {
     /// they came. Only unique keys count, down to the level; those above it narrow it when they are there.
     ///
     /// # Errors
-    /// [`Error::Refused`] with A900 when the unique key of the level is missing.
+    /// [`Error::Refused`] with A900 when the unique key of the level is missing, and with A701 for more than
+    /// half a million.
     pub fn plan(&self, query: &Query) -> Result<Vec<Instance>, Error> {
+        self.plan_of_at_most(MAX_PLANNED, query)
+    }
+
+    /// As [`Archive::plan`], with a limit of one's own.
+    ///
+    /// # Errors
+    /// Those of [`Archive::plan`].
+    pub fn plan_of_at_most(&self, most: usize, query: &Query) -> Result<Vec<Instance>, Error> {
         let condition = select_for_retrieve(query).map_err(Error::Refused)?;
         let sql = format!(
             "SELECT instance.sop_instance_uid, instance.sop_class_uid, instance.transfer_syntax_uid,
                  study.study_instance_uid, series.series_instance_uid,
-                 instance.blob, instance.data_set_offset, instance.data_set_length
+                 instance.blob, instance.data_set_offset, instance.data_set_length, instance.data_set_digest
              FROM instance
                  JOIN series ON series.id = instance.series
                  JOIN study ON study.id = series.study
@@ -70,6 +85,9 @@ impl Archive {
             let mut shared = SharedUids::default();
             let mut instances = Vec::new();
             while let Some(row) = rows.next()? {
+                if instances.len() == most {
+                    return Err(Error::Refused(too_many()));
+                }
                 instances.push(Instance {
                     sop_instance: uid(row, 0)?,
                     sop_class: Uid::clone(&*shared.uid(row, 1)?),
@@ -86,7 +104,8 @@ impl Archive {
     /// Opens the data set of an instance. One that was replaced since it was planned is opened as it is now.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the file is missing or not as long as it was.
+    /// [`Error::Damaged`] when the file is missing, not as long as it was, or (up to 1 MiB) has another digest; a longer one
+    /// ends with an error when it is read. The digest is looked at once a day.
     pub fn open_instance(&self, instance: &Instance) -> Result<Blob, Error> {
         let opened = self.open_at(instance.location);
         if !matches!(opened, Err(Error::Damaged(_))) {
@@ -94,7 +113,7 @@ impl Archive {
         }
         let now = self.shared.readers.with(|index| {
             let mut statement = index.prepare_cached(
-                "SELECT blob, data_set_offset, data_set_length
+                "SELECT blob, data_set_offset, data_set_length, data_set_digest
                  FROM instance
                  WHERE sop_instance_uid = ?1 AND transfer_syntax_uid = ?2",
             )?;
@@ -108,14 +127,27 @@ impl Archive {
     }
 
     pub(crate) fn open_at(&self, location: Location) -> Result<Blob, Error> {
-        location.open(&self.shared.folder.layout.blobs)
+        let path = self.shared.folder.layout.blobs.path(location.blob);
+        let proof = self.shared.proofs.wanted(location.blob, location.data_set_digest);
+        Blob::open(&path, location.data_set_offset, location.data_set_length, proof)
+    }
+
+    /// Whether the file of an instance is there, as long as it was. Its bytes are not read.
+    pub(crate) fn is_there(&self, location: Location) -> Result<(), Error> {
+        let path = self.shared.folder.layout.blobs.path(location.blob);
+        open_whole(&path, location.data_set_offset, location.data_set_length).map(drop)
     }
 }
 
 impl Location {
+    /// Opens a data set of which only a part is wanted, so that it cannot be proved.
     pub(crate) fn open(self, blobs: &Blobs) -> Result<Blob, Error> {
-        Blob::open(&blobs.path(self.blob), self.data_set_offset, self.data_set_length)
+        Blob::open(&blobs.path(self.blob), self.data_set_offset, self.data_set_length, None)
     }
+}
+
+fn too_many() -> Refusal {
+    Refusal::new(Status::UNABLE_TO_COUNT_MATCHES, "more instances than one retrieve may have; ask by study")
 }
 
 pub(crate) fn location(row: &Row<'_>, first: usize) -> rusqlite::Result<Location> {
@@ -124,6 +156,7 @@ pub(crate) fn location(row: &Row<'_>, first: usize) -> rusqlite::Result<Location
         blob: BlobNumber(number(first)?),
         data_set_offset: number(first + 1)?,
         data_set_length: number(first + 2)?,
+        data_set_digest: row.get(first + 3)?,
     })
 }
 

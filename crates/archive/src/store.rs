@@ -16,6 +16,7 @@ use dicomet_proto::{AeTitle, Uid};
 
 use crate::blob::Fault;
 use crate::blob::numbers::Numbers;
+use crate::blob::proof::Proofs;
 use crate::blob::seal::Seal;
 use crate::blob::write::{PlacedBlob, TemporaryBlob};
 use crate::error::status;
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) writer: Writer,
     numbers: Arc<Numbers>,
     in_hand: Arc<InHand>,
+    pub(crate) proofs: Arc<Proofs>,
     pub(crate) worklist: Worklist,
     pub(crate) commitments: Commitments,
     pub(crate) folder: Folder,
@@ -94,6 +96,7 @@ impl Archive {
                 writer,
                 numbers,
                 in_hand: Arc::default(),
+                proofs: Arc::default(),
                 readers,
                 worklist,
                 commitments,

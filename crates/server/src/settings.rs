@@ -71,7 +71,7 @@ pub enum CalledAeTitles {
 /// The SOP classes that are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SopClasses {
-    /// Those of PS3.6, and private ones.
+    /// Those of PS3.6, private ones, and those of the standard that are newer than our PS3.6.
     Any,
     /// Those of PS3.6 alone.
     Standard,

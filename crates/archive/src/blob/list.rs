@@ -23,6 +23,11 @@ impl BlobSet {
         self.folders.entry(blob.0 >> BITS_A_FOLDER).or_default()[word] |= bit;
     }
 
+    pub(crate) fn contains(&self, blob: BlobNumber) -> bool {
+        let (word, bit) = place(blob);
+        self.folders.get(&(blob.0 >> BITS_A_FOLDER)).is_some_and(|words| words[word] & bit != 0)
+    }
+
     pub(crate) fn remove(&mut self, blob: BlobNumber) {
         let (word, bit) = place(blob);
         if let Some(words) = self.folders.get_mut(&(blob.0 >> BITS_A_FOLDER)) {
@@ -130,6 +135,9 @@ mod tests {
         }
         set.remove(BlobNumber(64));
         set.remove(BlobNumber(5));
+        assert!(
+            set.contains(BlobNumber(63)) && !set.contains(BlobNumber(64)) && !set.contains(BlobNumber(5))
+        );
         let numbers: Vec<u64> = set.iter().map(|blob| blob.0).collect();
         assert_eq!(numbers, [0, 63, 1023, 1024, 70_000]);
         assert_eq!(set.len(), 5);

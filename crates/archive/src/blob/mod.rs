@@ -11,6 +11,7 @@
 mod direct;
 pub(crate) mod list;
 pub(crate) mod numbers;
+pub(crate) mod proof;
 pub(crate) mod read;
 pub(crate) mod seal;
 pub(crate) mod write;

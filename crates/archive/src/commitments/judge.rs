@@ -21,11 +21,11 @@ impl Archive {
         if sop_class != reference.sop_class.as_str() {
             return Ok(Err(Status::CLASS_INSTANCE_CONFLICT));
         }
-        match self.look_at(location) {
+        match self.is_there(location) {
             Ok(()) => Ok(Ok(())),
             // It may have been replaced between the two looks.
             Err(Error::Damaged(_)) => match self.locate(reference)? {
-                Some((_, now)) if now.blob != location.blob => judged(self.look_at(now)),
+                Some((_, now)) if now.blob != location.blob => judged(self.is_there(now)),
                 _ => Ok(Err(Status::PROCESSING_FAILURE)),
             },
             Err(error) => Err(error),
@@ -35,17 +35,13 @@ impl Archive {
     fn locate(&self, reference: &Reference) -> Result<Option<(String, Location)>, Error> {
         self.shared.readers.with(|index| {
             let mut statement = index.prepare_cached(
-                "SELECT sop_class_uid, blob, data_set_offset, data_set_length
+                "SELECT sop_class_uid, blob, data_set_offset, data_set_length, data_set_digest
                  FROM instance
                  WHERE sop_instance_uid = ?1",
             )?;
             let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, location(row, 1)?));
             Ok(statement.query_row([reference.sop_instance.as_str()], row).optional()?)
         })
-    }
-
-    fn look_at(&self, location: Location) -> Result<(), Error> {
-        self.open_at(location).map(drop)
     }
 }
 

@@ -7,6 +7,8 @@ use dicomet_archive::{Archive, Error};
 use dicomet_proto::dataset::Tag;
 use dicomet_proto::query::{Level, Model, Query};
 
+use dicomet_testkit::instance::Pixels;
+
 use crate::samples::*;
 
 fn filled() -> (tempfile::TempDir, Archive) {
@@ -82,6 +84,17 @@ fn a_list_of_ten_thousand_uids_is_one_question() {
 }
 
 #[test]
+fn more_instances_than_a_plan_may_have_cannot_be_counted() {
+    let (_folder, archive) = filled();
+    let study = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1")]);
+    assert_eq!(archive.plan_of_at_most(4, &study).unwrap().len(), 4);
+    match archive.plan_of_at_most(3, &study) {
+        Err(Error::Refused(refusal)) => assert_eq!(refusal.status.code(), 0xA701),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_damaged_file_is_an_error_and_never_cut_short() {
     let (folder, archive) = filled();
     let instances = archive.plan(&query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1")])).unwrap();
@@ -96,4 +109,39 @@ fn a_damaged_file_is_an_error_and_never_cut_short() {
     other.read_to_end(&mut bytes).unwrap();
     assert_eq!(bytes.len() as u64, other.length());
     assert_eq!(bytes.len() as u64, instances[1].data_set_length());
+}
+
+#[test]
+fn a_flipped_bit_is_found_when_a_small_instance_is_opened_and_before_the_end_of_a_large_one() {
+    for (pixels, at_once) in [(3000, true), (3_000_000, false)] {
+        let (folder, archive) = archive();
+        let instance = slice("2.999.1.1.1").in_series("2.999.1", "2.999.1.1").pixels(Pixels::Native(pixels));
+        store(&archive, &instance).unwrap();
+        let study = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "2.999.1")]);
+        let planned = archive.plan(&study).unwrap();
+        let flip = || {
+            let blob = folder.path().join("data/blobs/000000/000/000000000000.dcm");
+            let mut bytes = fs::read(&blob).unwrap();
+            let at = bytes.len() - 1000;
+            bytes[at] ^= 1;
+            fs::write(&blob, bytes).unwrap();
+        };
+        flip();
+        let opened = archive.open_instance(&planned[0]);
+        if at_once {
+            assert!(matches!(opened, Err(Error::Damaged(_))), "{opened:?}");
+        } else {
+            let mut cut = Vec::new();
+            let error = opened.unwrap().read_to_end(&mut cut).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+            assert!((cut.len() as u64) < planned[0].data_set_length());
+            assert!(archive.open_instance(&planned[0]).unwrap().prove().is_err());
+        }
+        // What failed stays unproved; what is sound again is read to its end.
+        flip();
+        let mut sound = Vec::new();
+        archive.open_instance(&planned[0]).unwrap().read_to_end(&mut sound).unwrap();
+        assert_eq!(sound.len() as u64, planned[0].data_set_length());
+        archive.open_instance(&planned[0]).unwrap().prove().unwrap();
+    }
 }

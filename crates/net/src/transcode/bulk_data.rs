@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::Tag;
-use dicomet_proto::dataset::dictionary::{transfer_syntaxes, uids};
+use dicomet_proto::dataset::dictionary::{is_deflated, transfer_syntaxes};
 
 use super::elements::{Elements, Encoding};
 use super::encode::{Edits, encode};
@@ -55,9 +55,5 @@ pub(super) fn strip(stored: DataSet, to: &Uid, wanted: &Wanted) -> io::Result<Pi
     edits.keeps_encapsulated = !is_native(to);
     let mut elements = Elements::new(&file, offset, length, Encoding::of(&from))?;
     let pieces = Pieces::new(encode(&file, &mut elements, Encoding::of(to), edits)?);
-    if *to == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
-        deflate::deflate(pieces, wanted)
-    } else {
-        Ok(pieces)
-    }
+    if is_deflated(to) { deflate::deflate(pieces, wanted) } else { Ok(pieces) }
 }

@@ -2,7 +2,7 @@
 //! (Frame Extraction Module).
 //!
 //! The pixels are copied as they are stored, compressed or not. What counts by frames is cut with them: per-frame
-//! functional groups, frame times, and the vectors of nuclear medicine and dose.
+//! functional groups, frame times, and what `by_frame` knows.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -13,11 +13,11 @@ use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{Tag, VR};
 
-use super::elements::{Element, Elements, Encoding, Event, Stretch, invalid, unit};
+use super::elements::{Element, Elements, Encoding, Event, Stretch, invalid, is_long, unit};
 use super::encode::{Edits, encode};
 use super::pieces::{Pieces, Stored, swap};
 use super::wanted::Wanted;
-use super::{DataSet, decode, image, inflated};
+use super::{DataSet, by_frame, decode, image, inflated};
 
 /// Frames beyond this number are not looked for; PS3.3 C.7.6.6 has the number in 12 digits, nobody so many frames.
 const MAX_FRAMES: u32 = 1_000_000;
@@ -37,22 +37,6 @@ const FRAME_INCREMENT_POINTER: Tag = Tag(0x0028, 0x0009);
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
 const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
-
-/// Attributes with a number of 16 bits for each frame: the vectors of PS3.3 C.8.4.8.
-const VECTORS: [Tag; 9] = [
-    Tag(0x0054, 0x0010),
-    Tag(0x0054, 0x0020),
-    Tag(0x0054, 0x0030),
-    Tag(0x0054, 0x0050),
-    Tag(0x0054, 0x0060),
-    Tag(0x0054, 0x0070),
-    Tag(0x0054, 0x0080),
-    Tag(0x0054, 0x0090),
-    Tag(0x0054, 0x0100),
-];
-
-/// Grid Frame Offset Vector, a decimal string for each frame.
-const GRID_FRAME_OFFSET_VECTOR: Tag = Tag(0x3004, 0x000C);
 
 /// The frames that are asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -281,21 +265,7 @@ impl Source {
             edits.remove(tag);
         }
         let chosen = || numbers.iter().map(|number| *number as usize - 1);
-        for tag in VECTORS {
-            let vector = self.values.get(&tag).filter(|vector| vector.len() == 2 * self.frames as usize);
-            if let Some(vector) = vector {
-                edits.set(
-                    tag,
-                    VR::US,
-                    chosen().flat_map(|at| [vector[2 * at], vector[2 * at + 1]]).collect(),
-                );
-            }
-        }
-        let offsets = self.decimals(GRID_FRAME_OFFSET_VECTOR);
-        if let Some(offsets) = offsets.filter(|offsets| offsets.len() == self.frames as usize) {
-            let cut: Vec<f64> = chosen().map(|at| offsets[at]).collect();
-            edits.set(GRID_FRAME_OFFSET_VECTOR, VR::DS, decimal_strings(&cut));
-        }
+        by_frame::cut(&self.values, self.frames, numbers, edits);
         if let Some(times) = self.times() {
             let cut: Vec<f64> = chosen().map(|at| times[at]).collect();
             describe_times(edits, &cut, self.values.contains_key(&FRAME_TIME_VECTOR));
@@ -336,9 +306,8 @@ fn is_needed(tag: Tag) -> bool {
         ROWS,
         COLUMNS,
         BITS_ALLOCATED,
-        GRID_FRAME_OFFSET_VECTOR,
     ];
-    few.contains(&tag) || VECTORS.contains(&tag)
+    few.contains(&tag) || by_frame::counts_by_frames(tag)
 }
 
 /// Copies fragments, each an item, behind an empty Basic Offset Table.
@@ -402,21 +371,28 @@ fn contributing_equipment() -> Vec<u8> {
 
 fn item(elements: &[Vec<u8>]) -> Vec<u8> {
     let content = elements.concat();
-    // Made of a list that came in an identifier of 16 bits' length.
+    // Made of a list that came in an identifier of a few megabytes.
     let mut item = item_head(content.len() as u32).to_vec();
     item.extend(content);
     item
 }
 
-/// An element in Explicit VR Little Endian, padded to an even length.
+/// An element in Explicit VR Little Endian, padded to an even length. What its VR has no length for is UN (PS3.5 6.2.2
+/// note 2): a list of more than 16,383 frames.
 fn element(tag: Tag, vr: VR, value: &[u8]) -> Vec<u8> {
-    let mut bytes = [tag.0.to_le_bytes(), tag.1.to_le_bytes(), vr.to_bytes()].concat();
     let padding = value.len() % 2;
-    if vr == VR::SQ {
-        bytes.extend([0, 0]);
-        bytes.extend(((value.len()) as u32).to_le_bytes());
-    } else {
-        bytes.extend(((value.len() + padding) as u16).to_le_bytes());
+    let mut bytes = [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat();
+    match u16::try_from(value.len() + padding) {
+        Ok(length) if !is_long(vr) => {
+            bytes.extend(vr.to_bytes());
+            bytes.extend(length.to_le_bytes());
+        }
+        _ => {
+            bytes.extend(if is_long(vr) { vr } else { VR::UN }.to_bytes());
+            bytes.extend([0, 0]);
+            // It came in an identifier of a few megabytes.
+            bytes.extend(((value.len() + padding) as u32).to_le_bytes());
+        }
     }
     bytes.extend(value);
     bytes.extend(std::iter::repeat_n(if vr == VR::UI { 0 } else { b' ' }, padding));

@@ -8,9 +8,11 @@
 //!
 //! The modules, in the order to read them: `elements` reads what is stored, `encode` writes it another way as
 //! `pieces`; `image` is what it says of its pixels, `pixels` decodes them with the codecs of `decode`;
-//! `deflate` stands before and behind; `wanted` ends what nobody waits for. `bulk_data` leaves out, and `extract` cuts out frames.
+//! `deflate` stands before and behind; `wanted` ends what nobody waits for. `bulk_data` leaves out, and `extract` cuts out frames, `by_frame` what goes with
+//! them.
 
 mod bulk_data;
+mod by_frame;
 mod decode;
 mod deflate;
 mod elements;
@@ -26,7 +28,7 @@ use std::io;
 use std::sync::Arc;
 
 use dicomet_proto::Uid;
-use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::dataset::dictionary::{is_deflated, uids};
 use tokio::sync::Semaphore;
 
 pub use bulk_data::converts_without_bulk_data;
@@ -177,7 +179,7 @@ fn convert(stored: DataSet, to: &Uid, wanted: &Wanted) -> io::Result<Pieces> {
 /// Where a data set lies that is not, or no more, deflated.
 fn inflated(stored: DataSet, wanted: &Wanted) -> io::Result<(File, u64, u64)> {
     let DataSet { file, offset, length, transfer_syntax } = stored;
-    if transfer_syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+    if !is_deflated(&transfer_syntax) {
         return Ok((file, offset, length));
     }
     let (file, length) = deflate::inflate(&file, offset, length, wanted)?;

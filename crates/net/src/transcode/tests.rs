@@ -306,3 +306,138 @@ fn frames_are_taken_as_they_are_and_know_where_they_are_from() {
     assert!(matches!(refused(FrameList::Calculated(vec![[1, 2, 0]])), ExtractError::Invalid));
     assert!(matches!(refused(FrameList::Time([0.0, 1.0])), ExtractError::NotTimeBased));
 }
+
+/// An element in Explicit VR Little Endian with a length of 16 bits.
+fn short(group: u16, element: u16, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+    let head = [group.to_le_bytes(), element.to_le_bytes()].concat();
+    [&head[..], vr, &(value.len() as u16).to_le_bytes(), value].concat()
+}
+
+/// Six native frames of one byte each, 1 to 6, and these further elements, in the order of their tags.
+fn six_frames(more: &[(u16, u16, &[u8; 2], &[u8])]) -> Vec<u8> {
+    let mut elements: Vec<(u16, u16, Vec<u8>)> = more
+        .iter()
+        .map(|(group, element, vr, value)| (*group, *element, short(*group, *element, vr, value)))
+        .collect();
+    let mut put = |group, element, bytes| elements.push((group, element, bytes));
+    put(0x0008, 0x0018, short(0x0008, 0x0018, b"UI", b"2.999\0"));
+    for (element, value) in [(0x0002, 1), (0x0010, 1), (0x0011, 1), (0x0100, 8)] {
+        put(0x0028, element, short(0x0028, element, b"US", &[value, 0]));
+    }
+    put(0x0028, 0x0008, short(0x0028, 0x0008, b"IS", b"6 "));
+    put(0x7FE0, 0x0010, [&b"\xE0\x7F\x10\0OB\0\0\x06\0\0\0"[..], &[1, 2, 3, 4, 5, 6]].concat());
+    elements.sort();
+    elements.into_iter().flat_map(|(_, _, bytes)| bytes).collect()
+}
+
+/// Some of those frames.
+fn taken(bytes: &[u8], list: &FrameList) -> Parsed {
+    let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    let stored = DataSet { file, offset: 0, length: bytes.len() as u64, transfer_syntax: explicit.clone() };
+    let made = extract::extract(stored, list, &Waiting::new().wanted()).unwrap().data_set;
+    let mut sent = Vec::new();
+    Pieces::as_stored(made).read_to_end(&mut sent).unwrap();
+    Parsed::parse(&sent, &explicit).unwrap()
+}
+
+#[test]
+fn what_counts_by_frames_is_cut_and_what_names_them_gets_their_new_numbers() {
+    let bytes = six_frames(&[
+        (0x0008, 0x2142, b"IS", b"1 "),
+        (0x0008, 0x2143, b"IS", b"4 "),
+        (0x0018, 0x1520, b"DS", b"0\\1\\2\\3\\4\\5 "),
+        (0x0018, 0x2002, b"SH", b"a\\b\\c\\d\\e\\f "),
+        (0x0018, 0x2005, b"DS", b"1\\2 "),
+        (0x0028, 0x6010, b"US", &[4, 0]),
+        (0x0028, 0x6020, b"US", &[1, 0, 4, 0, 5, 0]),
+        (0x0028, 0x6022, b"LO", b"one\\four\\five "),
+        (0x6000, 0x0010, b"US", &[1, 0]),
+        (0x6000, 0x0015, b"IS", b"6 "),
+        (0x6002, 0x0010, b"US", &[1, 0]),
+    ]);
+    let cut = taken(&bytes, &FrameList::Simple(vec![2, 4, 5]));
+    assert_eq!(cut.bytes(PIXEL_DATA).unwrap()[..3], [2, 4, 5]);
+    assert_eq!(cut.texts(Tag(0x0018, 0x1520)), ["1", "3", "4"]);
+    assert_eq!(cut.texts(Tag(0x0018, 0x2002)), ["b", "d", "e"]);
+    // Not one a frame: nobody knows what it says.
+    assert_eq!(cut.texts(Tag(0x0018, 0x2005)), ["1", "2"]);
+    assert_eq!(cut.integer(Tag(0x0028, 0x6010)), Some(2));
+    assert_eq!(cut.bytes(Tag(0x0028, 0x6020)).unwrap(), [2, 0, 3, 0]);
+    assert_eq!(cut.texts(Tag(0x0028, 0x6022)), ["four", "five"]);
+    assert_eq!(
+        (cut.text(Tag(0x0008, 0x2142)), cut.text(Tag(0x0008, 0x2143))),
+        (Some("1".into()), Some("2".into()))
+    );
+    assert!(!cut.contains(Tag(0x6000, 0x0010)) && cut.contains(Tag(0x6002, 0x0010)));
+
+    let last = taken(&bytes, &FrameList::Simple(vec![6]));
+    for gone in [(0x0028, 0x6010), (0x0028, 0x6020), (0x0028, 0x6022), (0x0008, 0x2142), (0x0008, 0x2143)] {
+        assert!(!last.contains(Tag(gone.0, gone.1)), "{gone:?}");
+    }
+}
+
+#[test]
+fn frame_times_follow_the_frames_that_are_taken() {
+    let bytes =
+        six_frames(&[(0x0018, 0x1063, b"DS", b"40"), (0x0028, 0x0009, b"AT", &[0x18, 0, 0x63, 0x10])]);
+    let even = taken(&bytes, &FrameList::Calculated(vec![[1, 6, 2]]));
+    assert_eq!(even.texts(Tag(0x0018, 0x1063)), ["80"]);
+    let uneven = taken(&bytes, &FrameList::Time([0.04, 0.081]));
+    assert_eq!(uneven.bytes(PIXEL_DATA).unwrap()[..2], [2, 3]);
+    let uneven = taken(&bytes, &FrameList::Simple(vec![1, 2, 5]));
+    assert!(!uneven.contains(Tag(0x0018, 0x1063)));
+    assert_eq!(uneven.texts(Tag(0x0018, 0x1065)), ["0", "40", "120"]);
+    assert_eq!(uneven.bytes(Tag(0x0028, 0x0009)).unwrap(), [0x18, 0, 0x65, 0x10]);
+}
+
+#[test]
+fn per_frame_functional_groups_are_those_of_the_frames_that_are_taken() {
+    // An item a frame, each with (0020,9057) its number.
+    let item = |number: u8| {
+        let content = [&b"\x20\0\x57\x90UL\x04\0"[..], &[number, 0, 0, 0]].concat();
+        [&b"\xFE\xFF\0\xE0"[..], &(content.len() as u32).to_le_bytes(), &content].concat()
+    };
+    let items: Vec<u8> = (1..=6).flat_map(item).collect();
+    let groups = [&b"\0\x52\x30\x92SQ\0\0"[..], &(items.len() as u32).to_le_bytes(), &items].concat();
+    let mut bytes = six_frames(&[]);
+    // Before the pixels, which are an element of 18 bytes.
+    let at = bytes.len() - 18;
+    bytes.splice(at..at, groups);
+    let cut = taken(&bytes, &FrameList::Simple(vec![3, 6]));
+    let groups = cut.items(Tag(0x5200, 0x9230)).unwrap();
+    let numbers: Vec<_> = groups.iter().map(|item| item.integer(Tag(0x0020, 0x9057))).collect();
+    assert_eq!(numbers, [Some(3), Some(6)]);
+}
+
+#[test]
+fn a_list_of_frames_too_long_for_its_vr_is_told_all_the_same() {
+    let list: Vec<u32> = (1..=20_000).collect();
+    let made = taken(&six_frames(&[]), &FrameList::Simple(list));
+    assert_eq!(made.bytes(PIXEL_DATA).unwrap(), [1, 2, 3, 4, 5, 6]);
+    let item = &made.items(Tag(0x0008, 0x1164)).unwrap()[0];
+    assert_eq!(item.bytes(Tag(0x0008, 0x1161)).map(|list| list.len()), Some(80_000));
+    assert_eq!(item.text(Tag(0x0008, 0x1167)).as_deref(), Some("2.999"));
+}
+
+#[test]
+fn what_is_deflated_under_another_name_is_inflated_to_leave_its_bulk_data_out() {
+    let deflated = uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
+    // JPIP Referenced Deflate.
+    let jpip = Uid::from_static("1.2.840.10008.1.2.4.95");
+    assert!(converts_without_bulk_data(&jpip, &uids::EXPLICIT_VR_LITTLE_ENDIAN));
+    let (bytes, _) = stored("image_dfl");
+    let strip = |from: &Uid, to: &Uid| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let stored = DataSet { file, offset: 0, length: bytes.len() as u64, transfer_syntax: from.clone() };
+        let mut sent = Vec::new();
+        bulk_data::strip(stored, to, &Waiting::new().wanted()).unwrap().read_to_end(&mut sent).unwrap();
+        sent
+    };
+    let plain = strip(&jpip, &uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    assert_eq!(plain, strip(&deflated, &uids::EXPLICIT_VR_LITTLE_ENDIAN));
+    assert!(!Parsed::parse(&plain, &uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap().contains(PIXEL_DATA));
+    assert_eq!(strip(&deflated, &jpip), strip(&deflated, &deflated));
+}

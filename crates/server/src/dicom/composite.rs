@@ -1,13 +1,15 @@
 //! Instance and frame level retrieve, PS3.4 Annex Y, and retrieve without bulk data, Annex Z: by SOP Instance UID alone,
 //! and of a multi-frame image some frames, as a new instance.
 
-use dicomet_net::transcode::{self, ExtractError, FrameList};
+use std::io;
+
+use dicomet_net::transcode::{ExtractError, FrameList};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::query::{Level, Model, Query};
 
-use super::retrieve::Planned;
+use super::retrieve::{Planned, cannot_count, proved};
 use crate::Server;
 use crate::nodes::Operation;
 
@@ -59,7 +61,7 @@ pub(super) async fn plan(
     let planned = tokio::task::spawn_blocking(move || archive.plan(&query)).await;
     let instances = match planned {
         Ok(Ok(instances)) => instances,
-        Ok(Err(error)) => return Err(super::refusal(&error)),
+        Ok(Err(error)) => return Err(cannot_count(&error)),
         Err(error) => return Err(super::fault(&error, Status::UNABLE_TO_COUNT_MATCHES)),
     };
     match request.frames {
@@ -119,11 +121,9 @@ async fn extract(
     frames: FrameList,
 ) -> Result<Vec<Planned>, Refusal> {
     let Some(instance) = instances.pop() else { return Ok(Vec::new()) };
-    let blob = server.archive.open_instance(&instance).map_err(|error| super::refusal(&error))?;
-    let length = blob.length();
-    let (file, offset) = blob.into_file();
-    let transfer_syntax = instance.transfer_syntax.clone();
-    let stored = transcode::DataSet { file, offset, length, transfer_syntax };
+    let unreadable = |error| refused(&ExtractError::Unreadable(error));
+    let blob = server.archive.open_instance(&instance).map_err(io::Error::other).map_err(unreadable)?;
+    let stored = proved(blob, &instance.transfer_syntax).await.map_err(unreadable)?;
     let extracted = server.converter.extract(stored, frames).await.map_err(|error| refused(&error))?;
     Ok(vec![Planned::Frames { sop_class: instance.sop_class, extracted: Box::new(extracted) }])
 }

@@ -177,8 +177,17 @@ async fn plan(
     let planned = tokio::task::spawn_blocking(move || archive.plan(&query)).await;
     match planned {
         Ok(Ok(instances)) => Ok(instances.into_iter().map(Planned::Whole).collect()),
-        Ok(Err(error)) => Err(super::refusal(&error)),
+        Ok(Err(error)) => Err(cannot_count(&error)),
         Err(error) => Err(super::fault(&error, Status::UNABLE_TO_COUNT_MATCHES)),
+    }
+}
+
+/// When the index does not say which instances there are, they cannot be counted: PS3.4 Table C.4-2, C.4-3.
+pub(super) fn cannot_count(error: &dicomet_archive::Error) -> Refusal {
+    let refusal = super::refusal(error);
+    match error {
+        dicomet_archive::Error::Refused(_) => refusal,
+        _ => Refusal::new(Status::UNABLE_TO_COUNT_MATCHES, refusal.comment()),
     }
 }
 
@@ -268,7 +277,8 @@ impl Outgoing for StoredInstance {
         }
     }
 
-    /// Opens inline: some ten microseconds, and a thread switch would cost more.
+    /// Opens inline: some ten microseconds, and where the digest of up to 1 MiB is looked at, less than a millisecond. A
+    /// thread switch for each would cost more.
     async fn open(&self, transfer_syntax: &Uid) -> io::Result<BlobSource> {
         let (stored, whole) = match &self.planned {
             Planned::Whole(stored) => (stored, true),
@@ -283,9 +293,7 @@ impl Outgoing for StoredInstance {
         if whole && *transfer_syntax == stored.transfer_syntax {
             return Ok(BlobSource::AsStored { blob, remaining: length });
         }
-        let (file, offset) = blob.into_file();
-        let from = stored.transfer_syntax.clone();
-        let stored = transcode::DataSet { file, offset, length, transfer_syntax: from };
+        let stored = proved(blob, &stored.transfer_syntax).await?;
         let pieces = if whole {
             self.converter.convert(stored, transfer_syntax).await?
         } else {
@@ -293,6 +301,14 @@ impl Outgoing for StoredInstance {
         };
         Ok(BlobSource::Converted(pieces))
     }
+}
+
+/// A data set to be read for something else than to be sent as it is. What is wrong with it is found before.
+pub(super) async fn proved(blob: Blob, transfer_syntax: &Uid) -> io::Result<transcode::DataSet> {
+    let length = blob.length();
+    let proving = tokio::task::spawn_blocking(move || blob.prove());
+    let (file, offset) = proving.await.map_err(io::Error::other)??;
+    Ok(transcode::DataSet { file, offset, length, transfer_syntax: transfer_syntax.clone() })
 }
 
 fn is_alternative(stored: &Uid, transfer_syntax: &Uid) -> bool {

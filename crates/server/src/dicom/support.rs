@@ -27,6 +27,17 @@ const DICOM_ARC: &str = "1.2.840.10008.";
 /// The arc below which nearly all storage SOP classes lie; one that is newer than our dictionary does, too.
 const STORAGE_ARC: &str = "1.2.840.10008.5.1.4.1.1.";
 
+/// What lies below that arc and is not stored: Inventory - FIND, MOVE and GET, Inventory Creation, Repository Query, and the
+/// well-known instance of Storage Management.
+const OTHER_SERVICES: [Uid; 6] = [
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.201.2"),
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.201.3"),
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.201.4"),
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.201.5"),
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.201.6"),
+    Uid::from_static("1.2.840.10008.5.1.4.1.1.201.1.1"),
+];
+
 /// Transfer syntaxes of identifiers, the best first. Deflated and big endian are taken only when nothing else is
 /// offered: some requestors offer them and cannot read them well.
 static IDENTIFIER_SYNTAXES: [Uid; 4] = [
@@ -121,10 +132,17 @@ impl ArchiveSupport {
             Some((_, Operation::Move)) => return Some(Service::Move),
             None => {}
         }
-        let uid = abstract_syntax.as_str();
-        let standard = uid.starts_with(STORAGE_ARC) || storage_sop_classes().contains(abstract_syntax);
-        let private = !uid.starts_with(DICOM_ARC);
-        (standard || (private && self.sop_classes == SopClasses::Any)).then_some(Service::Storage)
+        self.is_storage(abstract_syntax).then_some(Service::Storage)
+    }
+
+    /// Whether instances of a SOP class are stored: those of PS3.6 always; by setting private ones, and those of the
+    /// standard that are newer than our PS3.6.
+    fn is_storage(&self, sop_class: &Uid) -> bool {
+        let uid = sop_class.as_str();
+        let is_private = !uid.starts_with(DICOM_ARC);
+        let is_newer = uid.starts_with(STORAGE_ARC) && !OTHER_SERVICES.contains(sop_class);
+        storage_sop_classes().contains(sop_class)
+            || (self.sop_classes == SopClasses::Any && (is_private || is_newer))
     }
 }
 
@@ -291,7 +309,19 @@ mod tests {
         let mut settings = Settings::new(AeTitle::new("TEST").unwrap());
         settings.sop_classes = SopClasses::Standard;
         let strict = ArchiveSupport::new(&settings, Operations::ALL);
-        assert_eq!(strict.transfer_syntax(&uid("1.3.12.2.1107.5.9.1"), &proposed), refused);
+        for unknown in ["1.3.12.2.1107.5.9.1", "1.2.840.10008.5.1.4.1.1.9999"] {
+            assert_eq!(strict.transfer_syntax(&uid(unknown), &proposed), refused, "{unknown}");
+            assert!(support().transfer_syntax(&uid(unknown), &proposed).is_ok(), "{unknown}");
+        }
+        assert!(strict.transfer_syntax(&uids::CT_IMAGE_STORAGE, &proposed).is_ok());
+        // Inventory Storage is one of its kind, its neighbours are not.
+        let inventory = |number| uid(&format!("1.2.840.10008.5.1.4.1.1.201.{number}"));
+        for support in [support(), strict] {
+            assert!(support.transfer_syntax(&inventory(1), &proposed).is_ok());
+            for number in 2..=6 {
+                assert_eq!(support.transfer_syntax(&inventory(number), &proposed), refused, "{number}");
+            }
+        }
     }
 
     #[test]

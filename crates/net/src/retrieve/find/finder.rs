@@ -134,7 +134,7 @@ impl Finder {
         };
         study.series.clear();
         // A study that C-FIND names has series; none means that the level is not answered.
-        study.is_named = !cut && !(study.is_whole && found.is_empty());
+        study.is_named = !(cut || study.is_whole && found.is_empty());
         Ok(found)
     }
 
