@@ -7,6 +7,9 @@
 //! stores STUDIES studies of INSTANCES small instances (1; about 1.3 KB, a file each) with THREADS threads (64, so
 //! that one sync serves many), tells the rate as the archive grows, and times the selective questions and others,
 //! without a network. What is there already is not stored again: run it with 0 threads to ask only.
+//!
+//! A million studies of ten instances take 40 GB for the files (a block of 4 KiB each), 4 GB for the index, and ten million
+//! inodes. On a virtual disk with two cores 100,000 instances took 28 s: ten million are three quarters of an hour.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

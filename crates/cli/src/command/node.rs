@@ -61,7 +61,7 @@ enum NodeCommand {
     },
     /// Try C-ECHO with the nodes that listen, and say in words what is wrong
     ///
-    /// They are called as the archive calls them for a C-MOVE: by the AE title of [serve], unless --aet says another.
+    /// They are called as the archive calls them for a C-MOVE: by the AE title of `[serve]`, unless --aet says another.
     Check {
         /// Names of nodes; all when there is none
         #[arg(value_name = "NAME")]

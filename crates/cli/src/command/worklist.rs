@@ -109,7 +109,7 @@ pub enum KeepCommand {
 
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// The folder of the archive; it may be served meanwhile [default: that of [serve] in the configuration, else
+    /// The folder of the archive; it may be served meanwhile [default: that of `serve` in the configuration, else
     /// dicomet-data]
     #[arg(long, env = "DICOMET_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
