@@ -246,6 +246,8 @@ impl Shared {
         let mut cancelled = false;
         let mut last = None;
         let asked = Instant::now();
+        // What it waits until it is served at all is no cost of the request.
+        let was_served = outcome.is_served;
         let (mut first, mut answered, mut came) = (None, None, 0);
         loop {
             let event = tokio::select! {
@@ -291,7 +293,7 @@ impl Shared {
                 }
             }
         }
-        if let Some(first) = first.filter(|_| !request.instances.is_empty() && !cancelled) {
+        if let Some(first) = first.filter(|_| was_served && !request.instances.is_empty() && !cancelled) {
             self.note_list(first - asked, came, first.elapsed());
         }
         if let Some(Response { command, failed }) = last {
