@@ -72,7 +72,7 @@ pub(super) fn counts_by_frames(tag: Tag) -> bool {
 }
 
 fn is_overlay(group: u16) -> bool {
-    (0x6000..=0x601E).contains(&group) && group % 2 == 0
+    (0x6000..=0x601E).contains(&group) && group.is_multiple_of(2)
 }
 
 /// Fits these attributes, as their values are in little endian order, to the frames with these numbers, which rise.

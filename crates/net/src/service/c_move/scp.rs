@@ -136,7 +136,7 @@ struct Crew<'w, I: Instances> {
 /// How one of several associations ended.
 enum Ended {
     /// All is sent and answered; it still stands.
-    Idle(Association),
+    Idle(Box<Association>),
     /// There was nothing to do for it.
     Needless,
     /// It never stood, for this reason.
@@ -154,7 +154,7 @@ impl<I: Instances> Crew<'_, I> {
         let mut comment = None;
         for ended in side_by_side(associations).await {
             match ended {
-                Ended::Idle(association) => open.push(association),
+                Ended::Idle(association) => open.push(*association),
                 Ended::Needless => {}
                 Ended::NotOpened(why) => _ = comment.get_or_insert(why),
                 Ended::Lost => comment = Some(LOST),
@@ -194,7 +194,7 @@ impl<I: Instances> Crew<'_, I> {
             let Some(line) = &mut given_up.0 else { return Ended::Lost };
             match Leg::new(line, self.supply, self.tally, self.pace).run().await {
                 Ok(End::Answered) => match given_up.0.take() {
-                    Some(line) => return Ended::Idle(line.association),
+                    Some(line) => return Ended::Idle(Box::new(line.association)),
                     None => return Ended::Lost,
                 },
                 Ok(End::GivenUp) => return Ended::Needless,

@@ -2,13 +2,11 @@
 //! them ends them.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::task::Poll;
 
 /// Does all of it; the results in the order of the work.
 pub(super) async fn side_by_side<F: Future>(work: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<(Pin<Box<F>>, Option<F::Output>)> =
-        work.into_iter().map(|work| (Box::pin(work), None)).collect();
+    let mut running: Vec<_> = work.into_iter().map(|work| (Box::pin(work), None)).collect();
     let mut first = 0;
     poll_fn(|cx| {
         let count = running.len();
@@ -32,6 +30,8 @@ pub(super) async fn side_by_side<F: Future>(work: Vec<F>) -> Vec<F::Output> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
     use tokio::sync::oneshot;
 
     use super::*;
