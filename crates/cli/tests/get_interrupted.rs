@@ -181,7 +181,7 @@ fn files_beyond_a_limit_of_the_system_are_reported_and_come_when_it_is_gone() {
             .output()
             .unwrap()
     };
-    let ended = under_limit(1000);
+    let ended = under_limit(500);
     let told = report(&ended);
     assert_eq!((told["failed"].as_u64(), told["retrieved"].as_u64()), (Some(30), Some(0)), "{told}");
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();

@@ -118,11 +118,12 @@ impl<'a> Headers<'a> {
             }
         };
         let sql = format!(
-            "SELECT instance.blob, instance.data_set_offset, instance.data_set_length, instance.transfer_syntax_uid
+            "SELECT instance.blob, instance.data_set_offset, instance.data_set_length, instance.data_set_digest,
+                 instance.transfer_syntax_uid
              FROM {from}"
         );
         let mut statement = self.index.prepare_cached(&sql)?;
-        let found = statement.query_row([id], |row| Ok((location(row, 0)?, row.get::<_, String>(3)?)));
+        let found = statement.query_row([id], |row| Ok((location(row, 0)?, row.get::<_, String>(4)?)));
         let Some((location, syntax)) = found.optional()? else { return Ok(()) };
         match picked(location, self.blobs, &syntax, &header.in_file, last) {
             Ok(picked) => {
