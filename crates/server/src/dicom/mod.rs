@@ -107,8 +107,7 @@ async fn talk(
                 &mut association,
                 request,
                 &mut commitments,
-                &progress,
-                stopped.clone(),
+                Watched { progress: &progress, stopped: stopped.clone() },
             ) => Some(answered),
             () = asked_to_stop(&mut over) => None,
         };
@@ -202,15 +201,21 @@ async fn permissions(
     })
 }
 
+/// What a retrieve is watched by, and watches: what it has done so far, and whether the server is to stop.
+struct Watched<'a> {
+    progress: &'a Progress,
+    stopped: watch::Receiver<bool>,
+}
+
 async fn answer(
     server: &Server,
     permissions: &Permissions,
     association: &mut Association,
     request: Request,
     commitments: &mut Commitments,
-    progress: &Progress,
-    stopped: watch::Receiver<bool>,
+    watched: Watched<'_>,
 ) -> Result<(), Error> {
+    let progress = watched.progress;
     match request {
         Request::Echo(context, request) => echo::answer(association, &context, &request).await,
         Request::Store(context, request) => {
@@ -225,20 +230,11 @@ async fn answer(
             find::answer(server, association, &context, &request, identifier, progress).await
         }
         Request::Get(context, request, identifier) => {
-            retrieve::answer_get(server, association, &context, &request, identifier, progress, stopped).await
+            retrieve::answer_get(server, association, &context, &request, identifier, watched).await
         }
         Request::Move(context, request, identifier) => {
-            retrieve::answer_move(
-                server,
-                permissions,
-                association,
-                &context,
-                &request,
-                identifier,
-                progress,
-                stopped,
-            )
-            .await
+            retrieve::answer_move(server, permissions, association, &context, &request, identifier, watched)
+                .await
         }
         Request::Action(context, request, information) => {
             commitments.answer(association, &context, &request, information).await

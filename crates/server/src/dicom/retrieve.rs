@@ -19,6 +19,7 @@ use dicomet_proto::message::{CGetRq, CMoveRq, MessageId, Refusal, Status};
 use dicomet_proto::{AeTitle, Uid};
 use tokio::sync::watch;
 
+use super::Watched;
 use super::counted::Counted;
 use super::log::Progress;
 use super::{composite, identifier};
@@ -35,8 +36,7 @@ pub(super) async fn answer_get(
     context: &Context,
     request: &CGetRq,
     identifier: Result<DataSet, DataSetError>,
-    progress: &Progress,
-    stopped: watch::Receiver<bool>,
+    Watched { progress, stopped }: Watched<'_>,
 ) -> Result<(), Error> {
     let began = Instant::now();
     let planning = async {
@@ -60,8 +60,7 @@ pub(super) async fn answer_move(
     context: &Context,
     request: &CMoveRq,
     identifier: Result<DataSet, DataSetError>,
-    progress: &Progress,
-    stopped: watch::Receiver<bool>,
+    Watched { progress, stopped }: Watched<'_>,
 ) -> Result<(), Error> {
     let began = Instant::now();
     let planning = async {
