@@ -13,6 +13,7 @@ import shutil
 import sys
 import warnings
 from collections import Counter, defaultdict
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
@@ -22,7 +23,8 @@ from pydicom.dataset import Dataset
 from pydicom.misc import is_dicom
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import AE
+from pynetdicom import AE, evt
+from pynetdicom.dsutils import decode
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 
 from matching_rules import DATE_TIMES, IMAGE, MATCHED, PATIENT, PATIENT_TAGS, SERIES, SERIES_TAGS, STUDY, STUDY_TAGS
@@ -32,6 +34,7 @@ warnings.simplefilter("ignore")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 
+C_FIND_RSP = 0x8020
 LEVELS = ["PATIENT", "STUDY", "SERIES", "IMAGE"]
 PATIENT_ROOT, STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.1"
 MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY = 0x00080061, 0x00080062
@@ -469,22 +472,30 @@ def content(element, key):
 
 
 class Asker:
-    """Associations with the archive, one for each model, with and without negotiated matching."""
+    """Associations with the archive, one for each model, with and without negotiated matching.
+
+    Responses are taken down as they come: what send_c_find yields may lack one on a busy machine, which the thread of the
+    association has taken out of the queue meanwhile (pynetdicom 3.0.4).
+    """
 
     def __init__(self, ae_title, port):
-        self.ae_title, self.port, self.open = ae_title, port, {}
+        self.ae_title, self.port, self.open, self.responses = ae_title, port, {}, []
 
     def ask(self, query):
         name = (query.model, query.negotiated)
         association = self.open.get(name)
         if association is None or not association.is_established:
             association = self.open[name] = self.associate(*name)
-        answers, status = [], None
-        for response, identifier in association.send_c_find(query.identifier(), query.model):
-            status = response.Status if "Status" in response else None
-            if status in (0xFF00, 0xFF01):
-                answers.append((status, identifier))
-        return answers, status
+        self.responses = []
+        for _ in association.send_c_find(query.identifier(), query.model):
+            pass
+        pending = [one for one in self.responses if one[0] in (0xFF00, 0xFF01)]
+        final = [status for status, _ in self.responses if status not in (0xFF00, 0xFF01)]
+        return [(status, read(identifier)) for status, identifier in pending], final[-1] if final else None
+
+    def received(self, event):
+        if event.message.command_set.CommandField == C_FIND_RSP:
+            self.responses.append((event.message.command_set.Status, event.message.data_set.getvalue()))
 
     def associate(self, model, negotiated):
         ae = AE("DICOMET")
@@ -492,13 +503,24 @@ class Asker:
         negotiation = SOPClassExtendedNegotiation()
         negotiation.sop_class_uid = model
         negotiation.service_class_application_information = negotiated or b"\x01"
-        association = ae.associate("127.0.0.1", self.port, ae_title=self.ae_title, ext_neg=[negotiation])
+        handlers = [(evt.EVT_DIMSE_RECV, self.received)]
+        association = ae.associate(
+            "127.0.0.1", self.port, ae_title=self.ae_title, ext_neg=[negotiation], evt_handlers=handlers
+        )
         assert association.is_established, "the archive does not accept the association"
         return association
 
     def release(self):
         for association in self.open.values():
             association.release()
+
+
+def read(identifier):
+    """An identifier in explicit VR; None when it cannot be read."""
+    try:
+        return decode(BytesIO(identifier), is_implicit_vr=False, is_little_endian=True)
+    except Exception:
+        return None
 
 
 def difference(query, files, answers, status, is_list):
