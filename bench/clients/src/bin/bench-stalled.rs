@@ -3,8 +3,8 @@
 //!   bench-stalled AET@HOST:PORT WORKING STALLED RUNS
 //!
 //! Opens STALLED associations that do nothing any more: a third silent, a third in the middle of a C-STORE, a third
-//! that asked for everything and do not read the answers. Beside them WORKING associations store 20 instances of
-//! 3 KB each, ask for one study 20 times and echo 20 times. Runs in turns without the stalled ones and with them,
+//! that asked for everything and do not read the answers. Beside them WORKING associations store 100 instances of
+//! 3 KB each, ask for one study 100 times and echo 100 times. Runs in turns without the stalled ones and with them,
 //! every run with instances of its own, and prints the median operations a second of both, and the slowest answer.
 
 use std::io;
@@ -19,7 +19,7 @@ const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
 /// The answers that are not read fill the buffers of both sides first, which is work for the archive.
 const UNTIL_THEY_STALL: Duration = Duration::from_secs(4);
 /// Of each kind, on each association.
-const OPERATIONS: usize = 20;
+const OPERATIONS: usize = 100;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,9 +47,8 @@ fn run(node: &Node, working: usize, stalled: usize, runs: usize) -> io::Result<(
     for run in 0..runs {
         for (with, beside) in [(0, 0), (1, stalled)] {
             let held = (0..beside).map(|number| stall(node, number)).collect::<io::Result<Vec<_>>>()?;
-            if !held.is_empty() {
-                std::thread::sleep(UNTIL_THEY_STALL);
-            }
+            // Also before a run without them: after some seconds of rest, everything is slower at first.
+            std::thread::sleep(UNTIL_THEY_STALL);
             let (rate, slow) = work(node, working, &format!("{}.{run}.{with}", std::process::id()))?;
             drop(held);
             rates[with].push(rate);
