@@ -16,9 +16,10 @@ use dicomet_proto::{AeTitle, Uid};
 
 use crate::blob::Fault;
 use crate::blob::numbers::Numbers;
+use crate::blob::placed::Replaces;
 use crate::blob::proof::Proofs;
 use crate::blob::seal::Seal;
-use crate::blob::write::{PlacedBlob, TemporaryBlob};
+use crate::blob::write::TemporaryBlob;
 use crate::error::status;
 use crate::folder::{Folder, Layout};
 use crate::in_hand::InHand;
@@ -29,7 +30,7 @@ use crate::index::record::{FileFacts, Identity, Record};
 use crate::index::schema::{open_for_writing, sync_log};
 use crate::index::settle;
 use crate::index::write::{self, Conflicts};
-use crate::index::writer::{Outcome, Standing, Stored, Writer};
+use crate::index::writer::{Outcome, Stored, Writer};
 use crate::reread::{Unreadable, reread};
 use crate::{Commitments, Duplicates, Error, Settings, Worklist};
 
@@ -123,8 +124,7 @@ impl Archive {
         let walk = Walk::new(&provenance.transfer_syntax).map_err(|error| unreadable(&error))?;
         let number = self.shared.next_incoming.fetch_add(1, Ordering::Relaxed);
         let path = self.shared.folder.layout.incoming.join(format!("{number}.tmp"));
-        let file = TemporaryBlob::create(path, &file_meta(&provenance).to_bytes())
-            .map_err(|error| Error::io("creating a file", error))?;
+        let file = TemporaryBlob::begin(path, &file_meta(&provenance).to_bytes());
         Ok(Incoming { shared: Arc::clone(&self.shared), provenance, file, walk: Ok(walk) })
     }
 }
@@ -146,7 +146,7 @@ fn file_meta(provenance: &Provenance) -> FileMeta {
 
 /// An instance while it is being received. Dropped, it leaves nothing behind.
 ///
-/// Holds the header of the data set and at most 64 KiB of it besides, however long it is.
+/// Holds the header of the data set and at most 256 KiB of it besides, however long it is.
 #[derive(Debug)]
 pub struct Incoming {
     shared: Arc<Shared>,
@@ -190,33 +190,30 @@ impl Incoming {
         };
         let record = Record::new(identity, &header, facts);
         let _held = shared.in_hand.take(&record.sop_instance);
-        let same = match shared.known(&record)? {
-            Some(Standing::Good) => {
-                return Ok(Stored::new(&record, Outcome::AlreadyThere, Conflicts::default()));
-            }
-            // Also when there is none: whoever else puts one into the index has it in hand.
-            Some(Standing::Damaged) | None => Standing::Damaged,
+        let Some(replaces) = shared.replaced_by(&record)? else {
+            return Ok(Stored::new(&record, Outcome::AlreadyThere, Conflicts::default()));
         };
-        let blob = shared.place(file)?;
-        shared.writer.store(record, blob, same)
+        let blob = file
+            .place(&shared.folder.layout.blobs, &shared.numbers, replaces)
+            .map_err(|fault| shared.fault("writing an instance", fault))?;
+        shared.writer.store(record, blob)
     }
 }
 
 impl Shared {
-    /// What the instance is worth that is there already, if it has the same bytes; its file is read for that.
-    fn known(&self, record: &Record) -> Result<Option<Standing>, Error> {
+    /// Whether an instance is to replace one that is there already; none if that one has the same bytes and stays. Its
+    /// file is read for that.
+    fn replaced_by(&self, record: &Record) -> Result<Option<Replaces>, Error> {
         let present = self.readers.with(|index| Ok(write::present(index, record)?))?;
-        let Some(present) = present else { return Ok(None) };
+        let Some(present) = present else { return Ok(Some(Replaces::Nothing)) };
         if !present.same_bytes {
             return match self.duplicates {
                 Duplicates::Refuse => Err(other_bytes()),
-                Duplicates::Replace => Ok(None),
+                Duplicates::Replace => Ok(Some(Replaces::Another)),
             };
         }
         match reread(&self.folder.layout.blobs.path(present.blob)) {
-            Ok(first) if first.file.data_set_digest == record.file.data_set_digest => {
-                Ok(Some(Standing::Good))
-            }
+            Ok(first) if first.file.data_set_digest == record.file.data_set_digest => Ok(None),
             // It may be good, and is not to be given up.
             Err(Unreadable::Io(error)) if error.kind() != ErrorKind::NotFound => {
                 Err(Error::io("reading an instance that is stored already", error))
@@ -226,19 +223,9 @@ impl Shared {
                     blob = present.blob.0,
                     "a stored instance is damaged; it came again, and is replaced"
                 );
-                Ok(Some(Standing::Damaged))
+                Ok(Some(Replaces::Another))
             }
         }
-    }
-
-    /// Puts a received file into its place, durably.
-    fn place(&self, mut file: TemporaryBlob) -> Result<PlacedBlob, Error> {
-        let blobs = &self.folder.layout.blobs;
-        file.seal().map_err(|error| Error::io("writing an instance", error))?;
-        let placed =
-            file.place(blobs, &self.numbers).map_err(|fault| self.fault("renaming an instance", fault))?;
-        placed.sync(blobs).map_err(|fault| self.fault("syncing an instance", fault))?;
-        Ok(placed)
     }
 
     /// A sync that succeeds after one that failed says nothing about the bytes of the first.

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use dicomet_testkit::instance::Instance;
+use dicomet_testkit::instance::{Instance, Pixels};
 use dicomet_testkit::peer::{
     Field, Peer, associate_rq, command_set, p_data_command, p_data_data_set, pdu_type,
 };
@@ -74,8 +74,12 @@ async fn stall(peer: &mut Peer<TcpStream>, data: &Path) {
         (0x0800, Field::Number(0)),
         (0x1000, Field::Uid("2.999.1")),
     ]);
-    let half = &Instance::new(CT_IMAGE_STORAGE, "2.999.1").data_set()[..20];
-    peer.send(&[p_data_command(1, true, &command), p_data_data_set(1, false, half)].concat()).await;
+    // So much that a file is begun for it.
+    let data_set = Instance::new(CT_IMAGE_STORAGE, "2.999.1").pixels(Pixels::Native(600_000)).data_set();
+    peer.send(&p_data_command(1, true, &command)).await;
+    for piece in data_set[..300_000].chunks(15_000) {
+        peer.send(&p_data_data_set(1, false, piece)).await;
+    }
     while std::fs::read_dir(data.join("incoming")).unwrap().count() == 0 {
         tokio::task::yield_now().await;
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dicomet_archive::Archive;
+use dicomet_testkit::instance::Pixels;
 use dicomet_testkit::peer::{Peer, command_number, p_data_command, p_data_data_set, pdu_type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,15 +16,25 @@ use tokio::task::JoinHandle;
 
 use support::{Running, c_echo_rq, c_store_rq, instance, line, logged, request};
 
+/// Bytes of a data set in one PDU.
+const PIECE: usize = 15_000;
+
 /// No test waits for it.
 const LONG: Duration = Duration::from_secs(600);
 
-/// Begins to store an instance; gives the rest of its data set. The server is at it when this returns.
+/// An instance for which a file is begun before all of it is there.
+fn large(number: u16) -> Vec<u8> {
+    instance(number.into()).pixels(Pixels::Native(600_000)).data_set()
+}
+
+/// Begins to store a large instance; gives the rest of its data set. The server is at it when this returns.
 async fn half_stored(peer: &mut Peer<TcpStream>, number: u16, data: &Path) -> Vec<u8> {
-    let data_set = instance(number.into()).data_set();
+    let data_set = large(number);
     let (first, rest) = data_set.split_at(data_set.len() / 2);
-    let command = p_data_command(3, true, &c_store_rq(number));
-    peer.send(&[command, p_data_data_set(3, false, first)].concat()).await;
+    peer.send(&p_data_command(3, true, &c_store_rq(number))).await;
+    for piece in first.chunks(PIECE) {
+        peer.send(&p_data_data_set(3, false, piece)).await;
+    }
     while std::fs::read_dir(data.join("incoming")).unwrap().count() == 0 {
         tokio::task::yield_now().await;
     }
@@ -49,7 +60,10 @@ async fn what_is_under_way_ends_and_is_answered_and_what_is_idle_is_aborted() {
     let rest = half_stored(&mut storing, 1, data.path()).await;
     let (_at_once, serving) = server.stop();
     expect_stopping(&mut idle).await;
-    storing.send(&p_data_data_set(3, true, &rest)).await;
+    for piece in rest.chunks(PIECE) {
+        storing.send(&p_data_data_set(3, false, piece)).await;
+    }
+    storing.send(&p_data_data_set(3, true, &[])).await;
     let (_, response, _) = storing.expect_command().await;
     assert_eq!(command_number(&response, 0x0900), Some(0));
     expect_stopping(&mut storing).await;
@@ -64,12 +78,14 @@ async fn what_does_not_end_within_the_grace_is_aborted_and_the_log_says_how_far_
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path(), |settings| settings.grace = Duration::from_millis(300)).await;
     let mut stalled = server.associate("STALLED").await;
-    let sent = instance(2).data_set().len() - half_stored(&mut stalled, 2, data.path()).await.len();
+    let sent = large(2).len() - half_stored(&mut stalled, 2, data.path()).await.len();
     let (_at_once, serving) = server.stop();
     expect_stopping(&mut stalled).await;
     ends(serving).await;
-    let received = format!("received_bytes={sent}");
-    let operation = line(&["calling=\"STALLED\"", "C-STORE not answered", &received, "is_stored=false"]);
+    let operation = line(&["calling=\"STALLED\"", "C-STORE not answered", "is_stored=false"]);
+    let received = operation.split("received_bytes=").nth(1).unwrap().split(' ').next().unwrap();
+    let received: usize = received.parse().unwrap();
+    assert!((256 * 1024..=sent).contains(&received), "{operation}");
     assert!(operation.contains("end=\"cut off: the archive stops\""), "{operation}");
     line(&[
         "calling=\"STALLED\"",

@@ -5,8 +5,10 @@
 //! not driven out of memory. The system wants memory, place and length in whole blocks; what does not fit, and small
 //! instances, go the usual way.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
@@ -14,11 +16,17 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 pub(super) const BLOCK: usize = 4096;
 
 /// Bytes of a buffer, beginning at a multiple of [`BLOCK`] in memory.
-#[derive(Debug)]
 pub(super) struct AlignedBuffer {
     memory: Vec<u8>,
     begin: usize,
     length: usize,
+}
+
+/// Without what is in it: those are a patient's data.
+impl fmt::Debug for AlignedBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuffer").field("length", &self.length).finish_non_exhaustive()
+    }
 }
 
 impl AlignedBuffer {
@@ -29,19 +37,25 @@ impl AlignedBuffer {
         AlignedBuffer { memory, begin, length: 0 }
     }
 
+    /// What is in it, with room for so many bytes.
+    pub(super) fn with_capacity(&self, capacity: usize) -> AlignedBuffer {
+        let mut larger = AlignedBuffer::new(capacity);
+        larger.fill(self.bytes());
+        larger
+    }
+
+    /// Bytes that there is still room for.
+    pub(super) fn room(&self) -> usize {
+        self.memory.len() - BLOCK - self.length
+    }
+
     /// Takes as many of the bytes as there is room for; answers how many.
     pub(super) fn fill(&mut self, bytes: &[u8]) -> usize {
-        let room = self.memory.len() - BLOCK - self.length;
-        let taken = bytes.len().min(room);
+        let taken = bytes.len().min(self.room());
         let at = self.begin + self.length;
         self.memory[at..at + taken].copy_from_slice(&bytes[..taken]);
         self.length += taken;
         taken
-    }
-
-    /// Whether there is no room left.
-    pub(super) fn is_full(&self) -> bool {
-        self.length == self.memory.len() - BLOCK
     }
 
     /// What is in it.
@@ -70,6 +84,18 @@ pub(super) fn set_direct(file: &File, direct: bool) -> bool {
     set().is_ok() && direct
 }
 
+/// Writes whole blocks, directly if it can be.
+pub(super) fn write_blocks(file: &File, blocks: &[u8], place: u64, direct: &mut bool) -> io::Result<()> {
+    match file.write_all_at(blocks, place) {
+        // Some file systems take the flag, and then no writes with it.
+        Err(error) if *direct && error.kind() == io::ErrorKind::InvalidInput => {
+            *direct = set_direct(file, false);
+            file.write_all_at(blocks, place)
+        }
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,12 +104,14 @@ mod tests {
     fn a_buffer_begins_at_a_block_and_takes_no_more_than_it_has_room_for() {
         let mut buffer = AlignedBuffer::new(2 * BLOCK);
         assert_eq!(buffer.fill(&[7; BLOCK]), BLOCK);
-        assert!(!buffer.is_full());
+        assert_eq!(buffer.room(), BLOCK);
         assert_eq!(buffer.fill(&[8; 2 * BLOCK]), BLOCK);
-        assert!(buffer.is_full());
+        assert_eq!(buffer.room(), 0);
         assert_eq!(buffer.bytes().as_ptr().align_offset(BLOCK), 0);
         assert_eq!(buffer.bytes()[..BLOCK], [7; BLOCK]);
         assert_eq!(buffer.bytes()[BLOCK..], [8; BLOCK]);
+        let larger = buffer.with_capacity(3 * BLOCK);
+        assert_eq!((larger.bytes(), larger.room()), (buffer.bytes(), BLOCK));
         buffer.clear();
         assert!(buffer.bytes().is_empty());
     }

@@ -1,16 +1,18 @@
-//! Blobs: one instance a file, written once, renamed into place under a name that is a number, synced there.
+//! Blobs: one instance a file, written once, under a name that is a number, synced there.
 //!
 //! ```text
-//! incoming/17.tmp                          being received; discarded when the archive is opened
+//! incoming/17.tmp                          a large one being received; discarded when the archive is opened
 //! blobs/000000/012/0000000048d1.dcm        blob 48d1H: 1024 files a folder, 1024 folders a folder
 //! ```
 //!
-//! The numbers rise in the order of arrival. So instances that came together lie together. No name has anything of
+//! The numbers rise in the order of arrival, nearly. So instances that came together lie together. The highest ones may
+//! be of empty files, which wait for an instance ([`numbers`]). No name has anything of
 //! a peer in it.
 
 mod direct;
 pub(crate) mod list;
 pub(crate) mod numbers;
+pub(crate) mod placed;
 pub(crate) mod proof;
 pub(crate) mod read;
 pub(crate) mod seal;

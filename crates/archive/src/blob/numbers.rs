@@ -4,14 +4,23 @@
 //! with others, so that rows come into the index nearly in the order of their numbers. How nearly is certain: a
 //! number waits until none is in use that is [`SPREAD`] below it. So what a crash has left without a row lies
 //! close to the last rows, and is found without looking through the archive.
+//!
+//! For small instances files are made ahead, [`AHEAD`] at a time, empty, under the names of the next numbers, and their
+//! folder is synced once for all: a new name costs more to make durable than the bytes of a small instance. Those that
+//! nobody has taken are removed when the archive is closed, and after a crash when it is opened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::{self, File};
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{BITS_A_FOLDER, BlobNumber, Blobs, Fault};
 
 /// How far apart numbers in use may be at most; more than stores run at once.
 pub(crate) const SPREAD: u64 = 1024;
+
+/// Files that are made ahead at a time.
+const AHEAD: u64 = 32;
 
 #[derive(Debug)]
 pub(crate) struct Numbers {
@@ -25,31 +34,41 @@ pub(crate) struct Numbers {
 struct State {
     next: u64,
     in_use: BTreeSet<u64>,
+    /// Numbers below the next whose files are there durably, empty, for whoever comes.
+    prepared: VecDeque<u64>,
     /// The folder, by its number, that is there durably.
     folder: Option<u64>,
 }
 
 impl Numbers {
     pub(crate) fn from(next: BlobNumber, blobs: Blobs) -> Numbers {
-        let state = State { next: next.0, in_use: BTreeSet::new(), folder: None };
+        let state = State { next: next.0, in_use: BTreeSet::new(), prepared: VecDeque::new(), folder: None };
         Numbers { blobs, state: Mutex::new(state), advanced: Condvar::new() }
     }
 
     /// Takes the next number, whose folder is then there durably. Waits while one is in use that is too far below.
     pub(crate) fn take(&self) -> Result<BlobNumber, Fault> {
-        let is_too_far =
-            |state: &mut State| state.in_use.first().is_some_and(|lowest| state.next - lowest >= SPREAD);
-        let waited = self.advanced.wait_while(self.state(), is_too_far);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        let number = BlobNumber(state.next);
-        let folder = number.0 >> BITS_A_FOLDER;
-        if state.folder != Some(folder) {
-            self.blobs.make_folder(number)?;
-            state.folder = Some(folder);
-        }
+        let mut state = self.state_with_room();
+        self.folder_of_the_next(&mut state)?;
+        let number = state.next;
         state.next += 1;
-        state.in_use.insert(number.0);
-        Ok(number)
+        state.in_use.insert(number);
+        Ok(BlobNumber(number))
+    }
+
+    /// Takes a number whose file is there durably, empty. Waits as [`Numbers::take`] does.
+    pub(crate) fn take_prepared(&self) -> Result<BlobNumber, Fault> {
+        let mut state = self.state_with_room();
+        // Too far below those that were taken since.
+        if state.prepared.front().is_some_and(|first| state.next - first >= SPREAD / 2) {
+            self.discard(&mut state);
+        }
+        if state.prepared.is_empty() {
+            self.prepare(&mut state)?;
+        }
+        let number = state.prepared.pop_front().unwrap_or(state.next);
+        state.in_use.insert(number);
+        Ok(BlobNumber(number))
     }
 
     /// A number is in use no more: its file has a row, or is gone.
@@ -63,8 +82,61 @@ impl Numbers {
         }
     }
 
+    /// Makes files for the next numbers, within one folder. Where there is no room for all, some are enough.
+    fn prepare(&self, state: &mut State) -> Result<(), Fault> {
+        self.folder_of_the_next(state)?;
+        let first = state.next;
+        let in_folder = (1 << BITS_A_FOLDER) - (first & ((1 << BITS_A_FOLDER) - 1));
+        for number in first..first + AHEAD.min(in_folder) {
+            match File::create_new(self.blobs.path(BlobNumber(number))) {
+                Ok(_) => state.prepared.push_back(number),
+                Err(error) if state.prepared.is_empty() => return Err(Fault::Other(error)),
+                Err(_) => break,
+            }
+            state.next = number + 1;
+        }
+        self.blobs.sync_folder_of(BlobNumber(first)).map_err(|error| {
+            state.prepared.clear();
+            Fault::Sync(error)
+        })
+    }
+
+    /// Removes the files that were made ahead.
+    fn discard(&self, state: &mut State) {
+        for number in state.prepared.drain(..) {
+            match fs::remove_file(self.blobs.path(BlobNumber(number))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, "an empty file among the instances could not be removed");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn folder_of_the_next(&self, state: &mut State) -> Result<(), Fault> {
+        let folder = state.next >> BITS_A_FOLDER;
+        if state.folder != Some(folder) {
+            self.blobs.make_folder(BlobNumber(state.next))?;
+            state.folder = Some(folder);
+        }
+        Ok(())
+    }
+
+    /// As soon as no number is in use that is too far below the next.
+    fn state_with_room(&self) -> MutexGuard<'_, State> {
+        let is_too_far =
+            |state: &mut State| state.in_use.first().is_some_and(|lowest| state.next - lowest >= SPREAD);
+        self.advanced.wait_while(self.state(), is_too_far).unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        self.discard(&mut self.state());
     }
 }
 
@@ -84,6 +156,43 @@ mod tests {
             assert_eq!(number, BlobNumber(expected));
             assert!(blobs.path(number).parent().unwrap().is_dir());
         }
+    }
+
+    #[test]
+    fn prepared_numbers_have_an_empty_file_and_the_rest_goes_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(folder.path().to_owned());
+        let numbers = Numbers::from(BlobNumber(1000), blobs.clone());
+        let taken: Vec<BlobNumber> = (0..30).map(|_| numbers.take_prepared().unwrap()).collect();
+        assert_eq!(taken.iter().map(|number| number.0).collect::<Vec<_>>(), (1000..1030).collect::<Vec<_>>());
+        for number in &taken {
+            assert_eq!(fs::metadata(blobs.path(*number)).unwrap().len(), 0);
+        }
+        let there = || blobs.list().unwrap().blobs.iter().map(|number| number.0).collect::<Vec<_>>();
+        assert_eq!(
+            there(),
+            (1000..1056).collect::<Vec<_>>(),
+            "to the end of the folder, then as many as usual"
+        );
+        assert_eq!(numbers.take().unwrap(), BlobNumber(1056), "no prepared one");
+        drop(numbers);
+        assert_eq!(there(), (1000..1030).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_prepared_number_that_others_have_left_behind_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(folder.path().to_owned());
+        let numbers = Numbers::from(BlobNumber(0), blobs.clone());
+        numbers.release(numbers.take_prepared().unwrap());
+        for _ in AHEAD..SPREAD / 2 {
+            numbers.release(numbers.take().unwrap());
+        }
+        assert_eq!(numbers.take_prepared().unwrap(), BlobNumber(1));
+        numbers.release(numbers.take().unwrap());
+        numbers.release(numbers.take().unwrap());
+        assert_eq!(numbers.take_prepared().unwrap(), BlobNumber(SPREAD / 2 + 2));
+        assert!(!blobs.path(BlobNumber(2)).exists());
     }
 
     #[test]

@@ -14,9 +14,9 @@ use rusqlite::{Connection, ErrorCode};
 use super::quota::Quota;
 use super::remove::remove;
 use super::settle;
-use super::write::{self, Conflicts};
-use super::writer::{Answer, Job, Outcome, Standing, Stored};
-use crate::blob::write::PlacedBlob;
+use super::write;
+use super::writer::{Answer, Job, Outcome, Stored};
+use crate::blob::placed::PlacedBlob;
 use crate::blob::{BlobNumber, Blobs};
 use crate::error::{is_write_failure, status};
 use crate::{Duplicates, Error, Settings};
@@ -71,8 +71,6 @@ struct Batch {
 enum Step {
     /// It has a row now.
     Inserted(Stored),
-    /// It is there already.
-    Known(Stored),
     /// It takes something out of the index, which this batch must not.
     NeedsSync,
 }
@@ -180,7 +178,6 @@ impl Committer {
                     continue;
                 }
                 Ok(Step::Inserted(stored)) => (Some(job.blob), Ok(stored)),
-                Ok(Step::Known(stored)) => (None, Ok(stored)),
                 Err(error) => (None, Err(error)),
             };
             all_ended.push(Ended { answer: job.answer, blob, outcome });
@@ -260,13 +257,10 @@ impl Committer {
     }
 
     fn try_store(&mut self, job: &Job, batch: &mut Batch) -> Result<Step, Error> {
-        let Job { record, blob, same, .. } = job;
+        let Job { record, blob, .. } = job;
         let mut outcome = Outcome::New;
         let mut doomed = None;
         if let Some(present) = write::present(&self.index, record)? {
-            if present.same_bytes && *same == Standing::Good {
-                return Ok(Step::Known(Stored::new(record, Outcome::AlreadyThere, Conflicts::default())));
-            }
             if !present.same_bytes && self.duplicates == Duplicates::Refuse {
                 return Err(other_bytes());
             }

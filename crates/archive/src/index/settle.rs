@@ -6,6 +6,7 @@
 //! proves that it is whole. One that was cut had been told to nobody, and goes.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::ErrorKind;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -127,9 +128,11 @@ fn without_row(
     Ok(without_row)
 }
 
-/// Reads a file without a row. One that was cut goes: it had not been synced, and so nobody was told of it.
+/// Reads a file without a row. One that was cut goes: it had not been synced, and so nobody was told of it; and so does
+/// one that was made ahead.
 fn read(blobs: &Blobs, blob: BlobNumber) -> Result<Option<Record>, Error> {
-    match reread(&blobs.path(blob)) {
+    let path = blobs.path(blob);
+    match reread(&path) {
         Ok(record) => return Ok(Some(record)),
         // Removed by the last try.
         Err(Unreadable::Io(error)) if error.kind() == ErrorKind::NotFound => {}
@@ -139,10 +142,12 @@ fn read(blobs: &Blobs, blob: BlobNumber) -> Result<Option<Record>, Error> {
             error => tracing::error!(blob = blob.0, %error, "a file that is in no index cannot be read"),
         },
         Err(Unreadable::Cut) => {
-            tracing::info!(
-                blob = blob.0,
-                "what was being stored when the power failed is not whole, and goes"
-            );
+            if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0) {
+                tracing::info!(
+                    blob = blob.0,
+                    "what was being stored when the power failed is not whole, and goes"
+                );
+            }
             if let Err(error) = blobs.remove(blob) {
                 tracing::warn!(blob = blob.0, %error, "a file that is not whole could not be removed");
             }

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use super::commit::Committer;
 use super::record::Record;
 use super::write::Conflicts;
-use crate::blob::write::PlacedBlob;
+use crate::blob::placed::PlacedBlob;
 use crate::blob::{BlobNumber, Blobs};
 use crate::{Error, Settings};
 
@@ -64,22 +64,11 @@ pub enum Outcome {
     Replaced,
 }
 
-/// What an instance of the same bytes in the index is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It stays.
-    Good,
-    /// Its file is gone or damaged: this one takes its place.
-    Damaged,
-}
-
 /// A received instance on its way into the index.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) record: Record,
     pub(super) blob: PlacedBlob,
-    /// Of an instance with the same bytes.
-    pub(super) same: Standing,
     pub(super) answer: Arc<Answer>,
 }
 
@@ -126,9 +115,9 @@ impl Writer {
     }
 
     /// Puts an instance into the index; it is durable then, or refused.
-    pub(crate) fn store(&self, record: Record, blob: PlacedBlob, same: Standing) -> Result<Stored, Error> {
+    pub(crate) fn store(&self, record: Record, blob: PlacedBlob) -> Result<Stored, Error> {
         let answer = Arc::new(Answer::default());
-        self.queue().push_back(Job { record, blob, same, answer: Arc::clone(&answer) });
+        self.queue().push_back(Job { record, blob, answer: Arc::clone(&answer) });
         let mut committer = self.committer.lock().unwrap_or_else(|poisoned| {
             // Whoever held it panicked: what it has left behind is not to be built upon.
             self.degrade();

@@ -5,8 +5,9 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use dicomet_archive::check::{Damage, Depth, Event, Finding, Repair, Summary, check, repair};
-use dicomet_archive::{Archive, Duplicates, Error, Settings};
+use dicomet_archive::{Archive, Duplicates, Error, Outcome, Settings};
 use dicomet_proto::query::Level;
+use dicomet_testkit::instance::Pixels;
 
 use crate::samples::*;
 
@@ -86,6 +87,47 @@ fn a_sound_archive_has_nothing_to_be_named_while_it_runs_and_after() {
     assert_eq!(damages(&data(&folder), Depth::Bytes), []);
     assert_eq!(mend(&data(&folder)), Repair::default());
     assert!(!data(&folder).join("quarantine").exists());
+}
+
+#[test]
+fn files_that_wait_for_an_instance_are_named_only_after_a_crash_and_go_when_the_archive_is_opened() {
+    let (folder, archive) = archive();
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    let crashed = tempfile::tempdir().unwrap();
+    copy_folder(&data(&folder), &data(&crashed));
+    let damages_then = damages(&data(&crashed), Depth::Bytes);
+    assert!(!damages_then.is_empty());
+    for (damage, file) in &damages_then {
+        assert_eq!(*damage, Damage::Leftover, "{file}");
+        assert_eq!(fs::metadata(data(&crashed).join(file)).unwrap().len(), 0, "{file}");
+    }
+    assert_eq!(mend(&data(&crashed)), Repair::default());
+    let opened = Archive::open(&data(&crashed), Settings::default()).unwrap();
+    assert_eq!(look(&data(&crashed), Depth::Bytes), look(&data(&folder), Depth::Bytes));
+    drop(opened);
+    assert_eq!(damages(&data(&crashed), Depth::Bytes), []);
+}
+
+#[test]
+fn of_two_files_of_one_instance_a_rebuild_takes_the_one_that_came_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { duplicates: Duplicates::Replace, ..Settings::default() };
+    let archive = Archive::open(&data(&folder), settings).unwrap();
+    // Places wait with lower numbers than the large one gets.
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    let large = slice("2.999.1.1.2").pixels(Pixels::Native(600_000));
+    store(&archive, &large).unwrap();
+    let first = blobs(&folder).into_iter().max().unwrap();
+    let kept = fs::read(&first).unwrap();
+    assert_eq!(store(&archive, &slice("2.999.1.1.2")).unwrap().outcome, Outcome::Replaced);
+    drop(archive);
+    // As if it had not been taken away yet when the index was lost.
+    fs::write(&first, kept).unwrap();
+    fs::remove_file(data(&folder).join("index.sqlite")).unwrap();
+    mend(&data(&folder));
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    let stored = store(&archive, &slice("2.999.1.1.2")).unwrap();
+    assert_eq!(stored.outcome, Outcome::AlreadyThere);
 }
 
 #[test]

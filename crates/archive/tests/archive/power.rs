@@ -20,18 +20,6 @@ fn replacing() -> Settings {
     Settings { duplicates: Duplicates::Replace, ..Settings::default() }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy_folder(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
 fn findings(data: &Path) -> Vec<(Damage, PathBuf)> {
     let mut findings = Vec::new();
     let mut keep = |event: Event<'_>| {

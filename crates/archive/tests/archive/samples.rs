@@ -1,5 +1,8 @@
 //! Instances and queries for the tests, and the shortest ways to store and ask.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use dicomet_archive::{Archive, Error, Incoming, Provenance, Settings, Stored};
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::{DataSet, Tag};
@@ -122,4 +125,32 @@ pub(crate) fn found(archive: &Archive, query: &Query, tag: Tag) -> Vec<String> {
         answers(archive, query).iter().map(|answer| answer.text(tag).unwrap_or_default()).collect();
     found.sort();
     found
+}
+
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+/// The files of instances, without those that wait for one.
+pub(crate) fn blobs(folder: &tempfile::TempDir) -> Vec<PathBuf> {
+    let mut files = files_below(&folder.path().join("data/blobs"));
+    files.retain(|file| fs::metadata(file).unwrap().len() > 0);
+    files
+}
+
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy_folder(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
 }

@@ -18,19 +18,6 @@ fn refusal(outcome: Result<dicomet_archive::Stored, Error>) -> (u16, Vec<dicomet
     (refusal.status.code(), refusal.offending_elements)
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
-    }
-    files
-}
-
-fn blobs(folder: &tempfile::TempDir) -> Vec<PathBuf> {
-    files_below(&folder.path().join("data/blobs"))
-}
-
 fn incoming(folder: &tempfile::TempDir) -> Vec<PathBuf> {
     files_below(&folder.path().join("data/incoming"))
 }
@@ -84,12 +71,13 @@ fn an_instance_of_any_length_is_what_came_however_it_came() {
         assert_eq!(incoming.commit().unwrap().outcome, Outcome::New);
         expected.push(data_set);
     }
-    let mut files = blobs(&folder);
-    files.sort();
-    for (file, expected) in files.iter().zip(&expected) {
-        assert!(data_set_of_part10(&fs::read(file).unwrap()) == expected, "{} bytes", expected.len());
+    let mut stored: Vec<Vec<u8>> =
+        blobs(&folder).iter().map(|file| data_set_of_part10(&fs::read(file).unwrap()).to_vec()).collect();
+    stored.sort_by_key(Vec::len);
+    for (stored, expected) in stored.iter().zip(&expected) {
+        assert!(stored == expected, "{} bytes", expected.len());
     }
-    assert_eq!(files.len(), expected.len());
+    assert_eq!(stored.len(), expected.len());
 }
 
 #[test]
@@ -406,11 +394,15 @@ fn sixteen_threads_that_replace_one_instance_leave_one_of_theirs() {
 #[test]
 fn a_folder_that_cannot_be_written_is_no_room_and_heals() {
     let (folder, archive) = archive();
-    let incoming = folder.path().join("data/incoming");
-    let away = folder.path().join("away");
-    fs::rename(&incoming, &away).unwrap();
-    let failure = archive.receive(provenance(&slice("2.999.1.1.1"), EXPLICIT)).unwrap_err();
-    assert_eq!(failure.refusal().status, Status::PROCESSING_FAILURE);
-    fs::rename(&away, &incoming).unwrap();
-    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    let large = slice("2.999.1.1.2").pixels(Pixels::Native(1_000_000));
+    for (name, instance) in [("blobs", slice("2.999.1.1.1")), ("incoming", large)] {
+        let (at, away) = (folder.path().join("data").join(name), folder.path().join("away"));
+        fs::rename(&at, &away).unwrap();
+        fs::write(&at, b"no folder").unwrap();
+        let failure = store(&archive, &instance).unwrap_err();
+        assert_eq!(failure.refusal().status, Status::PROCESSING_FAILURE, "{name}");
+        fs::remove_file(&at).unwrap();
+        fs::rename(&away, &at).unwrap();
+        assert_eq!(store(&archive, &instance).unwrap().outcome, Outcome::New, "{name}");
+    }
 }

@@ -1,0 +1,153 @@
+//! A blob in its place, durably, of which the index does not know yet: a file that is removed unless it is kept.
+//!
+//! A small one is written where a file was made ahead for it. A large one is renamed before it is synced, so that one
+//! sync makes both durable. What either leaves after a power failure is told apart by its seal. As long as a file is open
+//! it is locked: whoever finds one without a row sees that there is still somebody at it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::direct::{AlignedBuffer, BLOCK, set_direct, write_blocks};
+use super::numbers::Numbers;
+use super::{BlobNumber, Blobs, Fault, sync_folder};
+
+/// Bytes from which on a file is written past the page cache; up to here one write takes all of it.
+const CACHED: usize = 64 * 1024;
+
+/// Whether a blob takes the place of another of the same instance: then its number is higher than that one's, by which the
+/// files alone tell which came later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replaces {
+    Nothing,
+    Another,
+}
+
+/// Locks a file for who writes it.
+pub(super) fn lock(file: &File) -> io::Result<()> {
+    Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
+}
+
+/// A name of a file that is removed unless it stays.
+#[derive(Debug)]
+pub(super) struct Provisional {
+    path: PathBuf,
+    /// Where it is among the blobs: its name must not come back with the power, and be taken for an instance.
+    folder: Option<PathBuf>,
+    stays: bool,
+}
+
+impl Provisional {
+    pub(super) fn new(path: PathBuf) -> Provisional {
+        Provisional { path, folder: None, stays: false }
+    }
+
+    fn among_the_blobs(path: PathBuf) -> Provisional {
+        let folder = path.parent().map(std::path::Path::to_owned);
+        Provisional { path, folder, stays: false }
+    }
+}
+
+impl Drop for Provisional {
+    fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
+        let removed = fs::remove_file(&self.path);
+        let synced = removed.and_then(|()| self.folder.as_deref().map_or(Ok(()), sync_folder));
+        if let Err(error) = synced {
+            tracing::warn!(%error, "a file that no instance needs could not be removed");
+        }
+    }
+}
+
+/// A number in use.
+#[derive(Debug)]
+struct Number {
+    blob: BlobNumber,
+    numbers: Arc<Numbers>,
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        self.numbers.release(self.blob);
+    }
+}
+
+/// A file in its place, of which the index does not know yet. Dropped, it is removed, then unlocked, then lets go
+/// of its number.
+#[derive(Debug)]
+pub(crate) struct PlacedBlob {
+    name: Provisional,
+    file: File,
+    number: Number,
+}
+
+impl PlacedBlob {
+    /// Writes all of a small file to where one was made ahead, or makes one if it must come after all others.
+    pub(super) fn written(
+        bytes: &AlignedBuffer,
+        blobs: &Blobs,
+        numbers: &Arc<Numbers>,
+        replaces: Replaces,
+    ) -> Result<PlacedBlob, Fault> {
+        let blob = match replaces {
+            Replaces::Nothing => numbers.take_prepared()?,
+            Replaces::Another => numbers.take()?,
+        };
+        let number = Number { blob, numbers: Arc::clone(numbers) };
+        let path = blobs.path(blob);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(replaces == Replaces::Another);
+        let file = options.open(&path).map_err(Fault::Other)?;
+        let placed = PlacedBlob { name: Provisional::among_the_blobs(path), file, number };
+        lock(&placed.file).and_then(|()| write_all(&placed.file, bytes.bytes())).map_err(Fault::Other)?;
+        placed.file.sync_all().map_err(Fault::Sync)?;
+        if replaces == Replaces::Another {
+            blobs.sync_folder_of(blob).map_err(Fault::Sync)?;
+        }
+        Ok(placed)
+    }
+
+    /// Renames a file, which is locked, to where a number says.
+    pub(super) fn renamed(
+        mut name: Provisional,
+        file: File,
+        blobs: &Blobs,
+        numbers: &Arc<Numbers>,
+    ) -> Result<PlacedBlob, Fault> {
+        let number = Number { blob: numbers.take()?, numbers: Arc::clone(numbers) };
+        let path = blobs.take_in(&name.path, number.blob).map_err(Fault::Other)?;
+        // What was renamed has no other name to remove.
+        name.stays = true;
+        let placed = PlacedBlob { name: Provisional::among_the_blobs(path), file, number };
+        placed.file.sync_all().map_err(Fault::Sync)?;
+        blobs.sync_folder_of(placed.number.blob).map_err(Fault::Sync)?;
+        Ok(placed)
+    }
+
+    pub(crate) fn number(&self) -> BlobNumber {
+        self.number.blob
+    }
+
+    /// Leaves the file where it is: it has a row now, or nobody knows whether it has.
+    pub(crate) fn keep(mut self) {
+        self.name.stays = true;
+    }
+}
+
+/// Writes all of a new file.
+fn write_all(file: &File, bytes: &[u8]) -> io::Result<()> {
+    let mut direct = bytes.len() > CACHED && set_direct(file, true);
+    let blocks = if direct { bytes.len() / BLOCK * BLOCK } else { 0 };
+    let (blocks, rest) = bytes.split_at(blocks);
+    write_blocks(file, blocks, 0, &mut direct)?;
+    if direct {
+        set_direct(file, false);
+    }
+    file.write_all_at(rest, blocks.len() as u64)
+}
