@@ -27,6 +27,9 @@ pub use share::{Costs, Share, share};
 /// The most that are opened where nobody says how many.
 pub const MOST: usize = 16;
 
+/// So many are tried first where one association does nothing but wait.
+const FIRST_STEP: usize = 8;
+
 /// A peer that answers sooner is on this machine or in this building.
 const NEAR: Duration = Duration::from_millis(5);
 
@@ -306,8 +309,8 @@ impl Controller {
             self.settle(sight.now, Some(rate));
             return Some(self.want(sight.serving, Reason::Window(sight.window)));
         }
-        // Where nearly all is waiting, the second alone is certain to bring something, and four are modest.
-        let more = if is_waiting && sight.serving == 1 { 4 } else { 2 * sight.serving };
+        // Where nearly all is waiting, a few more are certain to bring something: that need not be found out step by step.
+        let more = if is_waiting && sight.serving == 1 { FIRST_STEP } else { 2 * sight.serving };
         let useful = usize::try_from(sight.left).unwrap_or(usize::MAX).div_ceil(SMALL_SHARE);
         let more = more.min(self.most).min(useful);
         if more <= sight.serving {
