@@ -1,0 +1,153 @@
+//! What was synced when success was answered: the file of the instance as long as it is, its name, the names of the folders
+//! above it, and the index where something was taken out of it. A library between the program and the system writes
+//! down each sync.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dicomet_proto::dataset::dictionary::uids;
+use dicomet_proto::message::Status;
+use dicomet_testkit::instance::{Instance, Pixels};
+use tempfile::TempDir;
+
+use support::{Requestor, Serve, binary, serve_arguments};
+
+/// An archive whose syncs are written down.
+struct Watched {
+    folder: TempDir,
+    library: PathBuf,
+}
+
+impl Watched {
+    fn new() -> Watched {
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("sync_log.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/sync_log.c");
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+        let compiled =
+            Command::new(compiler).args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+        assert!(compiled.unwrap().success());
+        Watched { folder, library }
+    }
+
+    fn data(&self) -> PathBuf {
+        fs::canonicalize(self.folder.path()).unwrap().join("new/data")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command.env("LD_PRELOAD", &self.library).env("SYNC_LOG", self.folder.path().join("log"));
+        command
+    }
+
+    fn serve(&self, options: &[&str]) -> Serve {
+        Serve::start_by(self.command().args(serve_arguments(&self.data())).args(options))
+    }
+
+    fn log(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
+    }
+
+    /// The files of instances.
+    fn blobs(&self) -> BTreeSet<PathBuf> {
+        let folder = self.data().join("blobs/000000/000");
+        let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
+        let files = entries.map(|entry| entry.unwrap().path());
+        files.filter(|file| fs::metadata(file).unwrap().len() > 0).collect()
+    }
+}
+
+/// Whether a folder was synced when it had this entry.
+fn is_name_durable(log: &[String], path: &Path) -> bool {
+    let folder = format!("folder {} ", path.parent().unwrap().display());
+    let entry = format!(" {}/", path.file_name().unwrap().to_str().unwrap());
+    log.iter().any(|line| line.starts_with(&folder) && line.contains(&entry))
+}
+
+/// Where in the log a file was synced as long as it is now.
+fn synced_whole(log: &[String], file: &Path) -> Option<usize> {
+    let line = format!("file {} {}", fs::metadata(file).unwrap().len(), file.display());
+    log.iter().rposition(|synced| *synced == line)
+}
+
+fn instance(number: u64, bytes: u64) -> (String, Vec<u8>) {
+    let uid = format!("2.999.1.1.{number}");
+    let instance = Instance::new(uids::CT_IMAGE_STORAGE.as_str(), &uid)
+        .patient("P1", "Bowen^William", "")
+        .in_series("2.999.1", "2.999.1.1")
+        .pixels(Pixels::Native(bytes));
+    (uid, instance.data_set())
+}
+
+async fn store(requestor: &mut Requestor, number: u64, bytes: u64) {
+    let (uid, data_set) = instance(number, bytes);
+    assert_eq!(requestor.store(&uid, data_set).await.unwrap(), Status::SUCCESS);
+}
+
+#[tokio::test]
+async fn when_success_is_answered_file_and_names_are_synced() {
+    let watched = Watched::new();
+    let serve = watched.serve(&[]);
+    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
+    let mut before = BTreeSet::new();
+    for (number, bytes) in [100, 3_000, 60_000, 132_000, 600_000, 9_000_000].into_iter().enumerate() {
+        store(&mut requestor, number as u64, bytes).await;
+        let (log, now) = (watched.log(), watched.blobs());
+        let file = now.difference(&before).next().unwrap();
+        assert!(synced_whole(&log, file).is_some(), "{bytes} bytes: {log:#?}");
+        assert!(is_name_durable(&log, file), "{bytes} bytes: {log:#?}");
+        before = now;
+    }
+    let log = watched.log();
+    let above = ["blobs/000000/000", "blobs/000000", "blobs", "dicomet-archive", "index.sqlite", ""];
+    for folder in above {
+        let path = watched.data().join(folder);
+        assert!(is_name_durable(&log, &path), "{}: {log:#?}", path.display());
+    }
+    assert!(is_name_durable(&log, watched.data().parent().unwrap()), "{log:#?}");
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_another_is_synced_before_and_the_index_after() {
+    let watched = Watched::new();
+    let serve = watched.serve(&["--duplicate", "replace"]);
+    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
+    store(&mut requestor, 1, 3_000).await;
+    let first = watched.blobs();
+    store(&mut requestor, 1, 3_100).await;
+    let (log, second) = (watched.log(), watched.blobs());
+    let file = second.difference(&first).next().unwrap();
+    assert_eq!(second.len(), 1, "the first is gone");
+    assert!(is_name_durable(&log, file), "{log:#?}");
+    let index = synced_whole(&log, &watched.data().join("index.sqlite-wal"));
+    assert!(synced_whole(&log, file).is_some() && synced_whole(&log, file) < index, "{log:#?}");
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_out_of_the_index_durably_before_its_file_goes() {
+    let watched = Watched::new();
+    let serve = watched.serve(&[]);
+    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
+    store(&mut requestor, 1, 3_000).await;
+    let file = watched.blobs().pop_first().unwrap();
+    let before = watched.log().len();
+    let deleted = watched
+        .command()
+        .args(["delete", "StudyInstanceUID=2.999.1", "--yes", "--data"])
+        .arg(watched.data())
+        .status();
+    assert!(deleted.unwrap().success() && !file.exists());
+    let log = &watched.log()[before..];
+    let of = |start: String| log.iter().position(|line| line.starts_with(&start));
+    let index = log.iter().position(|line| line.ends_with("/index.sqlite-wal"));
+    let folder = of(format!("folder {} ", file.parent().unwrap().display()));
+    assert!(index.is_some() && index < folder, "{log:#?}");
+    assert!(!is_name_durable(log, &file), "{log:#?}");
+}
