@@ -17,24 +17,26 @@ pub(super) const BLOCK: usize = 4096;
 
 /// Bytes of a buffer, beginning at a multiple of [`BLOCK`] in memory.
 pub(super) struct AlignedBuffer {
+    /// What is before the beginning, and what is in it. Never grows beyond its capacity, and so stays where it is.
     memory: Vec<u8>,
     begin: usize,
-    length: usize,
+    capacity: usize,
 }
 
 /// Without what is in it: those are a patient's data.
 impl fmt::Debug for AlignedBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AlignedBuffer").field("length", &self.length).finish_non_exhaustive()
+        f.debug_struct("AlignedBuffer").field("length", &self.bytes().len()).finish_non_exhaustive()
     }
 }
 
 impl AlignedBuffer {
     /// An empty one with room for so many bytes.
     pub(super) fn new(capacity: usize) -> AlignedBuffer {
-        let memory = vec![0; capacity + BLOCK];
+        let mut memory: Vec<u8> = Vec::with_capacity(capacity + BLOCK);
         let begin = memory.as_ptr().align_offset(BLOCK).min(BLOCK);
-        AlignedBuffer { memory, begin, length: 0 }
+        memory.resize(begin, 0);
+        AlignedBuffer { memory, begin, capacity }
     }
 
     /// What is in it, with room for so many bytes.
@@ -46,31 +48,29 @@ impl AlignedBuffer {
 
     /// Bytes that there is still room for.
     pub(super) fn room(&self) -> usize {
-        self.memory.len() - BLOCK - self.length
+        self.capacity - self.bytes().len()
     }
 
     /// Takes as many of the bytes as there is room for; answers how many.
     pub(super) fn fill(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.room());
-        let at = self.begin + self.length;
-        self.memory[at..at + taken].copy_from_slice(&bytes[..taken]);
-        self.length += taken;
+        self.memory.extend_from_slice(&bytes[..taken]);
         taken
     }
 
     /// What is in it.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.memory[self.begin..self.begin + self.length]
+        &self.memory[self.begin..]
     }
 
     /// What is in it, to be changed.
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.begin..self.begin + self.length]
+        &mut self.memory[self.begin..]
     }
 
     /// Empties it.
     pub(super) fn clear(&mut self) {
-        self.length = 0;
+        self.memory.truncate(self.begin);
     }
 }
 
