@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! measure -> what is left is worth it? -> try twice as many -> the whole is faster by enough? -> keep them, measure
-//!                    no: stay                                       no: back to as many as before, settled
+//!                    no: stay             (the most, where one    no: back to as many as before, settled
+//!                                          only waits)            less than hoped: as many as that takes, settled
 //! settled -> much slower than it was: half as many -> after a while: measure again
 //! ```
 //!
@@ -27,9 +28,6 @@ pub use share::{Costs, Share, share};
 /// The most that are opened where nobody says how many.
 pub const MOST: usize = 16;
 
-/// So many are tried first where one association does nothing but wait.
-const FIRST_STEP: usize = 8;
-
 /// A peer that answers sooner is on this machine or in this building.
 const NEAR: Duration = Duration::from_millis(5);
 
@@ -49,6 +47,10 @@ const MEASURED_SETTLED: Duration = Duration::from_secs(3);
 
 /// How much faster the whole must be for further associations to stay, in percent.
 const GAIN: f64 = 25.0;
+
+/// How many there are to be for one that is busy all the time: those that fill a line take turns, and new connections are
+/// slow at first.
+const ROOM: f64 = 2.0;
 
 /// How long what was settled holds, before more are tried again.
 const SETTLED_FOR: Duration = Duration::from_secs(60);
@@ -266,6 +268,13 @@ impl Controller {
             Phase::Measuring => self.consider(sight, rate),
             Phase::Trying { before, rate: earlier } => {
                 let percent = (rate.over(&earlier) - 1.0) * 100.0;
+                let times = rate.over(&earlier);
+                let enough = (ROOM * times * before as f64).ceil() as usize;
+                if percent >= GAIN && enough < sight.serving {
+                    self.settle(sight.now, None);
+                    let reason = Reason::Enough { tried: sight.serving, times: times.round() as u32 };
+                    return Some(self.want(enough, reason));
+                }
                 if percent >= GAIN {
                     self.phase = Phase::Measuring;
                     return self.consider(sight, rate);
@@ -309,8 +318,8 @@ impl Controller {
             self.settle(sight.now, Some(rate));
             return Some(self.want(sight.serving, Reason::Window(sight.window)));
         }
-        // Where nearly all is waiting, a few more are certain to bring something: that need not be found out step by step.
-        let more = if is_waiting && sight.serving == 1 { FIRST_STEP } else { 2 * sight.serving };
+        // Where one does nothing but wait, several are certain to bring something, and each step would cost round trips.
+        let more = if is_waiting && sight.serving == 1 { MOST } else { 2 * sight.serving };
         let useful = usize::try_from(sight.left).unwrap_or(usize::MAX).div_ceil(SMALL_SHARE);
         let more = more.min(self.most).min(useful);
         if more <= sight.serving {

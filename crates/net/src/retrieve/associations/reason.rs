@@ -20,6 +20,13 @@ pub enum Reason {
         /// So much faster the whole was, in percent.
         percent: i32,
     },
+    /// More were faster, and fewer of them are enough for that.
+    Enough {
+        /// So many were tried.
+        tried: usize,
+        /// So many times as fast the whole was.
+        times: u32,
+    },
     /// The peer granted a window of so many operations (0: without limit), which covers the line.
     Window(u16),
     /// As many as are ever opened, or as there is work for.
@@ -43,6 +50,9 @@ impl fmt::Display for Reason {
                 write!(f, "{tried} were only {percent} % faster")
             }
             Reason::NoGain { tried, .. } => write!(f, "{tried} were no faster"),
+            Reason::Enough { tried, times } => {
+                write!(f, "{tried} were {times} times as fast, for which these are enough")
+            }
             Reason::Window(0) => f.write_str("the peer may send without waiting for answers"),
             Reason::Window(window) => write!(f, "the window of {window} operations covers the line"),
             Reason::Most => f.write_str("there is no use for more"),

@@ -65,10 +65,18 @@ const FAR: Line = Line {
 fn over_distance_without_a_window_there_are_soon_as_many_as_fill_the_line() {
     let mut controller = Controller::new(None);
     let (said, seconds) = run(&FAR, &mut controller, 500);
-    assert_eq!(counts(&said)[..3], [1, 8, 16], "{said:?}");
+    assert_eq!(counts(&said)[..2], [1, 16], "{said:?}");
     assert!(!controller.is_growing(), "16 are the most");
     // One association takes 28 s, and the line alone 2.2.
-    assert!(seconds < 4.5, "{seconds} s: {said:?}");
+    assert!(seconds < 3.5, "{seconds} s: {said:?}");
+}
+
+#[test]
+fn of_those_that_were_tried_at_once_there_stay_as_many_as_are_of_use() {
+    let line = Line { rate: |associations| (associations as f64 * 17.8).min(68.0), ..FAR };
+    let (said, _) = run(&line, &mut Controller::new(None), 2000);
+    assert_eq!(counts(&said)[..3], [1, 16, 7], "{said:?}");
+    assert_eq!(said[2].reason, Reason::Enough { tried: 16, times: 3 });
 }
 
 #[test]
@@ -113,7 +121,7 @@ fn a_peer_that_leaves_the_fifth_without_an_answer_gets_four() {
     let line = Line { serves: 4, ..FAR };
     let mut controller = Controller::new(None);
     let (said, _) = run(&line, &mut controller, 1000);
-    assert_eq!(counts(&said), [1, 8, 4]);
+    assert_eq!(counts(&said), [1, 16, 4]);
     assert_eq!(said[2].reason, Reason::Unserved);
     assert_eq!((controller.most(), controller.worth()), (Some(4), 4));
     // The next run knows.
@@ -130,7 +138,7 @@ fn a_rejection_is_the_end_of_opening() {
     let sight = Sight { serving: 1, window: 1, round_trip: FAR.round_trip, left: 500, ..Sight::default() };
     assert_eq!(controller.look(&sight), None);
     let later = Sight { now: Duration::from_secs(1), instances: 18, bytes: 18 * FAR.bytes, ..sight };
-    assert_eq!(controller.look(&later).unwrap().associations, FIRST_STEP);
+    assert_eq!(controller.look(&later).unwrap().associations, MOST);
     let advice = controller.rejected(later.now, 2, false);
     assert_eq!(advice, Advice { associations: 2, reason: Reason::Rejected });
     assert_eq!(controller.begin(500).associations, 2);
