@@ -189,8 +189,10 @@ impl Shared {
         let mut stop = self.stop.clone();
         while self.stop() == Stop::No && outcome.fatal.is_none() {
             let next = async {
-                if window == 1 && outcome.is_served {
-                    work.let_others_begin(self.round_trip()).await;
+                match outcome.is_served {
+                    _ if window != 1 => {}
+                    true => work.let_others_begin(self.round_trip()).await,
+                    false => work.begin_together(self.round_trip()).await,
                 }
                 work.next(self.round_trip(), window, self.costs()).await
             };
@@ -200,7 +202,10 @@ impl Shared {
             };
             let Some(request) = next else { break };
             let before = self.progress().instances;
-            match self.get(association, &request, post, outcome).await {
+            let asking = work.ask();
+            let got = self.get(association, &request, post, outcome).await;
+            drop(asking);
+            match got {
                 Ok(Got::Done) => work.dealer().done(&request),
                 Ok(Got::NeverServed) => {
                     work.dealer().put_back(request);

@@ -37,6 +37,27 @@ pub(super) struct Work {
     /// Associations that are to end before all is done.
     surplus: AtomicUsize,
     opening: watch::Sender<Opening>,
+    under_way: watch::Sender<UnderWay>,
+}
+
+/// Requests on all associations together.
+#[derive(Debug, Clone, Copy, Default)]
+struct UnderWay {
+    number: usize,
+    /// How often there was none any more.
+    pauses: u64,
+}
+
+/// A request under way, until this is dropped.
+pub(super) struct Asking<'a>(&'a Work);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.send_modify(|requests| {
+            requests.number -= 1;
+            requests.pauses += u64::from(requests.number == 0);
+        });
+    }
 }
 
 /// Associations that are being opened, or wait for their first answer.
@@ -63,7 +84,14 @@ impl Work {
             is_growing: AtomicBool::new(false),
             surplus: AtomicUsize::new(0),
             opening: watch::Sender::new(Opening { number: 0, since: Instant::now() }),
+            under_way: watch::Sender::default(),
         }
+    }
+
+    /// A request begins.
+    pub(super) fn ask(&self) -> Asking<'_> {
+        self.under_way.send_modify(|requests| requests.number += 1);
+        Asking(self)
     }
 
     pub(super) fn dealer(&self) -> MutexGuard<'_, Dealer> {
@@ -154,6 +182,19 @@ impl Work {
         }
     }
 
+    /// Before a worker asks for the first time: waits until the others pause, for a while. Of several that dcmqrscp 3.6.7 lets
+    /// begin in that pause, the first to ask would keep out the rest.
+    pub(super) async fn begin_together(&self, round_trip: Duration) {
+        let mut under_way = self.under_way.subscribe();
+        let pauses = under_way.borrow_and_update().pauses;
+        let until = self.opening.borrow().since + LET_IN_ROUND_TRIPS * round_trip;
+        tokio::select! {
+            biased;
+            _ = under_way.wait_for(|requests| requests.number == 0 || requests.pauses != pauses) => {}
+            () = sleep_until(until) => {}
+        }
+    }
+
     /// Lets so many workers end when they come for more.
     pub(super) fn retire(&self, workers: usize) {
         self.surplus.fetch_add(workers, Ordering::SeqCst);
@@ -168,6 +209,8 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::plan::Granularity;
     use super::*;
 
@@ -198,5 +241,43 @@ mod tests {
         // One that is never served holds nobody up a second time.
         work.let_others_begin(ROUND_TRIP).await;
         assert_eq!(begin.elapsed(), waited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_are_new_begin_together_when_the_others_pause_but_wait_not_for_long() {
+        let work = Work::new(Vec::new(), Roles::Scp, None, Dealer::new(Granularity::Coarse));
+        let work = Arc::new(work);
+        let begin = Instant::now();
+        work.opening(1);
+        work.begin_together(ROUND_TRIP).await;
+        assert_eq!(begin.elapsed(), Duration::ZERO, "the first waits for nobody");
+
+        let asking = work.ask();
+        work.opening(3);
+        let new: Vec<_> = (0..2)
+            .map(|_| {
+                let work = Arc::clone(&work);
+                tokio::spawn(async move {
+                    work.begin_together(ROUND_TRIP).await;
+                    let _asking = work.ask();
+                    let began = begin.elapsed();
+                    sleep_until(Instant::now() + ROUND_TRIP).await;
+                    began
+                })
+            })
+            .collect();
+        sleep_until(Instant::now() + 3 * ROUND_TRIP).await;
+        drop(asking);
+        for new in new {
+            assert_eq!(new.await.unwrap(), 3 * ROUND_TRIP, "both, though each keeps the peer busy");
+        }
+
+        let _asking = work.ask();
+        let begin = Instant::now();
+        work.opening(0);
+        work.opening(1);
+        work.begin_together(ROUND_TRIP).await;
+        let waited = begin.elapsed();
+        assert!((800..=801).contains(&waited.as_millis()), "{waited:?}");
     }
 }
