@@ -1,9 +1,8 @@
 //! C-FIND: the matches of a query, one after the other, without ever holding all of them (PS3.4 C.4.1).
 //!
 //! A query with a condition collects the row numbers of its matches by whatever index serves it best, and reads the
-//! rows as they are asked for: at first the numbers of a few hundred, which is all for a selective query and a quick
-//! beginning for others, then, once, those of all the rest, some two bytes each (`rows`). One without a condition
-//! goes through the table in its order. Either way no transaction stays open between two answers, so a peer that stops
+//! rows as they are asked for (`collect`); their numbers take some two bytes each (`rows`). One without a condition goes
+//! through the table in its order. Either way no transaction stays open between two answers, so a peer that stops
 //! reading holds nobody up. A search ends soon after it is stopped, also while it finds nothing.
 
 mod answer;
@@ -22,16 +21,13 @@ use rusqlite::{Connection, OptionalExtension};
 
 use self::answer::{Answer, answer};
 pub(crate) use self::collect::matching_rows;
-use self::collect::{collect, still_matching, times_reused};
+use self::collect::{Collected, FIRST_COLLECTED};
 use self::headers::Headers;
-use self::rows::Rows;
 use self::statements::Statements;
 use crate::index::condition::{Selection, select};
 use crate::store::Shared;
 use crate::{Archive, Error, Stop};
 
-/// Row numbers that are collected before the first answer.
-const FIRST_COLLECTED: usize = 512;
 /// Answers read at once: few at first, so that the first comes soon, then more.
 const FIRST_PAGE: usize = 16;
 const LARGEST_PAGE: usize = 512;
@@ -46,9 +42,7 @@ impl Archive {
         let selection = select(query).map_err(Error::Refused)?;
         let source = match selection.condition.is_universal() {
             true => Source::Scan { after: 0 },
-            false => {
-                Source::Collected { rows: Rows::default(), first: Vec::new(), rest: Rest::First, reuse: 0 }
-            }
+            false => Source::Collected(Collected::beginning_with(FIRST_COLLECTED)),
         };
         Ok(Matches {
             shared: Arc::clone(&self.shared),
@@ -58,7 +52,6 @@ impl Archive {
             stop: Stop::default(),
             page: VecDeque::new(),
             page_length: FIRST_PAGE,
-            first_collected: FIRST_COLLECTED,
             is_done: false,
             is_partial: false,
         })
@@ -77,7 +70,6 @@ pub struct Matches {
     stop: Stop,
     page: VecDeque<Answer>,
     page_length: usize,
-    first_collected: usize,
     is_done: bool,
     /// The match that was given last is not all that was asked for.
     is_partial: bool,
@@ -85,27 +77,10 @@ pub struct Matches {
 
 #[derive(Debug)]
 enum Source {
-    /// The rows whose numbers were collected.
-    Collected {
-        rows: Rows,
-        /// The numbers that were collected first, in ascending order, when there are more.
-        first: Vec<i64>,
-        rest: Rest,
-        /// How often a row number had become another's when these were collected.
-        reuse: i64,
-    },
+    /// The rows whose numbers are collected.
+    Collected(Collected),
     /// All rows after this one, in their order.
     Scan { after: i64 },
-}
-
-/// What is still to be collected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    /// Everything; a few first.
-    First,
-    /// All but those.
-    All,
-    Nothing,
 }
 
 impl Matches {
@@ -143,7 +118,7 @@ impl Matches {
                     let after = *after;
                     self.scan(index, after, length)
                 }
-                Source::Collected { .. } => self.read_collected(index, length),
+                Source::Collected(_) => self.read_collected(index, length),
             }
         })
     }
@@ -166,38 +141,19 @@ impl Matches {
     }
 
     fn read_collected(&mut self, index: &Connection, length: usize) -> Result<(), Error> {
-        let Matches { shared, selection, statements, source, stop, page, first_collected, .. } = self;
-        let Source::Collected { rows, first, rest, reuse } = source else { return Ok(()) };
-        if rows.is_empty() {
-            match rest {
-                Rest::First => {
-                    first.extend(collect(index, selection, statements, Some(*first_collected))?);
-                    *rows = first.iter().copied().collect();
-                    *rest = if first.len() < *first_collected { Rest::Nothing } else { Rest::All };
-                    first.sort_unstable();
-                }
-                _ => {
-                    let all = collect(index, selection, statements, None)?;
-                    *rows = all.filter(|row| first.binary_search(row).is_err()).collect();
-                    *rest = Rest::Nothing;
-                }
-            }
-            *reuse = times_reused(index)?;
-        }
+        let Matches { shared, selection, statements, source, stop, page, .. } = self;
+        let Source::Collected(collected) = source else { return Ok(()) };
+        let rows = collected.next(length, index, selection, statements)?;
         let mut headers = Headers::new(index, &shared.folder.layout.blobs, selection.level);
-        let mut wanted: Vec<i64> = rows.by_ref().take(length).collect();
-        if times_reused(index)? != *reuse {
-            wanted = still_matching(index, selection, statements, &wanted)?;
-        }
         let mut statement = index.prepare_cached(&statements.by_row)?;
-        for id in wanted {
+        for id in rows {
             stop.check()?;
             // Removed since: then it is no match any more.
             let found =
                 statement.query_row([id], |row| Ok(answer(row, selection, &mut headers))).optional()?;
             page.extend(found.transpose()?.flatten());
         }
-        self.is_done = rows.is_empty() && *rest == Rest::Nothing;
+        self.is_done = collected.is_done();
         Ok(())
     }
 }
@@ -279,7 +235,8 @@ mod tests {
             let expected: Vec<i64> = (1..=3000).filter(|number| number % step == 0).collect();
             for first in [1, 7, expected.len() - 1, expected.len(), expected.len() + 1] {
                 let matches = archive.find(&of_study(tag, value)).unwrap();
-                let mut found = numbers(Matches { first_collected: first, ..matches });
+                let source = Source::Collected(Collected::beginning_with(first));
+                let mut found = numbers(Matches { source, ..matches });
                 found.sort_unstable();
                 assert!(found == expected, "{} instead of {} for {tag} {first}", found.len(), expected.len());
             }
