@@ -11,7 +11,7 @@ mod state;
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use dicomet_net::retrieve::Event;
@@ -20,7 +20,6 @@ use dicomet_net::store;
 use tokio::task::JoinHandle;
 
 use display::{Display, Style, bar};
-use state::State;
 
 pub use line::duration;
 pub use sending::remark_line;
@@ -65,11 +64,8 @@ impl Progress {
             ProgressArg::Auto => (Style::Lines, LINE_INTERVAL),
             ProgressArg::Always => (Style::Lines, SHORT_INTERVAL),
         };
-        let now = Instant::now();
         let is_silent = matches!(style, Style::Silent);
-        let state = State::default();
-        let display = Display { style, interval, is_verbose, begin: now, shown: now, state, list: None };
-        let display = Arc::new(Mutex::new(display));
+        let display = Arc::new(Mutex::new(Display::new(style, interval, is_verbose)));
         let ticking = (!is_silent).then(|| tokio::spawn(tick(Arc::clone(&display), interval)));
         Progress { display, ticking }
     }

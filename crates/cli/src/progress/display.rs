@@ -11,10 +11,9 @@ use super::state::{State, Transfer};
 /// What is known, and how and when it is shown.
 pub(super) struct Display {
     pub(super) style: Style,
-    pub(super) interval: Duration,
-    pub(super) is_verbose: bool,
-    pub(super) begin: Instant,
-    pub(super) shown: Instant,
+    interval: Duration,
+    is_verbose: bool,
+    shown: Instant,
     pub(super) state: State,
     /// Of a list of queries, where there is one.
     pub(super) list: Option<ListState>,
@@ -29,6 +28,12 @@ pub(super) enum Style {
 }
 
 impl Display {
+    /// Of what nothing is known yet.
+    pub(super) fn new(style: Style, interval: Duration, is_verbose: bool) -> Display {
+        let (shown, state) = (Instant::now(), State::default());
+        Display { style, interval, is_verbose, shown, state, list: None }
+    }
+
     pub(super) fn show_when_due(&mut self) {
         if self.shown.elapsed() >= self.interval {
             self.show();
@@ -43,8 +48,7 @@ impl Display {
         if std::mem::replace(&mut self.state.is_planned, true) {
             return;
         }
-        self.begin = Instant::now();
-        self.state.pace.begin(self.begin, self.state.arrived, self.state.bytes);
+        self.state.pace.begin(Instant::now(), self.state.arrived, self.state.bytes);
         if let Style::Bar(bar) = &self.style {
             set_template(bar, "{bar:24} {pos}/{len} instances  {msg}");
         }
