@@ -13,11 +13,13 @@
 
 mod acceptor;
 mod requestor;
+mod willing;
 
 use bytes::Bytes;
 
 pub use self::acceptor::answer;
 pub use self::requestor::{InvalidAnswer, InvalidProposal, associate_rq, check, conclude};
+pub use self::willing::{Willing, first_proposed};
 use crate::pdu::{
     AsyncOperationsWindow, ContextId, ContextResultReason, ExtendedNegotiation, RoleSelection,
     UserIdentityRequest,
@@ -113,8 +115,10 @@ pub trait Support {
     /// The roles of the requestor that we grant, of those it asks for.
     fn roles(&self, asked: &RoleSelection) -> RoleSelection;
 
-    /// Answers SOP class extended negotiation; `None` leaves it out.
-    fn extended_negotiation(&self, asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation>;
+    /// Answers SOP class extended negotiation; `None`, as here, leaves it out.
+    fn extended_negotiation(&self, _asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
+        None
+    }
 
     /// The window we grant, of what is asked; 0 never comes out where a bound is ours to give.
     fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow;

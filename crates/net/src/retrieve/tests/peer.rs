@@ -4,16 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use dicomet_proto::association::negotiation::{Context, Support};
+use dicomet_proto::association::negotiation::{Context, Willing, first_proposed};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{
     CFindRq, CGetRq, CGetRsp, CStoreRq, Command, Counters, DataSetType, MessageId, Priority, Refusal,
 };
-use dicomet_proto::pdu::{
-    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
-    RoleSelection,
-};
+use dicomet_proto::pdu::{AssociateRj, ContextResultReason, RejectReason, RejectResult};
 
 use super::super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use super::super::*;
@@ -21,7 +18,7 @@ use crate::Association;
 use crate::association::{Data, Received};
 use crate::listen::Listener;
 use crate::service::{self, Request, c_find};
-use crate::testing::Everything;
+
 const LEVEL: Tag = Tag(0x0008, 0x0052);
 const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
 const MODALITY: Tag = Tag(0x0008, 0x0060);
@@ -135,27 +132,11 @@ pub(super) struct Habits {
     pub(super) is_away: AtomicBool,
 }
 
-/// Accepts the two plain transfer syntaxes.
-struct Uncompressed;
-
-impl Support for Uncompressed {
-    fn transfer_syntax(&self, _: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
-        let plain = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
-        let accepted = proposed.iter().find(|syntax| plain.contains(syntax)).cloned();
-        accepted.ok_or(ContextResultReason::TransferSyntaxesNotSupported)
-    }
-
-    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
-        asked.clone()
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
-    }
-
-    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
-        asked
-    }
+/// Takes the two plain transfer syntaxes.
+fn uncompressed(_: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
+    let plain = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+    let accepted = proposed.iter().find(|syntax| plain.contains(syntax)).cloned();
+    accepted.ok_or(ContextResultReason::TransferSyntaxesNotSupported)
 }
 
 pub(super) struct Peer {
@@ -245,8 +226,8 @@ impl Peer {
             return std::future::pending().await;
         }
         let accepted = match self.habits.only_uncompressed {
-            true => requested.accept(&Uncompressed).await,
-            false => requested.accept(&Everything).await,
+            true => requested.accept(&Willing(uncompressed)).await,
+            false => requested.accept(&Willing(first_proposed)).await,
         };
         let Ok(association) = accepted else { return };
         let negotiated = association.negotiated();
