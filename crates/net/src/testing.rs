@@ -14,15 +14,11 @@ use crate::association::{Message, Received, Timeouts};
 /// Verification, Study Root FIND and CT Image Storage, each in Explicit VR Little Endian: contexts 1, 3 and 5.
 pub(crate) fn proposal() -> Proposal {
     let contexts = [uids::VERIFICATION, uids::STUDY_ROOT_FIND, uids::CT_IMAGE_STORAGE];
-    Proposal {
-        calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-        called_ae_title: AeTitle::new("ACCEPTOR").unwrap(),
-        contexts: contexts.map(|class| (class, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])).to_vec(),
-        role_selections: Vec::new(),
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
-    }
+    Proposal::new(
+        AeTitle::new("REQUESTOR").unwrap(),
+        AeTitle::new("ACCEPTOR").unwrap(),
+        contexts.map(|class| (class, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])).to_vec(),
+    )
 }
 
 /// A requestor and an acceptor with a pipe of so many bytes between them.

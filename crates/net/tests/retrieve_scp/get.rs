@@ -63,21 +63,21 @@ fn every_pending() -> Pace {
 pub(crate) fn proposal(window: Option<u16>, scp: bool) -> Proposal {
     let syntaxes = || vec![uids::EXPLICIT_VR_LITTLE_ENDIAN];
     Proposal {
-        calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-        called_ae_title: AeTitle::new("ACCEPTOR").unwrap(),
-        contexts: vec![
-            (uids::STUDY_ROOT_GET, syntaxes()),
-            (uids::CT_IMAGE_STORAGE, syntaxes()),
-            (uids::VERIFICATION, syntaxes()),
-        ],
         role_selections: if scp {
             vec![RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: false, scp: true }]
         } else {
             Vec::new()
         },
         async_operations_window: window.map(|performed| AsyncOperationsWindow { invoked: 1, performed }),
-        extended_negotiations: Vec::new(),
-        user_identity: None,
+        ..Proposal::new(
+            AeTitle::new("REQUESTOR").unwrap(),
+            AeTitle::new("ACCEPTOR").unwrap(),
+            vec![
+                (uids::STUDY_ROOT_GET, syntaxes()),
+                (uids::CT_IMAGE_STORAGE, syntaxes()),
+                (uids::VERIFICATION, syntaxes()),
+            ],
+        )
     }
 }
 

@@ -76,15 +76,11 @@ pub(crate) fn title(text: &str) -> AeTitle {
 /// An association with the archive: the requestor's end and the archive's.
 pub(crate) async fn associate() -> (Association, Association) {
     let (ours, theirs) = tokio::io::duplex(1 << 20);
-    let proposal = Proposal {
-        calling_ae_title: title("REQUESTOR"),
-        called_ae_title: title("ARCHIVE"),
-        contexts: vec![(uids::STUDY_ROOT_MOVE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])],
-        role_selections: Vec::new(),
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
-    };
+    let proposal = Proposal::new(
+        title("REQUESTOR"),
+        title("ARCHIVE"),
+        vec![(uids::STUDY_ROOT_MOVE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])],
+    );
     let timeouts = Timeouts::default();
     let accepting = async {
         let incoming = Incoming::new(Box::new(theirs), None, Timeouts::default());

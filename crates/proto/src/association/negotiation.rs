@@ -51,6 +51,25 @@ pub struct Proposal {
     pub user_identity: Option<UserIdentityRequest>,
 }
 
+impl Proposal {
+    /// Proposes presentation contexts from the calling to the called AE title, and nothing that is optional.
+    pub fn new(
+        calling_ae_title: AeTitle,
+        called_ae_title: AeTitle,
+        contexts: Vec<(Uid, Vec<Uid>)>,
+    ) -> Proposal {
+        Proposal {
+            calling_ae_title,
+            called_ae_title,
+            contexts,
+            role_selections: Vec::new(),
+            async_operations_window: None,
+            extended_negotiations: Vec::new(),
+            user_identity: None,
+        }
+    }
+}
+
 /// What holds once an association stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Negotiated {

@@ -16,13 +16,12 @@ const EXPLICIT: Uid = Uid::from_static("1.2.840.10008.1.2.1");
 
 fn proposal() -> Proposal {
     Proposal {
-        calling_ae_title: AeTitle::new("DICOMET").unwrap(),
-        called_ae_title: AeTitle::new("ARCHIVE").unwrap(),
-        contexts: vec![(CT, vec![EXPLICIT, IMPLICIT])],
         role_selections: vec![RoleSelection { sop_class_uid: CT, scu: false, scp: true }],
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
+        ..Proposal::new(
+            AeTitle::new("DICOMET").unwrap(),
+            AeTitle::new("ARCHIVE").unwrap(),
+            vec![(CT, vec![EXPLICIT, IMPLICIT])],
+        )
     }
 }
 

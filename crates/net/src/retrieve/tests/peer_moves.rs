@@ -28,15 +28,11 @@ impl Peer {
         classes.sort();
         classes.dedup();
         let syntaxes = vec![uids::EXPLICIT_VR_LITTLE_ENDIAN];
-        let proposal = Proposal {
-            calling_ae_title: "PEER".parse().unwrap(),
-            called_ae_title: destination.ae_title.clone(),
-            contexts: classes.into_iter().map(|class| (class, syntaxes.clone())).collect(),
-            role_selections: Vec::new(),
-            async_operations_window: None,
-            extended_negotiations: Vec::new(),
-            user_identity: None,
-        };
+        let proposal = Proposal::new(
+            "PEER".parse().unwrap(),
+            destination.ae_title.clone(),
+            classes.into_iter().map(|class| (class, syntaxes.clone())).collect(),
+        );
         let mut sub = connect::connect(&destination, proposal, &Timeouts::default()).await.unwrap();
         let mut status = Status::SUCCESS;
         for (count, held) in wanted.iter().enumerate() {

@@ -47,13 +47,13 @@ mod tests {
         let [ct, mr, syntax] = ["1.2.1", "1.2.2", "1.2.3"].map(|uid| Uid::new(uid).unwrap());
         let window = AsyncOperationsWindow { invoked: 7, performed: 3 };
         let request = associate_rq(&Proposal {
-            calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-            called_ae_title: AeTitle::new("ACCEPTOR").unwrap(),
-            contexts: [&ct, &mr].map(|class| (class.clone(), vec![syntax.clone()])).to_vec(),
             role_selections: vec![RoleSelection { sop_class_uid: ct.clone(), scu: false, scp: true }],
             async_operations_window: Some(window),
-            extended_negotiations: Vec::new(),
-            user_identity: None,
+            ..Proposal::new(
+                AeTitle::new("REQUESTOR").unwrap(),
+                AeTitle::new("ACCEPTOR").unwrap(),
+                [&ct, &mr].map(|class| (class.clone(), vec![syntax.clone()])).to_vec(),
+            )
         });
         let only_ct = Willing(|class: &Uid, proposed: &[Uid]| {
             if *class == ct {
