@@ -1,6 +1,7 @@
 //! A peer on a socket of this machine, which holds a few instances and has the habits that a test gives it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -42,6 +43,25 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// A CT instance; its series and itself are numbered below its study.
+    pub(super) fn ct(study: &str, series: usize, number: usize) -> Held {
+        Held {
+            study: Uid::new(study).unwrap(),
+            series: Uid::new(format!("{study}.{series}")).unwrap(),
+            instance: Uid::new(format!("{study}.{series}.{number}")).unwrap(),
+            class: uids::CT_IMAGE_STORAGE,
+            modality: "CT",
+            only_in: None,
+        }
+    }
+
+    /// Studies 1.2.N of one CT series with so many instances.
+    pub(super) fn studies(numbers: RangeInclusive<usize>, instances: usize) -> Vec<Held> {
+        let of_study =
+            |study| (1..=instances).map(move |number| Held::ct(&format!("1.2.{study}"), 1, number));
+        numbers.flat_map(of_study).collect()
+    }
+
     pub(super) fn header(&self) -> DataSet {
         let mut header = DataSet::new();
         header.set_uid(SOP_CLASS_UID, &self.class);
@@ -166,22 +186,11 @@ impl Peer {
 
     /// The same, but for what a test changes.
     pub(super) fn with(habits: Habits, change: impl FnOnce(&mut Vec<Held>)) -> Arc<Peer> {
-        let held = |study: &str, series: u32, number: u32, class: Uid, modality| Held {
-            study: Uid::new(study).unwrap(),
-            series: Uid::new(format!("{study}.{series}")).unwrap(),
-            instance: Uid::new(format!("{study}.{series}.{number}")).unwrap(),
-            class,
-            modality,
-            only_in: None,
-        };
-        let mut all = Vec::new();
-        for number in 1..=3 {
-            all.push(held("1.2.1", 1, number, uids::CT_IMAGE_STORAGE, "CT"));
-        }
-        for number in 1..=2 {
-            all.push(held("1.2.1", 2, number, uids::MR_IMAGE_STORAGE, "MR"));
-        }
-        all.push(held("1.2.2", 1, 1, uids::CT_IMAGE_STORAGE, "CT"));
+        let mr =
+            |number| Held { class: uids::MR_IMAGE_STORAGE, modality: "MR", ..Held::ct("1.2.1", 2, number) };
+        let mut all = [1, 2, 3].map(|number| Held::ct("1.2.1", 1, number)).to_vec();
+        all.extend([1, 2].map(mr));
+        all.push(Held::ct("1.2.2", 1, 1));
         change(&mut all);
         Arc::new(Peer {
             held: all,
