@@ -80,6 +80,17 @@ impl Held {
         format!("2020{:02}{:02}", number / 28 % 12 + 1, number % 28 + 1)
     }
 
+    /// The request to store it.
+    pub(super) fn store_rq(&self) -> Command {
+        Command::CStoreRq(CStoreRq {
+            message_id: MessageId(1),
+            affected_sop_class_uid: self.class.clone(),
+            affected_sop_instance_uid: self.instance.clone(),
+            priority: Priority::Medium,
+            move_originator: None,
+        })
+    }
+
     pub(super) fn data_set(&self, transfer_syntax: &Uid) -> Vec<u8> {
         self.header().encode(transfer_syntax).unwrap()
     }
@@ -421,13 +432,7 @@ impl Peer {
     pub(super) async fn hang(&self, association: &mut Association, held: &Held) {
         let context = association.negotiated().contexts.iter().find(|one| one.abstract_syntax == held.class);
         let context = context.cloned().unwrap();
-        let store = Command::CStoreRq(CStoreRq {
-            message_id: MessageId(1),
-            affected_sop_class_uid: held.class.clone(),
-            affected_sop_instance_uid: held.instance.clone(),
-            priority: Priority::Medium,
-            move_originator: None,
-        });
+        let store = held.store_rq();
         association.send(context.id, &store, Data::None).await.unwrap();
         association.flush().await.unwrap();
         std::future::pending().await
@@ -451,13 +456,7 @@ impl Peer {
         if held.only_in.as_ref().is_some_and(|only| *only != context.transfer_syntax) {
             return false;
         }
-        let store = Command::CStoreRq(CStoreRq {
-            message_id: MessageId(1),
-            affected_sop_class_uid: held.class.clone(),
-            affected_sop_instance_uid: held.instance.clone(),
-            priority: Priority::Medium,
-            move_originator: None,
-        });
+        let store = held.store_rq();
         let mut told = held.clone();
         if self.habits.lies_about.as_ref() == Some(&held.instance) {
             told.study = Uid::from_static("1.2.9");
