@@ -127,11 +127,12 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use dicomet_proto::association::negotiation::{Willing, first_proposed};
     use dicomet_proto::message::Status;
 
     use super::*;
     use crate::service::{self, Request, c_echo};
-    use crate::testing::{Everything, proposal};
+    use crate::testing::proposal;
 
     #[tokio::test]
     async fn an_echo_goes_over_tcp_and_each_side_knows_the_other_by_address() {
@@ -139,7 +140,7 @@ mod tests {
         let port = listener.local_address().port();
         let serve = async {
             let requested = listener.accept().await.request().await.unwrap();
-            let mut association = requested.accept(&Everything).await.unwrap();
+            let mut association = requested.accept(&Willing(first_proposed)).await.unwrap();
             assert!(association.peer_address().unwrap().ip().is_loopback());
             while let Some(request) = service::next_request(&mut association).await.unwrap() {
                 let Request::Echo(context, request) = request else { panic!("no C-ECHO-RQ") };

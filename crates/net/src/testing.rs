@@ -1,50 +1,24 @@
 //! Two associations over a pipe in memory, for the tests of this crate.
 
 use bytes::Bytes;
+use dicomet_proto::AeTitle;
 use dicomet_proto::association::Limits;
-use dicomet_proto::association::negotiation::{Proposal, Support};
+use dicomet_proto::association::negotiation::{Proposal, Willing, first_proposed};
 use dicomet_proto::dataset::dictionary::uids;
-use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
-use dicomet_proto::{AeTitle, Uid};
 use tokio::io::DuplexStream;
 
 use crate::Association;
 use crate::accept::Incoming;
 use crate::association::{Message, Received, Timeouts};
 
-/// Supports everything, in the first transfer syntax proposed.
-pub(crate) struct Everything;
-
-impl Support for Everything {
-    fn transfer_syntax(&self, _: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
-        proposed.first().cloned().ok_or(ContextResultReason::NoReason)
-    }
-
-    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
-        asked.clone()
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
-    }
-
-    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
-        asked
-    }
-}
-
 /// Verification, Study Root FIND and CT Image Storage, each in Explicit VR Little Endian: contexts 1, 3 and 5.
 pub(crate) fn proposal() -> Proposal {
     let contexts = [uids::VERIFICATION, uids::STUDY_ROOT_FIND, uids::CT_IMAGE_STORAGE];
-    Proposal {
-        calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-        called_ae_title: AeTitle::new("ACCEPTOR").unwrap(),
-        contexts: contexts.map(|class| (class, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])).to_vec(),
-        role_selections: Vec::new(),
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
-    }
+    Proposal::new(
+        AeTitle::new("REQUESTOR").unwrap(),
+        AeTitle::new("ACCEPTOR").unwrap(),
+        contexts.map(|class| (class, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])).to_vec(),
+    )
 }
 
 /// A requestor and an acceptor with a pipe of so many bytes between them.
@@ -57,7 +31,7 @@ pub(crate) async fn pair_with_limits(pipe: usize, limits: Limits) -> (Associatio
     let (ours, theirs) = tokio::io::duplex(pipe);
     let accept = async {
         let incoming = Incoming::with_limits(Box::new(theirs), None, Timeouts::default(), limits);
-        incoming.request().await.unwrap().accept(&Everything).await.unwrap()
+        incoming.request().await.unwrap().accept(&Willing(first_proposed)).await.unwrap()
     };
     let (requestor, acceptor) = tokio::join!(request(ours), accept);
     (requestor, acceptor)
@@ -75,7 +49,7 @@ pub(crate) async fn requestor_alone(pipe: usize) -> (Association, DuplexStream) 
     let (mut theirs, mut middle) = (theirs, middle);
     let accept = async {
         let incoming = Incoming::new(Box::new(acceptors), None, Timeouts::default());
-        incoming.request().await.unwrap().accept(&Everything).await.unwrap()
+        incoming.request().await.unwrap().accept(&Willing(first_proposed)).await.unwrap()
     };
     let negotiate = async { tokio::join!(request(ours), accept) };
     tokio::select! {

@@ -12,34 +12,12 @@ use dicomet_net::retrieve::Caller;
 use dicomet_net::service::storage_commitment::scp;
 use dicomet_net::service::{Request, next_request};
 use dicomet_net::{Association, Node};
-use dicomet_proto::association::negotiation::{Context, Support};
+use dicomet_proto::association::negotiation::{Context, Willing, first_proposed};
 use dicomet_proto::commitment::{self, Reference, Report};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::{NActionRq, Refusal, Status};
-use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
 use dicomet_proto::{AeTitle, Uid};
 use dicomet_testkit::peer::free_port;
-
-/// Accepts what is proposed.
-struct Archive;
-
-impl Support for Archive {
-    fn transfer_syntax(&self, _: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
-        Ok(proposed[0].clone())
-    }
-
-    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
-        asked.clone()
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
-    }
-
-    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
-        asked
-    }
-}
 
 async fn listen() -> (Listener, Node) {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Timeouts::default()).await.unwrap();
@@ -59,7 +37,7 @@ async fn ask(node: Node, instances: usize, receive: Option<SocketAddr>) -> Outco
 }
 
 async fn accept(listener: &Listener) -> Association {
-    listener.accept().await.request().await.unwrap().accept(&Archive).await.unwrap()
+    listener.accept().await.request().await.unwrap().accept(&Willing(first_proposed)).await.unwrap()
 }
 
 /// The next request of the requestor.

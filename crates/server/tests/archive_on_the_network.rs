@@ -57,15 +57,11 @@ impl Running {
     }
 
     async fn associate(&self, contexts: &[(Uid, Uid)]) -> Result<Association, Error> {
-        let proposal = Proposal {
-            calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-            called_ae_title: self.node.ae_title.clone(),
-            contexts: contexts.iter().map(|(class, syntax)| (class.clone(), vec![syntax.clone()])).collect(),
-            role_selections: Vec::new(),
-            async_operations_window: None,
-            extended_negotiations: Vec::new(),
-            user_identity: None,
-        };
+        let proposal = Proposal::new(
+            AeTitle::new("REQUESTOR").unwrap(),
+            self.node.ae_title.clone(),
+            contexts.iter().map(|(class, syntax)| (class.clone(), vec![syntax.clone()])).collect(),
+        );
         connect::connect(&self.node, proposal, &Timeouts::default()).await
     }
 
@@ -304,13 +300,12 @@ async fn names_that_sound_alike_are_found_where_that_was_negotiated() {
             information: information.into(),
         };
         let proposal = Proposal {
-            calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-            called_ae_title: server.node.ae_title.clone(),
-            contexts: vec![(uids::STUDY_ROOT_FIND, vec![uids::IMPLICIT_VR_LITTLE_ENDIAN])],
-            role_selections: Vec::new(),
-            async_operations_window: None,
             extended_negotiations: asked.map(negotiation).into_iter().collect(),
-            user_identity: None,
+            ..Proposal::new(
+                AeTitle::new("REQUESTOR").unwrap(),
+                server.node.ae_title.clone(),
+                vec![(uids::STUDY_ROOT_FIND, vec![uids::IMPLICIT_VR_LITTLE_ENDIAN])],
+            )
         };
         let mut association = connect::connect(&server.node, proposal, &Timeouts::default()).await.unwrap();
         let answered = association.negotiated().extended_negotiations.first().cloned();

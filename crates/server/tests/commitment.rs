@@ -20,8 +20,7 @@ use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{Command, DataSetType, MessageId, NActionRq, Refusal, Status};
 use dicomet_proto::pdu::{
-    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
-    RoleSelection,
+    AssociateRj, AsyncOperationsWindow, ContextResultReason, RejectReason, RejectResult, RoleSelection,
 };
 use dicomet_proto::{AeTitle, Uid};
 use dicomet_server::nodes::{KnownNode, Operation, Operations, Strangers};
@@ -151,10 +150,6 @@ impl Support for Modality {
     fn roles(&self, asked: &RoleSelection) -> RoleSelection {
         assert!(asked.scp && !asked.scu, "the archive reports as the provider");
         asked.clone()
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
     }
 
     fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {

@@ -76,17 +76,16 @@ impl Running {
         let classes =
             [uids::VERIFICATION, uids::CT_IMAGE_STORAGE, uids::STUDY_ROOT_FIND, uids::STUDY_ROOT_MOVE];
         let proposal = Proposal {
-            calling_ae_title: AeTitle::new(calling).unwrap(),
-            called_ae_title: AeTitle::new(called).unwrap(),
-            contexts: classes.into_iter().map(|class| (class, syntaxes.clone())).collect(),
             role_selections: vec![RoleSelection {
                 sop_class_uid: uids::CT_IMAGE_STORAGE,
                 scu: true,
                 scp: true,
             }],
-            async_operations_window: None,
-            extended_negotiations: Vec::new(),
-            user_identity: None,
+            ..Proposal::new(
+                AeTitle::new(calling).unwrap(),
+                AeTitle::new(called).unwrap(),
+                classes.into_iter().map(|class| (class, syntaxes.clone())).collect(),
+            )
         };
         connect::request(Box::new(TcpTransport::new(stream)), proposal, &Timeouts::default()).await
     }

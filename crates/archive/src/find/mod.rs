@@ -1,34 +1,33 @@
 //! C-FIND: the matches of a query, one after the other, without ever holding all of them (PS3.4 C.4.1).
 //!
 //! A query with a condition collects the row numbers of its matches by whatever index serves it best, and reads the
-//! rows as they are asked for: at first the numbers of a few hundred, which is all for a selective query and a quick
-//! beginning for others, then, once, those of all the rest, some two bytes each (`rows`). One without a condition
-//! goes through the table in its order. Either way no transaction stays open between two answers, so a peer that stops
+//! rows as they are asked for (`collect`); their numbers take some two bytes each (`rows`). One without a condition goes
+//! through the table in its order. Either way no transaction stays open between two answers, so a peer that stops
 //! reading holds nobody up. A search ends soon after it is stopped, also while it finds nothing.
 
+mod answer;
+mod collect;
 mod headers;
 mod rows;
+mod statements;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::Status;
-use dicomet_proto::query::{Attribute, Level, MatchingKey, Query};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use dicomet_proto::query::Query;
+use rusqlite::{Connection, OptionalExtension};
 
+use self::answer::{Answer, answer};
+pub(crate) use self::collect::matching_rows;
+use self::collect::{Collected, FIRST_COLLECTED};
 use self::headers::Headers;
-use self::rows::Rows;
-use crate::blob::Blobs;
-use crate::index::attributes::{Kind, tags};
-use crate::index::condition::{Returned, Selection, select};
-use crate::index::header::Read;
+use self::statements::Statements;
+use crate::index::condition::{Selection, select};
 use crate::store::Shared;
 use crate::{Archive, Error, Stop};
 
-/// Row numbers that are collected before the first answer.
-const FIRST_COLLECTED: usize = 512;
 /// Answers read at once: few at first, so that the first comes soon, then more.
 const FIRST_PAGE: usize = 16;
 const LARGEST_PAGE: usize = 512;
@@ -43,9 +42,7 @@ impl Archive {
         let selection = select(query).map_err(Error::Refused)?;
         let source = match selection.condition.is_universal() {
             true => Source::Scan { after: 0 },
-            false => {
-                Source::Collected { rows: Rows::default(), first: Vec::new(), rest: Rest::First, reuse: 0 }
-            }
+            false => Source::Collected(Collected::beginning_with(FIRST_COLLECTED)),
         };
         Ok(Matches {
             shared: Arc::clone(&self.shared),
@@ -55,7 +52,6 @@ impl Archive {
             stop: Stop::default(),
             page: VecDeque::new(),
             page_length: FIRST_PAGE,
-            first_collected: FIRST_COLLECTED,
             is_done: false,
             is_partial: false,
         })
@@ -74,42 +70,17 @@ pub struct Matches {
     stop: Stop,
     page: VecDeque<Answer>,
     page_length: usize,
-    first_collected: usize,
     is_done: bool,
     /// The match that was given last is not all that was asked for.
     is_partial: bool,
 }
 
-/// A match, and whether something of it could not be read from its file.
-#[derive(Debug)]
-struct Answer {
-    identifier: DataSet,
-    is_partial: bool,
-}
-
 #[derive(Debug)]
 enum Source {
-    /// The rows whose numbers were collected.
-    Collected {
-        rows: Rows,
-        /// The numbers that were collected first, in ascending order, when there are more.
-        first: Vec<i64>,
-        rest: Rest,
-        /// How often a row number had become another's when these were collected.
-        reuse: i64,
-    },
+    /// The rows whose numbers are collected.
+    Collected(Collected),
     /// All rows after this one, in their order.
     Scan { after: i64 },
-}
-
-/// What is still to be collected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    /// Everything; a few first.
-    First,
-    /// All but those.
-    All,
-    Nothing,
 }
 
 impl Matches {
@@ -147,7 +118,7 @@ impl Matches {
                     let after = *after;
                     self.scan(index, after, length)
                 }
-                Source::Collected { .. } => self.read_collected(index, length),
+                Source::Collected(_) => self.read_collected(index, length),
             }
         })
     }
@@ -170,75 +141,21 @@ impl Matches {
     }
 
     fn read_collected(&mut self, index: &Connection, length: usize) -> Result<(), Error> {
-        let Matches { shared, selection, statements, source, stop, page, first_collected, .. } = self;
-        let Source::Collected { rows, first, rest, reuse } = source else { return Ok(()) };
-        if rows.is_empty() {
-            match rest {
-                Rest::First => {
-                    first.extend(collect(index, selection, statements, Some(*first_collected))?);
-                    *rows = first.iter().copied().collect();
-                    *rest = if first.len() < *first_collected { Rest::Nothing } else { Rest::All };
-                    first.sort_unstable();
-                }
-                _ => {
-                    let all = collect(index, selection, statements, None)?;
-                    *rows = all.filter(|row| first.binary_search(row).is_err()).collect();
-                    *rest = Rest::Nothing;
-                }
-            }
-            *reuse = times_reused(index)?;
-        }
+        let Matches { shared, selection, statements, source, stop, page, .. } = self;
+        let Source::Collected(collected) = source else { return Ok(()) };
+        let rows = collected.next(length, index, selection, statements)?;
         let mut headers = Headers::new(index, &shared.folder.layout.blobs, selection.level);
-        let mut wanted: Vec<i64> = rows.by_ref().take(length).collect();
-        if times_reused(index)? != *reuse {
-            wanted = still_matching(index, selection, statements, &wanted)?;
-        }
         let mut statement = index.prepare_cached(&statements.by_row)?;
-        for id in wanted {
+        for id in rows {
             stop.check()?;
             // Removed since: then it is no match any more.
             let found =
                 statement.query_row([id], |row| Ok(answer(row, selection, &mut headers))).optional()?;
             page.extend(found.transpose()?.flatten());
         }
-        self.is_done = rows.is_empty() && *rest == Rest::Nothing;
+        self.is_done = collected.is_done();
         Ok(())
     }
-}
-
-/// The row numbers of the matches, of as many as are wanted.
-fn collect(
-    index: &Connection,
-    selection: &Selection,
-    statements: &Statements,
-    limit: Option<usize>,
-) -> Result<Rows, Error> {
-    let mut statement = index.prepare_cached(&statements.collect)?;
-    // SQLite takes a negative number as none.
-    let limit = Value::Integer(limit.map_or(-1, |limit| limit as i64));
-    let parameters = selection.condition.parameters.iter().chain([&limit]);
-    let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// How often the number of a row that was removed has become free for another.
-fn times_reused(index: &Connection) -> Result<i64, Error> {
-    let mut statement = index.prepare_cached("SELECT times FROM row_reuse")?;
-    Ok(statement.query_row([], |row| row.get(0))?)
-}
-
-/// Of these rows, those that the condition is true of now: others have got their numbers meanwhile.
-fn still_matching(
-    index: &Connection,
-    selection: &Selection,
-    statements: &Statements,
-    rows: &[i64],
-) -> Result<Vec<i64>, Error> {
-    let mut statement = index.prepare_cached(&statements.still)?;
-    let among = Value::Text(serde_json::Value::from(rows).to_string());
-    let parameters = selection.condition.parameters.iter().chain([&among]);
-    let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 impl Iterator for Matches {
@@ -261,195 +178,14 @@ impl Iterator for Matches {
     }
 }
 
-/// The row numbers of all matches, at the level of the query; of what cannot be read for a key nobody knows.
-pub(crate) fn matching_rows(
-    index: &Connection,
-    blobs: &Blobs,
-    selection: &Selection,
-) -> Result<Vec<i64>, Error> {
-    let rows = collect(index, selection, &Statements::of(selection), None)?;
-    if selection.filters.is_empty() {
-        return Ok(rows.collect());
-    }
-    let mut headers = Headers::new(index, blobs, selection.level);
-    let mut matching = Vec::new();
-    for id in rows {
-        let header = headers.read(id, &selection.needed)?;
-        if header.in_file.is_empty()
-            && selection.filters.iter().all(|filter| filter.matches(&header.data_set))
-        {
-            matching.push(id);
-        }
-    }
-    Ok(matching)
-}
-
-/// The statements of one query.
-#[derive(Debug)]
-struct Statements {
-    /// Parameters: those of the condition, how many.
-    collect: String,
-    /// Parameter: the row.
-    by_row: String,
-    /// Parameters: those of the condition, rows.
-    still: String,
-    /// Parameters: the row after which to begin, how many.
-    scan: String,
-}
-
-impl Statements {
-    fn of(selection: &Selection) -> Statements {
-        // Without a condition there is nothing to choose an index by: through the table, in its order.
-        let (table, from, scan_from) = match selection.level {
-            Level::Patient => ("patient", "patient", "patient NOT INDEXED"),
-            Level::Study => ("study", "study", "study NOT INDEXED"),
-            Level::Series => (
-                "series",
-                "series JOIN study ON study.id = series.study",
-                "series NOT INDEXED CROSS JOIN study ON study.id = series.study",
-            ),
-            Level::Image => (
-                "instance",
-                "instance JOIN series ON series.id = instance.series JOIN study ON study.id = series.study",
-                "instance NOT INDEXED CROSS JOIN series ON series.id = instance.series
-                     CROSS JOIN study ON study.id = series.study",
-            ),
-        };
-        let mut columns = format!("{table}.id");
-        for returned in &selection.returned {
-            if let Returned::Column(_, attribute) = returned {
-                columns.push_str(", ");
-                columns.push_str(attribute.value);
-            }
-        }
-        let condition = selection.condition.sql();
-        Statements {
-            collect: format!("SELECT {table}.id FROM {from} WHERE {condition} LIMIT ?"),
-            by_row: format!("SELECT {columns} FROM {from} WHERE {table}.id = ?"),
-            still: format!(
-                "SELECT {table}.id FROM {from}
-                 WHERE {condition} AND {table}.id IN (SELECT value FROM json_each(?))"
-            ),
-            scan: format!(
-                "SELECT {columns} FROM {scan_from} WHERE {table}.id > ? ORDER BY {table}.id LIMIT ?"
-            ),
-        }
-    }
-}
-
-/// The answer of a row, unless a filter holds it back.
-fn answer(row: &Row<'_>, selection: &Selection, headers: &mut Headers<'_>) -> Result<Option<Answer>, Error> {
-    let Read { data_set: header, in_file: unread } = if selection.needed.is_empty() {
-        Read::default()
-    } else {
-        headers.read(row.get(0)?, &selection.needed)?
-    };
-    // A key that this match cannot be held against holds it not back, and is said.
-    let is_unread = |key: &MatchingKey| unread.iter().any(|tag| key.attribute.may_need(*tag));
-    if !selection.filters.iter().all(|filter| is_unread(filter) || filter.matches(&header)) {
-        return Ok(None);
-    }
-    let mut answer = DataSet::new();
-    answer.set_text(tags::QUERY_RETRIEVE_LEVEL, selection.level.as_str());
-    let mut column = 0;
-    for returned in &selection.returned {
-        match returned {
-            Returned::Column(tag, attribute) => {
-                column += 1;
-                if attribute.kind == Kind::Count {
-                    answer.set_integer(*tag, row.get(column)?);
-                } else {
-                    set_text_or_empty(&mut answer, *tag, row.get_ref(column)?.as_str().unwrap_or_default());
-                }
-            }
-            Returned::Header(attribute, wanted) => {
-                attribute.answer(&header, &mut answer);
-                if let Some(items) = answer.items(attribute.tag).filter(|_| !wanted.is_empty()) {
-                    let items = items.iter().map(|item| only(item, wanted)).collect();
-                    answer.set_items(attribute.tag, items);
-                }
-            }
-            Returned::Constant(tag, text) => answer.set_text(*tag, text),
-            Returned::Empty(attribute) => attribute.answer(&DataSet::new(), &mut answer),
-        }
-    }
-    Ok(Some(Answer { identifier: answer, is_partial: !unread.is_empty() }))
-}
-
-fn set_text_or_empty(answer: &mut DataSet, tag: Tag, text: &str) {
-    if text.is_empty() {
-        answer.set_empty(tag);
-    } else {
-        answer.set_text(tag, text);
-    }
-}
-
-/// An item with the requested attributes, those that it lacks empty (PS3.4 C.2.2.2.6).
-fn only(item: &DataSet, wanted: &[Attribute]) -> DataSet {
-    let mut answer = DataSet::new();
-    for attribute in wanted {
-        attribute.answer(item, &mut answer);
-    }
-    answer
-}
-
 #[cfg(test)]
 mod tests {
-    use dicomet_proto::query::Model;
+    use dicomet_proto::query::{Level, Model};
 
     use super::*;
     use crate::Settings;
-    use crate::index::schema::{open_beside, open_for_writing};
-
-    /// How SQLite goes about collecting the matches of a key.
-    fn plan(index: &Connection, level: Level, keys: &[(Tag, &str)]) -> String {
-        let mut query = Query::new(Model::PatientRoot, level);
-        for (tag, value) in keys {
-            query.keys.set_text(*tag, value);
-        }
-        let selection = select(&query).unwrap();
-        let sql = format!("EXPLAIN QUERY PLAN {}", Statements::of(&selection).collect);
-        let mut statement = index.prepare(&sql).unwrap();
-        let limit = Value::Integer(1);
-        let parameters = selection.condition.parameters.iter().chain([&limit]);
-        let steps = statement.query_map(params_from_iter(parameters), |row| row.get::<_, String>(3)).unwrap();
-        steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
-    }
-
-    #[test]
-    fn selective_keys_never_go_through_a_whole_table() {
-        let folder = tempfile::tempdir().unwrap();
-        let index = open_for_writing(&folder.path().join("index.sqlite"), &Settings::default()).unwrap();
-        let of_study = [(tags::STUDY_INSTANCE_UID, "1.2"), (tags::PATIENT_ID, "P1")];
-        // So does what has no index of its own; were it otherwise, this test would look at the wrong words.
-        assert!(plan(&index, Level::Study, &[(tags::STUDY_DESCRIPTION, "x")]).contains("SCAN study"));
-        for (level, keys) in [
-            (Level::Patient, &[(tags::PATIENT_ID, "P1")][..]),
-            (Level::Patient, &[(tags::PATIENT_NAME, "bowen*")]),
-            (Level::Study, &[(tags::STUDY_INSTANCE_UID, "1.2")]),
-            (Level::Study, &[(tags::STUDY_INSTANCE_UID, "1.2\\1.3")]),
-            (Level::Study, &[(tags::PATIENT_ID, "P1")]),
-            (Level::Study, &[(tags::PATIENT_ID, "P1*")]),
-            (Level::Study, &[(tags::PATIENT_NAME, "bowen^william")]),
-            (Level::Study, &[(tags::PATIENT_NAME, "bowen*")]),
-            (Level::Study, &[(tags::PATIENT_NAME, "*owen*")]),
-            (Level::Study, &[(tags::REFERRING_PHYSICIAN_NAME, "house*")]),
-            (Level::Study, &[(tags::ACCESSION_NUMBER, "A1")]),
-            (Level::Study, &[(tags::STUDY_DATE, "20200301-20200331")]),
-            (Level::Study, &[(tags::MODALITIES_IN_STUDY, "MR")]),
-            (Level::Series, &of_study),
-            (Level::Image, &[of_study[0], (tags::SERIES_INSTANCE_UID, "1.2.3")]),
-            (Level::Image, &[(tags::SOP_INSTANCE_UID, "1.2.3.4")]),
-        ] {
-            let plan = plan(&index, level, keys);
-            for table in
-                ["patient", "study", "series", "instance", "person_name", "name_text", "study_modality"]
-            {
-                assert!(!format!("{plan};").contains(&format!("SCAN {table};")), "{keys:?}: {plan}");
-                assert!(!plan.contains(&format!("SCAN {table} ")), "{keys:?}: {plan}");
-            }
-        }
-    }
+    use crate::index::attributes::tags;
+    use crate::index::schema::open_beside;
 
     /// An archive whose index has studies of number 1 to this one, every second of them with a CT; they have no header.
     fn archive_of(studies: i64) -> (tempfile::TempDir, Archive) {
@@ -499,7 +235,8 @@ mod tests {
             let expected: Vec<i64> = (1..=3000).filter(|number| number % step == 0).collect();
             for first in [1, 7, expected.len() - 1, expected.len(), expected.len() + 1] {
                 let matches = archive.find(&of_study(tag, value)).unwrap();
-                let mut found = numbers(Matches { first_collected: first, ..matches });
+                let source = Source::Collected(Collected::beginning_with(first));
+                let mut found = numbers(Matches { source, ..matches });
                 found.sort_unstable();
                 assert!(found == expected, "{} instead of {} for {tag} {first}", found.len(), expected.len());
             }

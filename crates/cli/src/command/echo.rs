@@ -33,15 +33,11 @@ pub async fn run(args: EchoArgs) -> Result<ExitCode, CommandError> {
 pub(super) async fn echo(node: &NodeArgs) -> Result<String, CommandError> {
     let caller = node.caller();
     let syntaxes = vec![uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
-    let proposal = Proposal {
-        calling_ae_title: caller.ae_title.clone(),
-        called_ae_title: node.node.ae_title.clone(),
-        contexts: vec![(uids::VERIFICATION, syntaxes)],
-        role_selections: Vec::new(),
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
-    };
+    let proposal = Proposal::new(
+        caller.ae_title.clone(),
+        node.node.ae_title.clone(),
+        vec![(uids::VERIFICATION, syntaxes)],
+    );
     let explain = |error| node.explain(&error);
     let begin = Instant::now();
     let mut association = connect::connect(&node.node, proposal, &caller.timeouts).await.map_err(explain)?;

@@ -6,8 +6,10 @@ use dicomet_net::retrieve::Event;
 use dicomet_net::retrieve::bulk::{BulkEvent, Outcome};
 use serde_json::json;
 
+use super::display::{Display, Style, set_template};
+use super::line::duration;
 use super::pace::{Pace, Rate};
-use super::{Display, Style, duration, instance_line, set_template, side_by_side_line};
+use super::retrieving::{instance_line, side_by_side_line};
 use crate::command::get_from::record_line;
 use crate::output;
 

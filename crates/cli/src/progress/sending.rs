@@ -7,7 +7,9 @@ use dicomet_proto::dataset::dictionary;
 use dicomet_proto::message::Status;
 use serde_json::json;
 
-use super::{Display, State, Transfer, side_by_side_line};
+use super::display::Display;
+use super::retrieving::side_by_side_line;
+use super::state::{State, Transfer};
 use crate::output;
 
 impl Display {

@@ -69,15 +69,11 @@ pub struct Requestor(Association);
 
 impl Requestor {
     pub async fn associate(node: &Node) -> Result<Requestor, Error> {
-        let proposal = Proposal {
-            calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-            called_ae_title: node.ae_title.clone(),
-            contexts: vec![(uids::CT_IMAGE_STORAGE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])],
-            role_selections: Vec::new(),
-            async_operations_window: None,
-            extended_negotiations: Vec::new(),
-            user_identity: None,
-        };
+        let proposal = Proposal::new(
+            AeTitle::new("REQUESTOR").unwrap(),
+            node.ae_title.clone(),
+            vec![(uids::CT_IMAGE_STORAGE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])],
+        );
         Ok(Requestor(connect::connect(node, proposal, &Timeouts::default()).await?))
     }
 

@@ -7,8 +7,7 @@ use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::Support;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::pdu::{
-    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
-    RoleSelection,
+    AssociateRj, AsyncOperationsWindow, ContextResultReason, RejectReason, RejectResult, RoleSelection,
 };
 use tokio::task::JoinSet;
 
@@ -78,10 +77,6 @@ impl Support for Reports {
     fn roles(&self, asked: &RoleSelection) -> RoleSelection {
         let reports = asked.sop_class_uid == uids::STORAGE_COMMITMENT_PUSH_MODEL;
         RoleSelection { scu: !reports, scp: reports, ..asked.clone() }
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
     }
 
     fn async_operations_window(&self, _: AsyncOperationsWindow) -> AsyncOperationsWindow {

@@ -85,13 +85,8 @@ async fn open_with(
     let classes = || models.iter().map(|model| model.find_sop_class());
     let contexts = classes().map(|class| (class, syntaxes.clone())).collect();
     let proposal = Proposal {
-        calling_ae_title: caller.ae_title.clone(),
-        called_ae_title: node.ae_title.clone(),
-        contexts,
-        role_selections: Vec::new(),
-        async_operations_window: None,
         extended_negotiations: classes().filter(|_| relational).map(relational::asked).collect(),
-        user_identity: None,
+        ..Proposal::new(caller.ae_title.clone(), node.ae_title.clone(), contexts)
     };
     connect::connect(node, proposal, &caller.timeouts).await
 }

@@ -153,13 +153,9 @@ impl Shared {
         }
         let window = AsyncOperationsWindow { invoked: 1, performed: self.window };
         Proposal {
-            calling_ae_title: self.caller.ae_title.clone(),
-            called_ae_title: self.node.ae_title.clone(),
-            contexts,
             role_selections,
             async_operations_window: (self.window != 1).then_some(window),
-            extended_negotiations: Vec::new(),
-            user_identity: None,
+            ..Proposal::new(self.caller.ae_title.clone(), self.node.ae_title.clone(), contexts)
         }
     }
 

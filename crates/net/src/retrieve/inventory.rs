@@ -75,3 +75,28 @@ pub struct Instance {
     /// SOP Class UID, where the peer told it.
     pub sop_class: Option<Uid>,
 }
+
+#[cfg(test)]
+impl Study {
+    /// A study for a test: all of it is wanted, and its instances are named.
+    pub(super) fn named(uid: Uid, series: Vec<Series>) -> Study {
+        Study {
+            uid,
+            patient_id: None,
+            sop_classes: Vec::new(),
+            modalities: Vec::new(),
+            counted: None,
+            is_whole: true,
+            is_named: true,
+            series,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Series {
+    /// A series for a test: all of it is wanted.
+    pub(super) fn named(uid: Uid, instances: Vec<Instance>) -> Series {
+        Series { uid, is_whole: true, counted: None, instances }
+    }
+}

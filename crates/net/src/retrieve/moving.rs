@@ -265,15 +265,8 @@ pub(super) async fn open(node: &Node, caller: &Caller, model: Model) -> Result<A
     let sop_class = sop_class(model)?;
     // Implicit VR first: a Failed SOP Instance UID List of more than 64 KiB fits no explicit UI element.
     let both = vec![uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN];
-    let proposal = Proposal {
-        calling_ae_title: caller.ae_title.clone(),
-        called_ae_title: node.ae_title.clone(),
-        contexts: vec![(sop_class.clone(), both)],
-        role_selections: Vec::new(),
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
-    };
+    let proposal =
+        Proposal::new(caller.ae_title.clone(), node.ae_title.clone(), vec![(sop_class.clone(), both)]);
     let association = connect::connect(node, proposal, &caller.timeouts).await?;
     if association.context_of(&sop_class).is_none() {
         association.abort().await;

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dicomet_proto::Uid;
-use dicomet_proto::association::negotiation::Support;
+use dicomet_proto::association::negotiation::{Support, first_proposed};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::pdu::{
-    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
-    RoleSelection,
+    AssociateRj, AsyncOperationsWindow, ContextResultReason, RejectReason, RejectResult, RoleSelection,
 };
 use dicomet_proto::query::Model;
 use tokio::sync::{oneshot, watch};
@@ -256,15 +255,11 @@ impl Support for Storage {
         if is_other_service {
             return Err(ContextResultReason::AbstractSyntaxNotSupported);
         }
-        proposed.first().cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)
+        first_proposed(abstract_syntax, proposed)
     }
 
     fn roles(&self, asked: &RoleSelection) -> RoleSelection {
         RoleSelection { scp: false, ..asked.clone() }
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
     }
 
     fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {

@@ -180,13 +180,12 @@ impl Shared {
         let asks = rank == Rank::First && work.contexts.len() < MAX_CONTEXTS;
         let quirk = asks.then(|| (quirk::PATIENT_STUDY_ONLY_FIND, vec![uids::IMPLICIT_VR_LITTLE_ENDIAN]));
         Proposal {
-            calling_ae_title: self.caller.ae_title.clone(),
-            called_ae_title: self.node.ae_title.clone(),
-            contexts: contexts.chain(quirk).collect(),
-            role_selections: Vec::new(),
             async_operations_window: (self.window != 1).then_some(window),
-            extended_negotiations: Vec::new(),
-            user_identity: None,
+            ..Proposal::new(
+                self.caller.ae_title.clone(),
+                self.node.ae_title.clone(),
+                contexts.chain(quirk).collect(),
+            )
         }
     }
 

@@ -9,8 +9,7 @@ use dicomet_proto::association::negotiation::Support;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::{CStoreRq, Refusal, Status};
 use dicomet_proto::pdu::{
-    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
-    RoleSelection,
+    AssociateRj, AsyncOperationsWindow, ContextResultReason, RejectReason, RejectResult, RoleSelection,
 };
 use dicomet_testkit::instance::{data_set_of_part10, transfer_syntax};
 use dicomet_testkit::study::{Plan, Written};
@@ -42,10 +41,6 @@ impl Support for Takes {
 
     fn roles(&self, asked: &RoleSelection) -> RoleSelection {
         asked.clone()
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
     }
 
     fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {

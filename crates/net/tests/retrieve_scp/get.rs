@@ -9,16 +9,16 @@ use dicomet_net::association::{Data, Message, Received, Timeouts};
 use dicomet_net::service::sub_operations::{Pace, Report};
 use dicomet_net::service::{Request, c_get, next_request};
 use dicomet_net::{Association, Error, connect};
+use dicomet_proto::AeTitle;
 use dicomet_proto::association::ContextId;
-use dicomet_proto::association::negotiation::{Proposal, Support};
+use dicomet_proto::association::negotiation::{Proposal, Willing, first_proposed};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{
     CCancelRq, CEchoRq, CGetRq, CGetRsp, CStoreRq, CStoreRsp, Command, Counters, DataSetType, MessageId,
     Priority, Status,
 };
-use dicomet_proto::pdu::{AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RoleSelection};
-use dicomet_proto::{AeTitle, Uid};
+use dicomet_proto::pdu::{AsyncOperationsWindow, RoleSelection};
 
 use crate::shelf::{Content, Shelf, cts};
 
@@ -27,27 +27,6 @@ const VERIFICATION: ContextId = ContextId::new(5).unwrap();
 pub(crate) const GET_ID: MessageId = MessageId(77);
 
 // The acceptor's side.
-
-/// Takes what is proposed, grants what is asked.
-struct Willing;
-
-impl Support for Willing {
-    fn transfer_syntax(&self, _: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
-        proposed.first().cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)
-    }
-
-    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
-        asked.clone()
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
-    }
-
-    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
-        asked
-    }
-}
 
 /// Answers the one C-GET that comes, and gives the association back.
 pub(crate) async fn serve(
@@ -84,21 +63,21 @@ fn every_pending() -> Pace {
 pub(crate) fn proposal(window: Option<u16>, scp: bool) -> Proposal {
     let syntaxes = || vec![uids::EXPLICIT_VR_LITTLE_ENDIAN];
     Proposal {
-        calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-        called_ae_title: AeTitle::new("ACCEPTOR").unwrap(),
-        contexts: vec![
-            (uids::STUDY_ROOT_GET, syntaxes()),
-            (uids::CT_IMAGE_STORAGE, syntaxes()),
-            (uids::VERIFICATION, syntaxes()),
-        ],
         role_selections: if scp {
             vec![RoleSelection { sop_class_uid: uids::CT_IMAGE_STORAGE, scu: false, scp: true }]
         } else {
             Vec::new()
         },
         async_operations_window: window.map(|performed| AsyncOperationsWindow { invoked: 1, performed }),
-        extended_negotiations: Vec::new(),
-        user_identity: None,
+        ..Proposal::new(
+            AeTitle::new("REQUESTOR").unwrap(),
+            AeTitle::new("ACCEPTOR").unwrap(),
+            vec![
+                (uids::STUDY_ROOT_GET, syntaxes()),
+                (uids::CT_IMAGE_STORAGE, syntaxes()),
+                (uids::VERIFICATION, syntaxes()),
+            ],
+        )
     }
 }
 
@@ -107,7 +86,7 @@ pub(crate) async fn associate(proposal: Proposal) -> (Requestor, Association) {
     let timeouts = Timeouts::default();
     let acceptor = async {
         let incoming = Incoming::new(Box::new(theirs), None, Timeouts::default());
-        incoming.request().await.unwrap().accept(&Willing).await.unwrap()
+        incoming.request().await.unwrap().accept(&Willing(first_proposed)).await.unwrap()
     };
     let (requestor, acceptor) = tokio::join!(connect::request(Box::new(ours), proposal, &timeouts), acceptor);
     (Requestor { association: requestor.unwrap() }, acceptor)

@@ -12,14 +12,11 @@ use dicomet_net::service::c_move::scu::{Move, Response};
 use dicomet_net::service::sub_operations::{Pace, Report};
 use dicomet_net::service::{Request, c_move, c_store, next_request};
 use dicomet_net::{Association, Error, Node, connect};
-use dicomet_proto::association::negotiation::{Proposal, Support};
+use dicomet_proto::association::negotiation::{Proposal, Support, Willing, first_proposed};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{CStoreRq, Counters, DataSetType, MessageId, Refusal, Status};
-use dicomet_proto::pdu::{
-    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
-    RoleSelection,
-};
+use dicomet_proto::pdu::{AssociateRj, ContextResultReason, RejectReason, RejectResult};
 use dicomet_proto::{AeTitle, Uid};
 
 use crate::shelf::{self, Shelf};
@@ -79,19 +76,15 @@ pub(crate) fn title(text: &str) -> AeTitle {
 /// An association with the archive: the requestor's end and the archive's.
 pub(crate) async fn associate() -> (Association, Association) {
     let (ours, theirs) = tokio::io::duplex(1 << 20);
-    let proposal = Proposal {
-        calling_ae_title: title("REQUESTOR"),
-        called_ae_title: title("ARCHIVE"),
-        contexts: vec![(uids::STUDY_ROOT_MOVE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])],
-        role_selections: Vec::new(),
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
-    };
+    let proposal = Proposal::new(
+        title("REQUESTOR"),
+        title("ARCHIVE"),
+        vec![(uids::STUDY_ROOT_MOVE, vec![uids::EXPLICIT_VR_LITTLE_ENDIAN])],
+    );
     let timeouts = Timeouts::default();
     let accepting = async {
         let incoming = Incoming::new(Box::new(theirs), None, Timeouts::default());
-        incoming.request().await.unwrap().accept(&Taking(&[uids::STUDY_ROOT_MOVE])).await.unwrap()
+        incoming.request().await.unwrap().accept(&taking(uids::STUDY_ROOT_MOVE)).await.unwrap()
     };
     let (requestor, archive) = tokio::join!(connect::request(Box::new(ours), proposal, &timeouts), accepting);
     (requestor.unwrap(), archive)
@@ -139,26 +132,12 @@ pub(crate) fn assert_failed(response: &Response, uids: &[&str]) {
 
 // The destination's side.
 
-/// Takes these SOP classes, in the first transfer syntax proposed, with the window asked for.
-struct Taking<'a>(&'a [Uid]);
-
-impl Support for Taking<'_> {
-    fn transfer_syntax(&self, class: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
-        let taken = self.0.contains(class).then(|| proposed.first().cloned()).flatten();
-        taken.ok_or(ContextResultReason::AbstractSyntaxNotSupported)
-    }
-
-    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
-        asked.clone()
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
-    }
-
-    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
-        asked
-    }
+/// Takes this SOP class alone, in the first transfer syntax proposed, with the window asked for.
+fn taking(only: Uid) -> impl Support {
+    Willing(move |class: &Uid, proposed: &[Uid]| match *class == only {
+        true => first_proposed(class, proposed),
+        false => Err(ContextResultReason::AbstractSyntaxNotSupported),
+    })
 }
 
 pub(crate) async fn listener() -> (Listener, u16) {
@@ -173,7 +152,7 @@ pub(crate) async fn accept(listener: &Listener) -> Association {
 
 async fn accept_this(incoming: Incoming) -> Association {
     let requested = incoming.request().await.unwrap();
-    requested.accept(&Taking(&[uids::CT_IMAGE_STORAGE])).await.unwrap()
+    requested.accept(&taking(uids::CT_IMAGE_STORAGE)).await.unwrap()
 }
 
 /// Takes the next instance, and answers with a status; `None` when a release is asked for instead.
@@ -313,7 +292,7 @@ async fn a_destination_that_takes_none_of_the_classes_fails_all() {
     let (listener, port) = listener().await;
     let receiving = async {
         let requested = listener.accept().await.request().await.unwrap();
-        let mut destination = requested.accept(&Taking(&[uids::VERIFICATION])).await.unwrap();
+        let mut destination = requested.accept(&taking(uids::VERIFICATION)).await.unwrap();
         assert!(next_request(&mut destination).await.unwrap().is_none());
         destination.respond_release().await.unwrap();
     };

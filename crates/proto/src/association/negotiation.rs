@@ -13,11 +13,13 @@
 
 mod acceptor;
 mod requestor;
+mod willing;
 
 use bytes::Bytes;
 
 pub use self::acceptor::answer;
 pub use self::requestor::{InvalidAnswer, InvalidProposal, associate_rq, check, conclude};
+pub use self::willing::{Willing, first_proposed};
 use crate::pdu::{
     AsyncOperationsWindow, ContextId, ContextResultReason, ExtendedNegotiation, RoleSelection,
     UserIdentityRequest,
@@ -47,6 +49,25 @@ pub struct Proposal {
     pub extended_negotiations: Vec<ExtendedNegotiation>,
     /// User identity.
     pub user_identity: Option<UserIdentityRequest>,
+}
+
+impl Proposal {
+    /// Proposes presentation contexts from the calling to the called AE title, and nothing that is optional.
+    pub fn new(
+        calling_ae_title: AeTitle,
+        called_ae_title: AeTitle,
+        contexts: Vec<(Uid, Vec<Uid>)>,
+    ) -> Proposal {
+        Proposal {
+            calling_ae_title,
+            called_ae_title,
+            contexts,
+            role_selections: Vec::new(),
+            async_operations_window: None,
+            extended_negotiations: Vec::new(),
+            user_identity: None,
+        }
+    }
 }
 
 /// What holds once an association stands.
@@ -113,8 +134,10 @@ pub trait Support {
     /// The roles of the requestor that we grant, of those it asks for.
     fn roles(&self, asked: &RoleSelection) -> RoleSelection;
 
-    /// Answers SOP class extended negotiation; `None` leaves it out.
-    fn extended_negotiation(&self, asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation>;
+    /// Answers SOP class extended negotiation; `None`, as here, leaves it out.
+    fn extended_negotiation(&self, _asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
+        None
+    }
 
     /// The window we grant, of what is asked; 0 never comes out where a bound is ours to give.
     fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow;

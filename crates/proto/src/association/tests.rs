@@ -1,52 +1,27 @@
 //! The association, driven through the cells of PS3.8 Table 9-10 that matter: two of them in memory, and one
 //! against bytes written by hand.
 
-use super::negotiation::{Support, answer};
+use super::negotiation::{Willing, answer, first_proposed};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::pdu::{
-    AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, HEADER_LENGTH, Pdu, RejectReason,
-    RejectResult, RoleSelection,
-};
+use crate::pdu::{HEADER_LENGTH, Pdu, RejectReason, RejectResult, RoleSelection};
 use crate::{AeTitle, Uid};
 
 const CT: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.1.2");
 const IMPLICIT: Uid = Uid::from_static("1.2.840.10008.1.2");
 const EXPLICIT: Uid = Uid::from_static("1.2.840.10008.1.2.1");
 
-/// Takes every class in the first transfer syntax, and every role.
-struct Everything;
-
-impl Support for Everything {
-    fn transfer_syntax(&self, _: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
-        proposed.first().cloned().ok_or(ContextResultReason::TransferSyntaxesNotSupported)
-    }
-
-    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
-        asked.clone()
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
-    }
-
-    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
-        asked
-    }
-}
-
 fn proposal() -> Proposal {
     Proposal {
-        calling_ae_title: AeTitle::new("DICOMET").unwrap(),
-        called_ae_title: AeTitle::new("ARCHIVE").unwrap(),
-        contexts: vec![(CT, vec![EXPLICIT, IMPLICIT])],
         role_selections: vec![RoleSelection { sop_class_uid: CT, scu: false, scp: true }],
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
+        ..Proposal::new(
+            AeTitle::new("DICOMET").unwrap(),
+            AeTitle::new("ARCHIVE").unwrap(),
+            vec![(CT, vec![EXPLICIT, IMPLICIT])],
+        )
     }
 }
 
@@ -142,7 +117,7 @@ fn pair() -> (Party, Party) {
     let (mut requestor, mut acceptor) = (Party::requestor(), Party::acceptor());
     let events = acceptor.receive(&requestor.output());
     let [Event::AssociateRequested(associate_rq)] = &events[..] else { panic!("{events:?}") };
-    acceptor.association.accept(answer(associate_rq, &Everything).unwrap()).unwrap();
+    acceptor.association.accept(answer(associate_rq, &Willing(first_proposed)).unwrap()).unwrap();
     assert!(matches!(&acceptor.events()[..], [Event::Established(_)]));
     assert!(matches!(&requestor.receive(&acceptor.output())[..], [Event::Established(_)]));
     (requestor, acceptor)
@@ -154,7 +129,7 @@ fn an_association_is_established_with_what_both_sides_said() {
     let events = acceptor.receive(&requestor.output());
     let [Event::AssociateRequested(associate_rq)] = &events[..] else { panic!("{events:?}") };
     assert_eq!(acceptor.association.poll_timeout(), None, "ARTIM stops when the request is in");
-    acceptor.association.accept(answer(associate_rq, &Everything).unwrap()).unwrap();
+    acceptor.association.accept(answer(associate_rq, &Willing(first_proposed)).unwrap()).unwrap();
     let Some(Event::Established(theirs)) = acceptor.association.poll_event() else { panic!() };
     let events = requestor.receive(&acceptor.output());
     let [Event::Established(ours)] = &events[..] else { panic!("{events:?}") };
@@ -473,7 +448,7 @@ fn a_peer_that_takes_no_fragment_is_refused_and_others_get_what_they_take() {
         let Pdu::AssociateRq(mut associate_rq) = request() else { panic!() };
         associate_rq.user_information.maximum_length = Some(stated);
         acceptor.receive_pdu(&Pdu::AssociateRq(associate_rq.clone()));
-        acceptor.association.accept(answer(&associate_rq, &Everything).unwrap()).unwrap();
+        acceptor.association.accept(answer(&associate_rq, &Willing(first_proposed)).unwrap()).unwrap();
         assert_eq!(acceptor.association.max_fragment_length(), fragment, "{stated}");
     }
     for stated in 1..8 {
@@ -487,7 +462,7 @@ fn a_peer_that_takes_no_fragment_is_refused_and_others_get_what_they_take() {
         let Event::AssociateRequested(associate_rq) = other.receive(&requestor.output()).remove(0) else {
             panic!()
         };
-        let mut associate_ac = answer(&associate_rq, &Everything).unwrap().associate_ac;
+        let mut associate_ac = answer(&associate_rq, &Willing(first_proposed)).unwrap().associate_ac;
         associate_ac.user_information.maximum_length = Some(stated);
         requestor.receive_pdu(&Pdu::AssociateAc(associate_ac));
         assert_eq!(requestor.output_pdus(), [provider(AbortReason::InvalidPduParameterValue)]);
@@ -500,7 +475,7 @@ fn an_answer_to_what_was_not_proposed_is_aborted_with_reason_6() {
     let Event::AssociateRequested(associate_rq) = acceptor.receive(&requestor.output()).remove(0) else {
         panic!()
     };
-    let mut associate_ac = answer(&associate_rq, &Everything).unwrap().associate_ac;
+    let mut associate_ac = answer(&associate_rq, &Willing(first_proposed)).unwrap().associate_ac;
     associate_ac.presentation_contexts[0].id = 7;
     assert!(matches!(
         requestor.receive_pdu(&Pdu::AssociateAc(associate_ac))[..],

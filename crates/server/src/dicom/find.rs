@@ -202,15 +202,11 @@ mod tests {
         let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), timeouts).await.unwrap();
         let node = format!("ARCHIVE@{}", listener.local_address()).parse().unwrap();
         let syntaxes = vec![uids::EXPLICIT_VR_LITTLE_ENDIAN];
-        let proposal = Proposal {
-            calling_ae_title: AeTitle::new("REQUESTOR").unwrap(),
-            called_ae_title: AeTitle::new("ARCHIVE").unwrap(),
-            contexts: vec![(uids::STUDY_ROOT_FIND, syntaxes)],
-            role_selections: Vec::new(),
-            async_operations_window: None,
-            extended_negotiations: Vec::new(),
-            user_identity: None,
-        };
+        let proposal = Proposal::new(
+            AeTitle::new("REQUESTOR").unwrap(),
+            AeTitle::new("ARCHIVE").unwrap(),
+            vec![(uids::STUDY_ROOT_FIND, syntaxes)],
+        );
         let accepting = async {
             let requested = listener.accept().await.request().await.unwrap();
             let settings = Settings::new(AeTitle::new("ARCHIVE").unwrap());

@@ -237,18 +237,8 @@ mod tests {
             fs::write(folder.join(format!("{number}.dcm")), [0; 100]).unwrap();
             Instance { uid: Uid::new(format!("{uid}.1.{number}")).unwrap(), sop_class: None }
         });
-        let series =
-            vec![Series { uid: series, is_whole: true, counted: None, instances: instances.collect() }];
-        Study {
-            uid: study,
-            patient_id: None,
-            sop_classes: Vec::new(),
-            modalities: Vec::new(),
-            counted: None,
-            is_whole: true,
-            is_named: true,
-            series,
-        }
+        let series = Series::named(series, instances.collect());
+        Study::named(study, vec![series])
     }
 
     fn open(root: &Path) -> State {

@@ -10,27 +10,14 @@ const TWO: Uid = Uid::from_static("1.2.2");
 
 /// A study of series 1.2.0.1, 1.2.0.2 and so on, with so many instances each.
 fn study(series: &[u64]) -> Study {
-    let series = series.iter().zip(1..).map(|(instances, place)| Series {
-        uid: Uid::new(format!("1.2.0.{place}")).unwrap(),
-        is_whole: true,
-        counted: None,
-        instances: (1..=*instances)
-            .map(|number| Instance {
-                uid: Uid::new(format!("1.2.0.{place}.{number}")).unwrap(),
-                sop_class: (number > 1).then_some(Uid::from_static("1.2.840.10008.5.1.4.1.1.2")),
-            })
-            .collect(),
+    let series = series.iter().zip(1..).map(|(instances, place)| {
+        let instances = (1..=*instances).map(|number| Instance {
+            uid: Uid::new(format!("1.2.0.{place}.{number}")).unwrap(),
+            sop_class: (number > 1).then_some(Uid::from_static("1.2.840.10008.5.1.4.1.1.2")),
+        });
+        Series::named(Uid::new(format!("1.2.0.{place}")).unwrap(), instances.collect())
     });
-    Study {
-        uid: STUDY,
-        patient_id: None,
-        sop_classes: Vec::new(),
-        modalities: Vec::new(),
-        counted: None,
-        is_whole: true,
-        is_named: true,
-        series: series.collect(),
-    }
+    Study::named(STUDY, series.collect())
 }
 
 fn page(folder: &tempfile::TempDir) -> Page {

@@ -61,24 +61,12 @@ fn a_success_with_failures_remaining_or_uncountable_instances_is_doubted() {
 #[test]
 fn a_study_of_more_than_can_be_counted_is_asked_for_by_series_and_in_lists() {
     use crate::retrieve::inventory::{Instance, Series};
-    let series = |number: u32, counted, named: u32| Series {
-        uid: Uid::new(format!("1.2.{number}")).unwrap(),
-        is_whole: true,
-        counted,
-        instances: (0..named)
-            .map(|one| Instance { uid: Uid::new(format!("1.2.{number}.{one}")).unwrap(), sop_class: None })
-            .collect(),
+    let series = |number: u32, counted, named: u32| {
+        let uid = |one| Uid::new(format!("1.2.{number}.{one}")).unwrap();
+        let instances = (0..named).map(|one| Instance { uid: uid(one), sop_class: None });
+        Series { counted, ..Series::named(Uid::new(format!("1.2.{number}")).unwrap(), instances.collect()) }
     };
-    let study = |counted, series| Study {
-        uid: Uid::from_static("1.2"),
-        patient_id: None,
-        sop_classes: Vec::new(),
-        modalities: Vec::new(),
-        counted,
-        is_whole: true,
-        is_named: true,
-        series,
-    };
+    let study = |counted, series| Study { counted, ..Study::named(Uid::from_static("1.2"), series) };
     let levels = |study: &Study| -> Vec<(Level, usize, Option<u64>)> {
         let all = requests(study).into_iter();
         all.map(|(request, expected)| (request.level, request.instances.len(), expected)).collect()

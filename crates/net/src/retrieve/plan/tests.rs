@@ -13,27 +13,14 @@ const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
 /// A study with one series a class, each of so many instances.
 fn study(uid: &str, classes: &[(&str, usize)]) -> Study {
-    let series = |(place, (class, count)): (usize, &(&str, usize))| Series {
-        uid: Uid::new(format!("{uid}.{place}")).unwrap(),
-        is_whole: true,
-        counted: None,
-        instances: (1..=*count)
-            .map(|number| Instance {
-                uid: Uid::new(format!("{uid}.{place}.{number}")).unwrap(),
-                sop_class: (!class.is_empty()).then(|| Uid::new(*class).unwrap()),
-            })
-            .collect(),
+    let series = |(place, (class, count)): (usize, &(&str, usize))| {
+        let instances = (1..=*count).map(|number| Instance {
+            uid: Uid::new(format!("{uid}.{place}.{number}")).unwrap(),
+            sop_class: (!class.is_empty()).then(|| Uid::new(*class).unwrap()),
+        });
+        Series::named(Uid::new(format!("{uid}.{place}")).unwrap(), instances.collect())
     };
-    Study {
-        uid: Uid::new(uid).unwrap(),
-        patient_id: None,
-        sop_classes: Vec::new(),
-        modalities: Vec::new(),
-        counted: None,
-        is_whole: true,
-        is_named: true,
-        series: classes.iter().enumerate().map(series).collect(),
-    }
+    Study::named(Uid::new(uid).unwrap(), classes.iter().enumerate().map(series).collect())
 }
 
 fn ledger(studies: Vec<Study>) -> Ledger {

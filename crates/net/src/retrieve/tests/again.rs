@@ -43,10 +43,7 @@ async fn of_a_peer_without_image_level_only_series_come_again_that_lack_somethin
         let node = peer.serve().await;
         let folder = tempfile::tempdir().unwrap();
         let options = Options { layout: layout.parse().unwrap(), ..Options::default() };
-        let run = async || {
-            let retrieve = Retrieve::new(node.clone(), query(&["PatientID=PAT004"]), folder.path());
-            retrieve.options(options.clone()).run(|_| {}).await.unwrap()
-        };
+        let run = async || get_with(&node, &["PatientID=PAT004"], folder.path(), options.clone()).await;
         let report = run().await;
         assert_eq!((report.expected, report.retrieved, report.complete, sent(&peer)), (6, 6, false, 6));
 

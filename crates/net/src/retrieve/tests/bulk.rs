@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::query::Model;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -22,21 +21,7 @@ use super::peer::{Habits, Held, Peer};
 const STUDIES: usize = 100;
 
 fn hundred_studies(habits: Habits) -> Arc<Peer> {
-    Peer::with(Habits { tells_classes: true, ..habits }, |held| {
-        held.clear();
-        for study in 1..=STUDIES {
-            for instance in 1..=2 {
-                held.push(Held {
-                    study: uid(study),
-                    series: Uid::new(format!("1.2.{study}.1")).unwrap(),
-                    instance: Uid::new(format!("1.2.{study}.1.{instance}")).unwrap(),
-                    class: uids::CT_IMAGE_STORAGE,
-                    modality: "CT",
-                    only_in: None,
-                });
-            }
-        }
-    })
+    Peer::with(Habits { tells_classes: true, ..habits }, |held| *held = Held::studies(1..=STUDIES, 2))
 }
 
 fn uid(study: usize) -> Uid {
@@ -404,10 +389,7 @@ async fn a_peer_that_does_not_heed_a_cancel_is_aborted_when_the_hours_are_over()
     let habits =
         Habits { ignores_cancel: true, takes_its_time: Duration::from_millis(20), ..Habits::default() };
     let peer = Peer::with(Habits { tells_classes: true, ..habits }, |held| {
-        let first = held[0].clone();
-        *held = (1..=1000)
-            .map(|number| Held { instance: Uid::new(format!("1.2.1.1.{number}")).unwrap(), ..first.clone() })
-            .collect();
+        *held = (1..=1000).map(|number| Held::ct("1.2.1", 1, number)).collect();
     });
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();

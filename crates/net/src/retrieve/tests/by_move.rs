@@ -13,8 +13,7 @@ fn moving(habits: Habits) -> (Arc<Peer>, Options) {
 }
 
 async fn run(node: &Node, options: &Options, folder: &std::path::Path) -> Report {
-    let retrieve = Retrieve::new(node.clone(), query(&["PatientID=PAT004"]), folder);
-    retrieve.options(options.clone()).run(|_| {}).await.unwrap()
+    get_with(node, &["PatientID=PAT004"], folder, options.clone()).await
 }
 
 #[tokio::test]

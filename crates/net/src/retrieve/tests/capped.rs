@@ -4,17 +4,7 @@ use super::*;
 
 /// Sixty studies of one instance, on sixty days but for a few.
 fn sixty(habits: Habits) -> Arc<Peer> {
-    Peer::with(Habits { tells_classes: true, ..habits }, |held| {
-        let first = held[0].clone();
-        *held = (1..=60)
-            .map(|number| Held {
-                study: Uid::new(format!("1.2.{number}")).unwrap(),
-                series: Uid::new(format!("1.2.{number}.1")).unwrap(),
-                instance: Uid::new(format!("1.2.{number}.1.1")).unwrap(),
-                ..first.clone()
-            })
-            .collect();
-    })
+    Peer::with(Habits { tells_classes: true, ..habits }, |held| *held = Held::studies(1..=60, 1))
 }
 
 /// As B001 is used, as a failure in the middle, and as Orthanc does at its LimitFindResults.

@@ -122,8 +122,7 @@ async fn what_comes_in_no_syntax_is_given_up_after_each_accepted_one() {
         transfer_syntaxes: Some(vec![uids::EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE]),
         ..Options::default()
     };
-    let retrieve = Retrieve::new(node, query(&["StudyInstanceUID=1.2.1"]), folder.path()).options(options);
-    let report = retrieve.run(|_| {}).await.unwrap();
+    let report = get_with(&node, &["StudyInstanceUID=1.2.1"], folder.path(), options).await;
     assert_eq!((report.retrieved, report.failed, report.complete), (4, 1, false));
     // Together, each syntax alone, by series, one by one.
     assert_eq!(report.associations, 1 + 2 + 1 + 1);
@@ -148,8 +147,7 @@ async fn an_instance_at_which_the_peer_falls_silent_fails_alone() {
         let peer = Peer::new(habits);
         let node = peer.serve().await;
         let folder = tempfile::tempdir().unwrap();
-        let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(impatient());
-        let report = retrieve.run(|_| {}).await.unwrap();
+        let report = get_with(&node, &["PatientID=PAT004"], folder.path(), impatient()).await;
         assert_eq!((report.retrieved, report.failed, report.missing), (5, 1, 0), "{report:?}");
         assert_eq!(report.failures[0].sop_instance, bad);
         assert!(report.failures[0].reason.starts_with("passed over: the peer did not"), "{report:?}");

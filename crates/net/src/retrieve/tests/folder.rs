@@ -50,17 +50,8 @@ async fn a_disk_that_is_full_ends_the_run_and_the_next_one_with_room_brings_the_
 
 #[tokio::test]
 async fn of_a_hundred_studies_three_have_no_room_and_the_next_run_brings_just_those() {
-    let peer = Peer::with(Habits { tells_classes: true, ..Habits::default() }, |held| {
-        let first = held[0].clone();
-        *held = (1..=100)
-            .map(|number| Held {
-                study: Uid::new(format!("1.2.{number}")).unwrap(),
-                series: Uid::new(format!("1.2.{number}.1")).unwrap(),
-                instance: Uid::new(format!("1.2.{number}.1.1")).unwrap(),
-                ..first.clone()
-            })
-            .collect();
-    });
+    let habits = Habits { tells_classes: true, ..Habits::default() };
+    let peer = Peer::with(habits, |held| *held = Held::studies(1..=100, 1));
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
     let in_the_way = ["1.2.7", "1.2.50", "1.2.100"].map(|study| folder.path().join(study));
@@ -120,11 +111,7 @@ async fn a_layout_by_other_attributes_is_checked_all_the_same() {
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
     let options = Options { layout: "{PatientID}/{Modality}.dcm".parse().unwrap(), ..Options::default() };
-    Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path())
-        .options(options)
-        .run(|_| {})
-        .await
-        .unwrap();
+    get_with(&node, &["PatientID=PAT004"], folder.path(), options).await;
     std::fs::remove_file(folder.path().join("PAT004/MR_2.dcm")).unwrap();
     let (stock, _) = lacks(folder.path());
     assert_eq!((stock.expected, stock.here, stock.missing, stock.incomplete_studies), (6, 5, 1, 1));

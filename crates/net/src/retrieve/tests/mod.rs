@@ -27,7 +27,12 @@ fn query(keys: &[&str]) -> Query {
 
 /// Gets into a folder, by a request for all of it or for less.
 async fn get(node: &Node, keys: &[&str], folder: &std::path::Path) -> Report {
-    Retrieve::new(node.clone(), query(keys), folder).run(|_| {}).await.unwrap()
+    get_with(node, keys, folder, Options::default()).await
+}
+
+/// As [`get`], with options.
+async fn get_with(node: &Node, keys: &[&str], folder: &std::path::Path, options: Options) -> Report {
+    Retrieve::new(node.clone(), query(keys), folder).options(options).run(|_| {}).await.unwrap()
 }
 
 fn file(folder: &std::path::Path, held: &Held) -> PathBuf {
@@ -68,8 +73,7 @@ async fn several_associations_share_the_work() {
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
     let options = Options { associations: Some(3), ..Options::default() };
-    let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
-    let report = retrieve.run(|_| {}).await.unwrap();
+    let report = get_with(&node, &["PatientID=PAT004"], folder.path(), options).await;
     assert_eq!((report.retrieved, report.complete, report.associations), (6, true, 3));
     assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
 }
@@ -81,8 +85,7 @@ async fn a_peer_that_rejects_further_associations_gives_all_on_the_first() {
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
     let options = Options { associations: Some(4), ..Options::default() };
-    let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
-    let report = retrieve.run(|_| {}).await.unwrap();
+    let report = get_with(&node, &["PatientID=PAT004"], folder.path(), options).await;
     assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
     assert_eq!(peer.sent.lock().unwrap().len(), 6, "no instance comes twice");
 }
@@ -153,14 +156,7 @@ async fn a_study_of_which_something_is_here_is_named_before_it_is_asked_for() {
 async fn a_study_that_cannot_be_looked_into_leaves_those_after_it_named() {
     let habits =
         Habits { aborts_find_in: Some(Uid::from_static("1.2.2")), tells_classes: true, ..Habits::default() };
-    let peer = Peer::with(habits, |held| {
-        for study in 3..=9 {
-            let study = Uid::new(format!("1.2.{study}")).unwrap();
-            let series = Uid::new(format!("{study}.1")).unwrap();
-            let instance = Uid::new(format!("{series}.1")).unwrap();
-            held.push(Held { study, series, instance, ..held[0].clone() });
-        }
-    });
+    let peer = Peer::with(habits, |held| held.extend(Held::studies(3..=9, 1)));
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
     let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
@@ -184,14 +180,7 @@ async fn a_study_that_cannot_be_looked_into_is_asked_for_all_the_same_and_not_ca
 async fn a_peer_with_one_association_in_all_gives_everything_when_all_is_found() {
     let habits = Habits { most_associations: Some(1), tells_classes: true, ..Habits::default() };
     // More than are looked into ahead, so that the finding waits for the getting.
-    let peer = Peer::with(habits, |held| {
-        for study in 10..60 {
-            let study = Uid::new(format!("1.2.{study}")).unwrap();
-            let series = Uid::new(format!("{study}.1")).unwrap();
-            let instance = Uid::new(format!("{series}.1")).unwrap();
-            held.push(Held { study, series, instance, ..held[0].clone() });
-        }
-    });
+    let peer = Peer::with(habits, |held| held.extend(Held::studies(10..=59, 1)));
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
     let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
@@ -206,8 +195,7 @@ async fn associations_that_are_never_answered_hold_nothing_up() {
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
     let options = Options { associations: Some(4), ..Options::default() };
-    let retrieve = Retrieve::new(node, query(&["PatientID=PAT004"]), folder.path()).options(options);
-    let report = retrieve.run(|_| {}).await.unwrap();
+    let report = get_with(&node, &["PatientID=PAT004"], folder.path(), options).await;
     assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
     assert!(report.associations <= 2, "{report:?}");
 }

@@ -1,19 +1,10 @@
 //! What was asked for, and nothing else.
 
-use dicomet_proto::dataset::dictionary::uids;
-
 use super::*;
 
 #[tokio::test]
 async fn an_instance_of_another_study_is_not_taken() {
-    let foreign = Held {
-        study: Uid::from_static("1.2.9"),
-        series: Uid::from_static("1.2.9.1"),
-        instance: Uid::from_static("1.2.9.1.1"),
-        class: uids::CT_IMAGE_STORAGE,
-        modality: "CT",
-        only_in: None,
-    };
+    let foreign = Held::ct("1.2.9", 1, 1);
     let peer = Peer::new(Habits { sends_besides: Some(foreign), ..Habits::default() });
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();
@@ -34,14 +25,7 @@ async fn an_instance_of_another_study_is_not_taken() {
 
 #[tokio::test]
 async fn an_instance_that_came_late_to_the_study_is_kept_and_not_counted() {
-    let late = Held {
-        study: Uid::from_static("1.2.2"),
-        series: Uid::from_static("1.2.2.1"),
-        instance: Uid::from_static("1.2.2.1.99"),
-        class: uids::CT_IMAGE_STORAGE,
-        modality: "CT",
-        only_in: None,
-    };
+    let late = Held::ct("1.2.2", 1, 99);
     let peer = Peer::new(Habits { sends_besides: Some(late.clone()), ..Habits::default() });
     let node = peer.serve().await;
     let folder = tempfile::tempdir().unwrap();

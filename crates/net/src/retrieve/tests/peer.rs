@@ -1,19 +1,17 @@
 //! A peer on a socket of this machine, which holds a few instances and has the habits that a test gives it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use dicomet_proto::association::negotiation::{Context, Support};
+use dicomet_proto::association::negotiation::{Context, Willing, first_proposed};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{
     CFindRq, CGetRq, CGetRsp, CStoreRq, Command, Counters, DataSetType, MessageId, Priority, Refusal,
 };
-use dicomet_proto::pdu::{
-    AssociateRj, AsyncOperationsWindow, ContextResultReason, ExtendedNegotiation, RejectReason, RejectResult,
-    RoleSelection,
-};
+use dicomet_proto::pdu::{AssociateRj, ContextResultReason, RejectReason, RejectResult};
 
 use super::super::layout::{SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 use super::super::*;
@@ -21,7 +19,7 @@ use crate::Association;
 use crate::association::{Data, Received};
 use crate::listen::Listener;
 use crate::service::{self, Request, c_find};
-use crate::testing::Everything;
+
 const LEVEL: Tag = Tag(0x0008, 0x0052);
 const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
 const MODALITY: Tag = Tag(0x0008, 0x0060);
@@ -45,6 +43,25 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// A CT instance; its series and itself are numbered below its study.
+    pub(super) fn ct(study: &str, series: usize, number: usize) -> Held {
+        Held {
+            study: Uid::new(study).unwrap(),
+            series: Uid::new(format!("{study}.{series}")).unwrap(),
+            instance: Uid::new(format!("{study}.{series}.{number}")).unwrap(),
+            class: uids::CT_IMAGE_STORAGE,
+            modality: "CT",
+            only_in: None,
+        }
+    }
+
+    /// Studies 1.2.N of one CT series with so many instances.
+    pub(super) fn studies(numbers: RangeInclusive<usize>, instances: usize) -> Vec<Held> {
+        let of_study =
+            |study| (1..=instances).map(move |number| Held::ct(&format!("1.2.{study}"), 1, number));
+        numbers.flat_map(of_study).collect()
+    }
+
     pub(super) fn header(&self) -> DataSet {
         let mut header = DataSet::new();
         header.set_uid(SOP_CLASS_UID, &self.class);
@@ -61,6 +78,17 @@ impl Held {
     fn study_date(&self) -> String {
         let number: u32 = self.study.as_str().rsplit('.').next().unwrap().parse().unwrap();
         format!("2020{:02}{:02}", number / 28 % 12 + 1, number % 28 + 1)
+    }
+
+    /// The request to store it.
+    pub(super) fn store_rq(&self) -> Command {
+        Command::CStoreRq(CStoreRq {
+            message_id: MessageId(1),
+            affected_sop_class_uid: self.class.clone(),
+            affected_sop_instance_uid: self.instance.clone(),
+            priority: Priority::Medium,
+            move_originator: None,
+        })
     }
 
     pub(super) fn data_set(&self, transfer_syntax: &Uid) -> Vec<u8> {
@@ -135,27 +163,11 @@ pub(super) struct Habits {
     pub(super) is_away: AtomicBool,
 }
 
-/// Accepts the two plain transfer syntaxes.
-struct Uncompressed;
-
-impl Support for Uncompressed {
-    fn transfer_syntax(&self, _: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
-        let plain = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
-        let accepted = proposed.iter().find(|syntax| plain.contains(syntax)).cloned();
-        accepted.ok_or(ContextResultReason::TransferSyntaxesNotSupported)
-    }
-
-    fn roles(&self, asked: &RoleSelection) -> RoleSelection {
-        asked.clone()
-    }
-
-    fn extended_negotiation(&self, _: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-        None
-    }
-
-    fn async_operations_window(&self, asked: AsyncOperationsWindow) -> AsyncOperationsWindow {
-        asked
-    }
+/// Takes the two plain transfer syntaxes.
+fn uncompressed(_: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
+    let plain = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+    let accepted = proposed.iter().find(|syntax| plain.contains(syntax)).cloned();
+    accepted.ok_or(ContextResultReason::TransferSyntaxesNotSupported)
 }
 
 pub(super) struct Peer {
@@ -185,22 +197,11 @@ impl Peer {
 
     /// The same, but for what a test changes.
     pub(super) fn with(habits: Habits, change: impl FnOnce(&mut Vec<Held>)) -> Arc<Peer> {
-        let held = |study: &str, series: u32, number: u32, class: Uid, modality| Held {
-            study: Uid::new(study).unwrap(),
-            series: Uid::new(format!("{study}.{series}")).unwrap(),
-            instance: Uid::new(format!("{study}.{series}.{number}")).unwrap(),
-            class,
-            modality,
-            only_in: None,
-        };
-        let mut all = Vec::new();
-        for number in 1..=3 {
-            all.push(held("1.2.1", 1, number, uids::CT_IMAGE_STORAGE, "CT"));
-        }
-        for number in 1..=2 {
-            all.push(held("1.2.1", 2, number, uids::MR_IMAGE_STORAGE, "MR"));
-        }
-        all.push(held("1.2.2", 1, 1, uids::CT_IMAGE_STORAGE, "CT"));
+        let mr =
+            |number| Held { class: uids::MR_IMAGE_STORAGE, modality: "MR", ..Held::ct("1.2.1", 2, number) };
+        let mut all = [1, 2, 3].map(|number| Held::ct("1.2.1", 1, number)).to_vec();
+        all.extend([1, 2].map(mr));
+        all.push(Held::ct("1.2.2", 1, 1));
         change(&mut all);
         Arc::new(Peer {
             held: all,
@@ -245,8 +246,8 @@ impl Peer {
             return std::future::pending().await;
         }
         let accepted = match self.habits.only_uncompressed {
-            true => requested.accept(&Uncompressed).await,
-            false => requested.accept(&Everything).await,
+            true => requested.accept(&Willing(uncompressed)).await,
+            false => requested.accept(&Willing(first_proposed)).await,
         };
         let Ok(association) = accepted else { return };
         let negotiated = association.negotiated();
@@ -431,13 +432,7 @@ impl Peer {
     pub(super) async fn hang(&self, association: &mut Association, held: &Held) {
         let context = association.negotiated().contexts.iter().find(|one| one.abstract_syntax == held.class);
         let context = context.cloned().unwrap();
-        let store = Command::CStoreRq(CStoreRq {
-            message_id: MessageId(1),
-            affected_sop_class_uid: held.class.clone(),
-            affected_sop_instance_uid: held.instance.clone(),
-            priority: Priority::Medium,
-            move_originator: None,
-        });
+        let store = held.store_rq();
         association.send(context.id, &store, Data::None).await.unwrap();
         association.flush().await.unwrap();
         std::future::pending().await
@@ -461,13 +456,7 @@ impl Peer {
         if held.only_in.as_ref().is_some_and(|only| *only != context.transfer_syntax) {
             return false;
         }
-        let store = Command::CStoreRq(CStoreRq {
-            message_id: MessageId(1),
-            affected_sop_class_uid: held.class.clone(),
-            affected_sop_instance_uid: held.instance.clone(),
-            priority: Priority::Medium,
-            move_originator: None,
-        });
+        let store = held.store_rq();
         let mut told = held.clone();
         if self.habits.lies_about.as_ref() == Some(&held.instance) {
             told.study = Uid::from_static("1.2.9");

@@ -3,9 +3,7 @@
 use dicomet_proto::association::negotiation::{Context, Proposal};
 use dicomet_proto::dataset::DataSet;
 use dicomet_proto::dataset::dictionary::uids;
-use dicomet_proto::message::{
-    CMoveRq, CMoveRsp, CStoreRq, Command, Counters, DataSetType, MessageId, Priority,
-};
+use dicomet_proto::message::{CMoveRq, CMoveRsp, Command, Counters, DataSetType};
 
 use super::super::*;
 use super::peer::{Held, Peer, fits};
@@ -28,15 +26,11 @@ impl Peer {
         classes.sort();
         classes.dedup();
         let syntaxes = vec![uids::EXPLICIT_VR_LITTLE_ENDIAN];
-        let proposal = Proposal {
-            calling_ae_title: "PEER".parse().unwrap(),
-            called_ae_title: destination.ae_title.clone(),
-            contexts: classes.into_iter().map(|class| (class, syntaxes.clone())).collect(),
-            role_selections: Vec::new(),
-            async_operations_window: None,
-            extended_negotiations: Vec::new(),
-            user_identity: None,
-        };
+        let proposal = Proposal::new(
+            "PEER".parse().unwrap(),
+            destination.ae_title.clone(),
+            classes.into_iter().map(|class| (class, syntaxes.clone())).collect(),
+        );
         let mut sub = connect::connect(&destination, proposal, &Timeouts::default()).await.unwrap();
         let mut status = Status::SUCCESS;
         for (count, held) in wanted.iter().enumerate() {
@@ -49,7 +43,7 @@ impl Peer {
             if self.habits.hangs_at.as_ref() == Some(&held.instance) {
                 match self.habits.hangs_before_it_begins {
                     true => std::future::pending::<()>().await,
-                    false => _ = sub.send(context_id(&sub, held), &store_of(held), Data::None).await,
+                    false => _ = sub.send(context_id(&sub, held), &held.store_rq(), Data::None).await,
                 }
                 let _ = sub.flush().await;
                 // Our side gives up, and this one fails: it says no more.
@@ -80,7 +74,7 @@ impl Peer {
             return false;
         }
         let data = held.data_set(&uids::EXPLICIT_VR_LITTLE_ENDIAN);
-        if sub.send(context_id(sub, held), &store_of(held), Data::Bytes(&data)).await.is_err() {
+        if sub.send(context_id(sub, held), &held.store_rq(), Data::Bytes(&data)).await.is_err() {
             return false;
         }
         self.sent.lock().unwrap().push(held.instance.clone());
@@ -96,14 +90,4 @@ impl Peer {
 
 fn context_id(sub: &Association, held: &Held) -> dicomet_proto::association::ContextId {
     sub.context_of(&held.class).unwrap().id
-}
-
-fn store_of(held: &Held) -> Command {
-    Command::CStoreRq(CStoreRq {
-        message_id: MessageId(1),
-        affected_sop_class_uid: held.class.clone(),
-        affected_sop_instance_uid: held.instance.clone(),
-        priority: Priority::Medium,
-        move_originator: None,
-    })
 }

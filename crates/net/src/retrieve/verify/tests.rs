@@ -19,26 +19,12 @@ fn ledger(named: u64, counted: Option<u64>, is_named: bool) -> Ledger {
 
 /// A study with these instances in each series.
 fn study(study: Uid, series: &[Vec<Uid>]) -> Study {
-    let instances = |uids: &Vec<Uid>| {
-        uids.iter().map(|uid| Instance { uid: uid.clone(), sop_class: None }).collect::<Vec<_>>()
-    };
-    let series = series.iter().enumerate().map(|(place, uids)| Series {
-        uid: Uid::new(format!("{study}.{place}")).unwrap(),
-        is_whole: true,
-        counted: None,
-        instances: instances(uids),
+    let series = series.iter().enumerate().map(|(place, uids)| {
+        let instances = uids.iter().map(|uid| Instance { uid: uid.clone(), sop_class: None });
+        Series::named(Uid::new(format!("{study}.{place}")).unwrap(), instances.collect())
     });
     let series = series.collect();
-    Study {
-        uid: study,
-        patient_id: None,
-        sop_classes: Vec::new(),
-        modalities: Vec::new(),
-        counted: None,
-        is_whole: true,
-        is_named: true,
-        series,
-    }
+    Study::named(study, series)
 }
 
 /// Expected, retrieved, present, failed, missing.
@@ -212,12 +198,8 @@ fn a_study_is_asked_for_whole_only_while_nothing_of_it_is_here() {
 #[test]
 fn a_series_without_names_is_asked_for_until_it_has_as_many_as_are_counted_or_the_peer_says_that_is_all() {
     let [first, second] = ["1.2.0", "1.2.1"].map(Uid::from_static);
-    let series = |uid: &Uid, counted| Series {
-        uid: uid.clone(),
-        is_whole: true,
-        counted: Some(counted),
-        instances: Vec::new(),
-    };
+    let series =
+        |uid: &Uid, counted| Series { counted: Some(counted), ..Series::named(uid.clone(), Vec::new()) };
     let study = Study {
         is_named: false,
         counted: None,

@@ -200,6 +200,7 @@ fn name_of(command: &Command) -> &'static str {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use dicomet_proto::association::negotiation::{Willing, first_proposed};
     use dicomet_proto::dataset::dictionary::uids;
     use dicomet_proto::message::{CStoreRsp, Counters};
     use dicomet_proto::pdu::RoleSelection;
@@ -208,7 +209,7 @@ mod tests {
     use super::*;
     use crate::accept::Incoming;
     use crate::association::Timeouts;
-    use crate::testing::{self, Everything, data, message};
+    use crate::testing::{self, data, message};
 
     /// A requestor with Study Root GET (context 1) and CT Image Storage (3), the latter as SCP, and its acceptor.
     async fn pair() -> (Association, Association) {
@@ -221,7 +222,7 @@ mod tests {
         proposal.role_selections = vec![role];
         let accept = async {
             let incoming = Incoming::new(Box::new(theirs), None, Timeouts::default());
-            incoming.request().await.unwrap().accept(&Everything).await.unwrap()
+            incoming.request().await.unwrap().accept(&Willing(first_proposed)).await.unwrap()
         };
         let timeouts = Timeouts::default();
         let request = crate::connect::request(Box::new(ours), proposal, &timeouts);

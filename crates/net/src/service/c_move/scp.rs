@@ -231,13 +231,12 @@ async fn release(association: Association) {
 fn proposal(destination: &MoveDestination, contexts: &[(Uid, Uid)]) -> Proposal {
     let window = AsyncOperationsWindow { invoked: destination.window, performed: 1 };
     Proposal {
-        calling_ae_title: destination.calling_ae_title.clone(),
-        called_ae_title: destination.node.ae_title.clone(),
-        contexts: contexts.iter().map(|(class, syntax)| (class.clone(), vec![syntax.clone()])).collect(),
-        role_selections: Vec::new(),
         async_operations_window: (destination.window != 1).then_some(window),
-        extended_negotiations: Vec::new(),
-        user_identity: None,
+        ..Proposal::new(
+            destination.calling_ae_title.clone(),
+            destination.node.ae_title.clone(),
+            contexts.iter().map(|(class, syntax)| (class.clone(), vec![syntax.clone()])).collect(),
+        )
     }
 }
 

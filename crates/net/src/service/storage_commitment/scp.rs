@@ -89,13 +89,12 @@ pub async fn send_report(
 pub async fn open(node: &Node, calling: &AeTitle, timeouts: &Timeouts) -> Result<Association, Error> {
     let sop_class = uids::STORAGE_COMMITMENT_PUSH_MODEL;
     let proposal = Proposal {
-        calling_ae_title: calling.clone(),
-        called_ae_title: node.ae_title.clone(),
-        contexts: vec![(sop_class.clone(), TRANSFER_SYNTAXES.to_vec())],
         role_selections: vec![RoleSelection { sop_class_uid: sop_class.clone(), scu: false, scp: true }],
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
+        ..Proposal::new(
+            calling.clone(),
+            node.ae_title.clone(),
+            vec![(sop_class.clone(), TRANSFER_SYNTAXES.to_vec())],
+        )
     };
     let association = connect::connect(node, proposal, timeouts).await?;
     let roles_answered = association.negotiated().roles_answered;

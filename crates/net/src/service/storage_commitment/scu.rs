@@ -20,15 +20,11 @@ use crate::{Association, Error, Node, connect};
 /// [`Error`].
 pub async fn open(node: &Node, calling: &AeTitle, timeouts: &Timeouts) -> Result<Association, Error> {
     let sop_class = uids::STORAGE_COMMITMENT_PUSH_MODEL;
-    let proposal = Proposal {
-        calling_ae_title: calling.clone(),
-        called_ae_title: node.ae_title.clone(),
-        contexts: vec![(sop_class.clone(), TRANSFER_SYNTAXES.to_vec())],
-        role_selections: Vec::new(),
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
-    };
+    let proposal = Proposal::new(
+        calling.clone(),
+        node.ae_title.clone(),
+        vec![(sop_class.clone(), TRANSFER_SYNTAXES.to_vec())],
+    );
     let association = connect::connect(node, proposal, timeouts).await?;
     match context_for(&association, &sop_class) {
         Ok(_) => Ok(association),

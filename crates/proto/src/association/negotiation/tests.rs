@@ -40,15 +40,7 @@ impl Support for Archive {
 }
 
 fn proposal(contexts: Vec<(Uid, Vec<Uid>)>) -> Proposal {
-    Proposal {
-        calling_ae_title: AeTitle::new("DICOMET").unwrap(),
-        called_ae_title: AeTitle::new("ARCHIVE").unwrap(),
-        contexts,
-        role_selections: Vec::new(),
-        async_operations_window: None,
-        extended_negotiations: Vec::new(),
-        user_identity: None,
-    }
+    Proposal::new(AeTitle::new("DICOMET").unwrap(), AeTitle::new("ARCHIVE").unwrap(), contexts)
 }
 
 fn ct_and_get() -> Proposal {
