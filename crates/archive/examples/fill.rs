@@ -9,7 +9,7 @@
 //! without a network. What is there already is not stored again: run it with 0 threads to ask only.
 //!
 //! A million studies of ten instances take 40 GB for the files (a block of 4 KiB each), 4 GB for the index, and ten million
-//! inodes. On a virtual disk with two cores 100,000 instances took 28 s: ten million are three quarters of an hour.
+//! inodes. On a virtual disk with two cores, which had other work as well, they took 65 minutes.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
