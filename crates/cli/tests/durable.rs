@@ -11,12 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::Status;
-use dicomet_testkit::instance::{Instance, Pixels};
 use tempfile::TempDir;
 
-use support::{Requestor, Serve, binary, serve_arguments};
+use support::{Requestor, Serve, binary, serve_arguments, store};
 
 /// An archive whose syncs are written down.
 struct Watched {
@@ -77,20 +75,6 @@ fn synced_whole(log: &[String], file: &Path) -> Option<usize> {
     log.iter().rposition(|synced| *synced == line)
 }
 
-fn instance(number: u64, bytes: u64) -> (String, Vec<u8>) {
-    let uid = format!("2.999.1.1.{number}");
-    let instance = Instance::new(uids::CT_IMAGE_STORAGE.as_str(), &uid)
-        .patient("P1", "Bowen^William", "")
-        .in_series("2.999.1", "2.999.1.1")
-        .pixels(Pixels::Native(bytes));
-    (uid, instance.data_set())
-}
-
-async fn store(requestor: &mut Requestor, number: u64, bytes: u64) {
-    let (uid, data_set) = instance(number, bytes);
-    assert_eq!(requestor.store(&uid, data_set).await.unwrap(), Status::SUCCESS);
-}
-
 #[tokio::test]
 async fn when_success_is_answered_file_and_names_are_synced() {
     let watched = Watched::new();
@@ -98,7 +82,7 @@ async fn when_success_is_answered_file_and_names_are_synced() {
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
     let mut before = BTreeSet::new();
     for (number, bytes) in [100, 3_000, 60_000, 132_000, 600_000, 9_000_000].into_iter().enumerate() {
-        store(&mut requestor, number as u64, bytes).await;
+        assert_eq!(store(&mut requestor, number as u64, bytes).await, Status::SUCCESS);
         let (log, now) = (watched.log(), watched.blobs());
         let file = now.difference(&before).next().unwrap();
         assert!(synced_whole(&log, file).is_some(), "{bytes} bytes: {log:#?}");
@@ -119,9 +103,9 @@ async fn what_takes_the_place_of_another_is_synced_before_and_the_index_after() 
     let watched = Watched::new();
     let serve = watched.serve(&["--duplicate", "replace"]);
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
-    store(&mut requestor, 1, 3_000).await;
+    assert_eq!(store(&mut requestor, 1, 3_000).await, Status::SUCCESS);
     let first = watched.blobs();
-    store(&mut requestor, 1, 3_100).await;
+    assert_eq!(store(&mut requestor, 1, 3_100).await, Status::SUCCESS);
     let (log, second) = (watched.log(), watched.blobs());
     let file = second.difference(&first).next().unwrap();
     assert_eq!(second.len(), 1, "the first is gone");
@@ -135,7 +119,7 @@ async fn what_is_deleted_is_out_of_the_index_durably_before_its_file_goes() {
     let watched = Watched::new();
     let serve = watched.serve(&[]);
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
-    store(&mut requestor, 1, 3_000).await;
+    assert_eq!(store(&mut requestor, 1, 3_000).await, Status::SUCCESS);
     let file = watched.blobs().pop_first().unwrap();
     let before = watched.log().len();
     let deleted = watched

@@ -13,25 +13,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use dicomet_archive::check::{Depth, Event, check};
-use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::Status;
-use dicomet_testkit::instance::{Instance, Pixels};
 
-use support::{Requestor, Serve, binary, serve_arguments};
-
-fn instance(number: u64, bytes: u64) -> (String, Vec<u8>) {
-    let uid = format!("2.999.1.1.{number}");
-    let instance = Instance::new(uids::CT_IMAGE_STORAGE.as_str(), &uid)
-        .patient("P1", "Bowen^William", "")
-        .in_series("2.999.1", "2.999.1.1")
-        .pixels(Pixels::Native(bytes));
-    (uid, instance.data_set())
-}
-
-async fn store(requestor: &mut Requestor, number: u64, bytes: u64) -> Status {
-    let (uid, data_set) = instance(number, bytes);
-    requestor.store(&uid, data_set).await.unwrap()
-}
+use support::{Requestor, Serve, binary, serve_arguments, store};
 
 /// So many instances are there, whole, and nothing else.
 fn assert_sound(data: &Path, instances: u64) {

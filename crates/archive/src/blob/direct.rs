@@ -1,7 +1,7 @@
 //! A buffer for writing past the page cache (O_DIRECT), and how a file is set to that.
 //!
 //! What is synced as soon as it is there gains nothing from the page cache: its bytes are copied there, written from
-//! there, and waited for. Written directly, an instance of 525 KB is durable in half the time, and what others read is
+//! there, and waited for. Written directly, a large instance is durable sooner, and what others read is
 //! not driven out of memory. The system wants memory, place and length in whole blocks; what does not fit, and small
 //! instances, go the usual way.
 
@@ -94,6 +94,17 @@ pub(super) fn write_blocks(file: &File, blocks: &[u8], place: u64, direct: &mut 
         }
         other => other,
     }
+}
+
+/// Writes the last bytes of a file: whole blocks directly if it can be, what does not fit the usual way.
+pub(super) fn write_last(file: &File, bytes: &[u8], place: u64, mut direct: bool) -> io::Result<()> {
+    if !direct {
+        return file.write_all_at(bytes, place);
+    }
+    let (blocks, rest) = bytes.split_at(bytes.len() / BLOCK * BLOCK);
+    write_blocks(file, blocks, place, &mut direct)?;
+    set_direct(file, false);
+    file.write_all_at(rest, place + blocks.len() as u64)
 }
 
 #[cfg(test)]

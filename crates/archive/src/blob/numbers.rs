@@ -63,10 +63,10 @@ impl Numbers {
         if state.prepared.front().is_some_and(|first| state.next - first >= SPREAD / 2) {
             self.discard(&mut state);
         }
-        if state.prepared.is_empty() {
-            self.prepare(&mut state)?;
-        }
-        let number = state.prepared.pop_front().unwrap_or(state.next);
+        let number = match state.prepared.pop_front() {
+            Some(number) => number,
+            None => self.prepare(&mut state)?,
+        };
         state.in_use.insert(number);
         Ok(BlobNumber(number))
     }
@@ -82,23 +82,22 @@ impl Numbers {
         }
     }
 
-    /// Makes files for the next numbers, within one folder. Where there is no room for all, some are enough.
-    fn prepare(&self, state: &mut State) -> Result<(), Fault> {
+    /// Makes files for the next numbers, within one folder, and takes the first. Where there is no room for all, some are
+    /// enough.
+    fn prepare(&self, state: &mut State) -> Result<u64, Fault> {
         self.folder_of_the_next(state)?;
         let first = state.next;
         let in_folder = (1 << BITS_A_FOLDER) - (first & ((1 << BITS_A_FOLDER) - 1));
         for number in first..first + AHEAD.min(in_folder) {
             match File::create_new(self.blobs.path(BlobNumber(number))) {
-                Ok(_) => state.prepared.push_back(number),
-                Err(error) if state.prepared.is_empty() => return Err(Fault::Other(error)),
+                Err(error) if number == first => return Err(Fault::Other(error)),
                 Err(_) => break,
+                Ok(_) => state.next = number + 1,
             }
-            state.next = number + 1;
         }
-        self.blobs.sync_folder_of(BlobNumber(first)).map_err(|error| {
-            state.prepared.clear();
-            Fault::Sync(error)
-        })
+        self.blobs.sync_folder_of(BlobNumber(first)).map_err(Fault::Sync)?;
+        state.prepared.extend(first + 1..state.next);
+        Ok(first)
     }
 
     /// Removes the files that were made ahead.

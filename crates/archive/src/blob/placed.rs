@@ -6,13 +6,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::direct::{AlignedBuffer, BLOCK, set_direct, write_blocks};
+use super::direct::{AlignedBuffer, set_direct, write_last};
 use super::numbers::Numbers;
 use super::{BlobNumber, Blobs, Fault, sync_folder};
 
@@ -142,12 +141,6 @@ impl PlacedBlob {
 
 /// Writes all of a new file.
 fn write_all(file: &File, bytes: &[u8]) -> io::Result<()> {
-    let mut direct = bytes.len() > CACHED && set_direct(file, true);
-    let blocks = if direct { bytes.len() / BLOCK * BLOCK } else { 0 };
-    let (blocks, rest) = bytes.split_at(blocks);
-    write_blocks(file, blocks, 0, &mut direct)?;
-    if direct {
-        set_direct(file, false);
-    }
-    file.write_all_at(rest, blocks.len() as u64)
+    let direct = bytes.len() > CACHED && set_direct(file, true);
+    write_last(file, bytes, 0, direct)
 }

@@ -3,11 +3,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::direct::{AlignedBuffer, BLOCK, set_direct, write_blocks};
+use super::direct::{AlignedBuffer, BLOCK, set_direct, write_blocks, write_last};
 use super::numbers::Numbers;
 use super::placed::{PlacedBlob, Provisional, Replaces, lock};
 use super::seal::{self, Seal};
@@ -185,12 +184,7 @@ impl Large {
 
     /// Hands what is left to the system.
     fn finish(&mut self) -> io::Result<()> {
-        let (blocks, rest) = self.next.bytes().split_at(self.next.bytes().len() / BLOCK * BLOCK);
-        write_blocks(&self.file, blocks, self.written, &mut self.direct)?;
         write_blocks(&self.file, self.first.bytes(), 0, &mut self.direct)?;
-        if self.direct {
-            set_direct(&self.file, false);
-        }
-        self.file.write_all_at(rest, self.written + blocks.len() as u64)
+        write_last(&self.file, self.next.bytes(), self.written, self.direct)
     }
 }

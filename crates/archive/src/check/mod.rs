@@ -414,11 +414,12 @@ fn is_still_there(index: &Connection, row: &Row) -> Result<bool, Error> {
     Ok(blob == Some(row.blob.0 as i64))
 }
 
-/// Whether somebody is still at a file that has no row. If not, it has one by now, or never will.
+/// Whether a file waits for an instance. Looked at before who is at it: it is written by who has it locked.
 fn is_empty(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
 }
 
+/// Whether somebody is still at a file that has no row. If not, it has one by now, or never will.
 fn is_being_stored(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)

@@ -15,6 +15,7 @@ use dicomet_proto::association::negotiation::Proposal;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::Status;
 use dicomet_proto::{AeTitle, Uid};
+use dicomet_testkit::instance::{Instance, Pixels};
 
 /// The binary: `DICOMET_BIN`, or the one of this build.
 pub fn binary() -> OsString {
@@ -84,6 +85,16 @@ impl Requestor {
         let mut source = Memory(io::Cursor::new(data_set));
         c_store::scu::store(&mut self.0, context, &class, &sop_instance, &mut source).await
     }
+}
+
+/// Stores the instance of a number, with so many bytes of pixels: 2.999.1.1.1 and so on, all of one series.
+pub async fn store(requestor: &mut Requestor, number: u64, bytes: u64) -> Status {
+    let uid = format!("2.999.1.1.{number}");
+    let instance = Instance::new(uids::CT_IMAGE_STORAGE.as_str(), &uid)
+        .patient("P1", "Bowen^William", "")
+        .in_series("2.999.1", "2.999.1.1")
+        .pixels(Pixels::Native(bytes));
+    requestor.store(&uid, instance.data_set()).await.unwrap()
 }
 
 struct Memory(io::Cursor<Vec<u8>>);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dicomet_proto::Uid;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout_at};
 
 use super::associations::{self, Costs, Share};
 use super::plan::{Dealer, Request};
@@ -174,12 +174,8 @@ impl Work {
     /// begin while others are in the midst of a request, and with several there is always one that is.
     pub(super) async fn let_others_begin(&self, round_trip: Duration) {
         let mut opening = self.opening.subscribe();
-        let until = opening.borrow_and_update().since + LET_IN_ROUND_TRIPS * round_trip;
-        tokio::select! {
-            biased;
-            _ = opening.wait_for(|opening| opening.number == 0) => {}
-            () = sleep_until(until) => {}
-        }
+        let until = self.let_in_until(round_trip);
+        let _ = timeout_at(until, opening.wait_for(|opening| opening.number == 0)).await;
     }
 
     /// Before a worker asks for the first time: waits until the others pause, for a while. Of several that dcmqrscp 3.6.7 lets
@@ -187,12 +183,13 @@ impl Work {
     pub(super) async fn begin_together(&self, round_trip: Duration) {
         let mut under_way = self.under_way.subscribe();
         let pauses = under_way.borrow_and_update().pauses;
-        let until = self.opening.borrow().since + LET_IN_ROUND_TRIPS * round_trip;
-        tokio::select! {
-            biased;
-            _ = under_way.wait_for(|requests| requests.number == 0 || requests.pauses != pauses) => {}
-            () = sleep_until(until) => {}
-        }
+        let is_pause = |requests: &UnderWay| requests.number == 0 || requests.pauses != pauses;
+        let _ = timeout_at(self.let_in_until(round_trip), under_way.wait_for(is_pause)).await;
+    }
+
+    /// When nobody waits any more for those that are being opened.
+    fn let_in_until(&self, round_trip: Duration) -> Instant {
+        self.opening.borrow().since + LET_IN_ROUND_TRIPS * round_trip
     }
 
     /// Lets so many workers end when they come for more.
@@ -210,6 +207,8 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use tokio::time::sleep_until;
 
     use super::super::plan::Granularity;
     use super::*;

@@ -266,23 +266,7 @@ impl Controller {
     fn conclude(&mut self, sight: &Sight, rate: Rate) -> Option<Advice> {
         match self.phase {
             Phase::Measuring => self.consider(sight, rate),
-            Phase::Trying { before, rate: earlier } => {
-                let percent = (rate.over(&earlier) - 1.0) * 100.0;
-                let times = rate.over(&earlier);
-                let enough = (ROOM * times * before as f64).ceil() as usize;
-                if percent >= GAIN && enough < sight.serving {
-                    self.settle(sight.now, None);
-                    let reason = Reason::Enough { tried: sight.serving, times: times.round() as u32 };
-                    return Some(self.want(enough, reason));
-                }
-                if percent >= GAIN {
-                    self.phase = Phase::Measuring;
-                    return self.consider(sight, rate);
-                }
-                let reason = Reason::NoGain { tried: sight.serving, percent: percent.round() as i32 };
-                self.settle(sight.now, Some(earlier));
-                Some(self.want(before, reason))
-            }
+            Phase::Trying { before, rate: earlier } => self.compare(sight, rate, before, earlier),
             Phase::Settled { since, rate: settled } => {
                 let is_slow = settled.is_some_and(|settled| rate.over(&settled) < 0.5);
                 let is_old = sight.now.saturating_sub(since) >= SETTLED_FOR;
@@ -299,6 +283,25 @@ impl Controller {
                 None
             }
         }
+    }
+
+    /// Whether those that were tried brought enough.
+    fn compare(&mut self, sight: &Sight, rate: Rate, before: usize, earlier: Rate) -> Option<Advice> {
+        let times = rate.over(&earlier);
+        let percent = (times - 1.0) * 100.0;
+        if percent < GAIN {
+            let reason = Reason::NoGain { tried: sight.serving, percent: percent.round() as i32 };
+            self.settle(sight.now, Some(earlier));
+            return Some(self.want(before, reason));
+        }
+        let enough = (ROOM * times * before as f64).ceil() as usize;
+        if enough < sight.serving {
+            let reason = Reason::Enough { tried: sight.serving, times: times.round() as u32 };
+            self.settle(sight.now, None);
+            return Some(self.want(enough, reason));
+        }
+        self.phase = Phase::Measuring;
+        self.consider(sight, rate)
     }
 
     /// Whether to try more.
