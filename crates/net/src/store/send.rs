@@ -11,7 +11,7 @@ use std::io::{self, Chain};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Context, Negotiated, Proposal};
@@ -19,6 +19,7 @@ use dicomet_proto::dataset::dictionary::{uid_name, uids};
 use dicomet_proto::message::{CStoreRsp, Command, Refusal, Status, StatusKind};
 use dicomet_proto::pdu::AsyncOperationsWindow;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::files::FileInstance;
 use super::plan::MAX_CONTEXTS;
@@ -289,12 +290,13 @@ impl Shared {
             }
         };
         flight.alone = item.cuts > 0;
+        let begin = Instant::now();
         let mut source = Told { source, events: &self.events, untold: 0 };
         let sending =
             c_store::scu::send(association, context.id, &file.sop_class, &file.sop_instance, &mut source);
         match sending.await {
             Ok(message_id) => {
-                flight.outstanding.insert(message_id, file.length, (item, context.transfer_syntax));
+                flight.outstanding.insert(message_id, file.length, begin, (item, context.transfer_syntax));
                 Ok(())
             }
             Err(error @ Error::Source(_)) => {
@@ -304,7 +306,7 @@ impl Shared {
             }
             Err(error) => {
                 let message_id = association.next_message_id();
-                flight.outstanding.insert(message_id, file.length, (item, context.transfer_syntax));
+                flight.outstanding.insert(message_id, file.length, begin, (item, context.transfer_syntax));
                 Err(error)
             }
         }
@@ -321,13 +323,15 @@ impl Shared {
             Received::ReleaseRequested => return Err(association.released_by_peer()),
         };
         match message.command {
-            Command::CStoreRsp(response) => match flight.outstanding.remove(response.message_id) {
-                Some((item, transfer_syntax)) => {
-                    self.answered(item, transfer_syntax, response, flight);
-                    Ok(())
+            Command::CStoreRsp(response) => {
+                match flight.outstanding.remove(response.message_id, Instant::now()) {
+                    Some((item, transfer_syntax)) => {
+                        self.answered(item, transfer_syntax, response, flight);
+                        Ok(())
+                    }
+                    None => Err(association.misbehaved("answered a C-STORE that is not outstanding")),
                 }
-                None => Err(association.misbehaved("answered a C-STORE that is not outstanding")),
-            },
+            }
             command => {
                 let refusal = Refusal::new(Status::UNRECOGNIZED_OPERATION, "");
                 respond_refusal(association, message.context_id, &command, &refusal).await

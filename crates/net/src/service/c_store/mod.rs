@@ -3,5 +3,6 @@
 pub(crate) mod outstanding;
 pub mod scp;
 pub mod scu;
+mod width;
 
 pub use outstanding::WINDOW;

@@ -188,9 +188,9 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
         next: I::Instance,
         source: &mut <I::Instance as Outgoing>::Source,
     ) -> Result<(), Error> {
-        let length = source.remaining();
+        let (length, begin) = (source.remaining(), Instant::now());
         if self.outstanding.is_empty() {
-            self.last_response = Instant::now();
+            self.last_response = begin;
         }
         let (class, uid) = (instance.sop_class.clone(), instance.sop_instance.clone());
         let originator = self.line.move_originator();
@@ -200,7 +200,7 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
         let Some(instance) = self.current.take() else { return Ok(()) };
         match sent {
             Ok(message_id) => {
-                self.outstanding.insert(message_id, length, (instance, next));
+                self.outstanding.insert(message_id, length, begin, (instance, next));
                 self.tally.sent(length, self.outstanding.len());
                 Ok(())
             }
@@ -274,9 +274,10 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
 
     async fn handle(&mut self, received: Received) -> Result<(), Error> {
         let Some(response) = self.line.handle(received).await? else { return Ok(()) };
-        match self.outstanding.remove(response.message_id) {
+        let now = Instant::now();
+        match self.outstanding.remove(response.message_id, now) {
             Some((instance, _)) => {
-                self.last_response = Instant::now();
+                self.last_response = now;
                 self.tally.answered(&instance, response.status);
             }
             None => tracing::debug!("dropped a C-STORE-RSP that answers no outstanding sub-operation"),
