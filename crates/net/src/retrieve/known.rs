@@ -7,17 +7,18 @@
 //! Each habit is forgotten after a while, so that a peer that was mended is found out. The file names nodes and holds
 //! nothing of patients; a broken one is as good as none, and it may be deleted at any time.
 
+mod learnt;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Node;
 
-/// After this a habit is tried again.
-const REMEMBERED_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+pub use learnt::Learnt;
 
 /// A peer that had no association to spare may only have been busy.
 const BUSY_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -50,41 +51,6 @@ pub struct Habits {
     /// The transfer syntaxes that it accepts no presentation context with, while it accepts others of the same classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_syntaxes: Option<Learnt<Vec<String>>>,
-}
-
-/// A habit, with when it was learnt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Learnt<T> {
-    /// What was learnt.
-    pub value: T,
-    /// In seconds since 1970.
-    learnt: u64,
-}
-
-impl<T: PartialEq> Learnt<T> {
-    /// Learnt at a time.
-    pub fn at(value: T, now: SystemTime) -> Learnt<T> {
-        Learnt { value, learnt: seconds(now) }
-    }
-
-    /// What was learnt anew, or what was learnt before and is confirmed by nothing: that keeps its time, so that it is
-    /// tried again one day.
-    fn merged(before: Option<Learnt<T>>, value: Option<T>, now: SystemTime) -> Option<Learnt<T>> {
-        match (before, value) {
-            (Some(before), Some(value)) if before.value == value => Some(before),
-            (_, Some(value)) => Some(Learnt::at(value, now)),
-            (before, None) => before,
-        }
-    }
-
-    fn is_fresh(&self, now: SystemTime) -> bool {
-        self.is_younger(now, REMEMBERED_FOR)
-    }
-
-    fn is_younger(&self, now: SystemTime, limit: Duration) -> bool {
-        // What was learnt in the future was learnt by a clock that was wrong.
-        seconds(now).checked_sub(self.learnt).is_some_and(|age| age < limit.as_secs())
-    }
 }
 
 /// What a run has learnt; `None` is nothing.
@@ -234,13 +200,11 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, Habits>> {
     Ok(serde_json::from_slice(&std::fs::read(path)?)?)
 }
 
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn node(text: &str) -> Node {
