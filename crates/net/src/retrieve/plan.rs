@@ -9,9 +9,10 @@
 //! ledger: what is missing -> rounds (contexts + studies or parts of them) -> requests (study, series, images)
 //! ```
 
+mod offered;
 mod requests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::{self, uids};
@@ -20,6 +21,7 @@ use super::inventory::Study;
 use super::likely::{self, syntaxes_of};
 use super::verify::MissingStudy;
 
+pub use offered::Offered;
 pub use requests::{Dealer, Granularity, Request};
 
 /// Presentation contexts for storage classes in one association: 128 but the one of C-GET itself.
@@ -46,70 +48,6 @@ pub struct Part {
     pub study: usize,
     /// Only instances of these classes; `None` is all that is missing.
     pub classes: Option<BTreeSet<Uid>>,
-}
-
-/// What was proposed before, by class: a class whose instances are still missing gets what it did not have yet.
-#[derive(Debug, Default)]
-pub struct Offered {
-    by_class: HashMap<Uid, HashSet<Uid>>,
-    /// Syntaxes that are left out for now.
-    left_out: HashSet<Uid>,
-}
-
-impl Offered {
-    /// Remembers the contexts of a round.
-    pub fn add(&mut self, contexts: &[(Uid, Uid)]) {
-        for (class, syntax) in contexts {
-            self.by_class.entry(class.clone()).or_default().insert(syntax.clone());
-        }
-    }
-
-    /// Leaves out transfer syntaxes that the peer has refused in an earlier run.
-    pub fn leave_out(&mut self, syntaxes: impl Iterator<Item = Uid>) {
-        self.left_out.extend(syntaxes);
-    }
-
-    /// The same with nothing offered yet.
-    pub fn anew(&self) -> Offered {
-        Offered { by_class: HashMap::new(), left_out: self.left_out.clone() }
-    }
-
-    /// Leaves out none any more; answers whether there were any.
-    pub fn leave_out_none(&mut self) -> bool {
-        !std::mem::take(&mut self.left_out).is_empty()
-    }
-
-    /// The syntaxes to offer a class in. All of them, where it has no others than those that are left out.
-    fn syntaxes_of(&self, class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
-        let all = syntaxes_of(class, narrowed);
-        let is_bearable = narrowed.is_none() && all.iter().any(|syntax| !self.left_out.contains(syntax));
-        match is_bearable {
-            true => all.into_iter().filter(|syntax| !self.left_out.contains(syntax)).collect(),
-            false => all,
-        }
-    }
-
-    /// Whether the class was offered in any syntax.
-    fn has(&self, class: &Uid) -> bool {
-        self.by_class.contains_key(class)
-    }
-
-    /// The syntaxes of a class, those that were not offered yet first.
-    fn order(&self, class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
-        let mut syntaxes = self.syntaxes_of(class, narrowed);
-        if let Some(offered) = self.by_class.get(class) {
-            syntaxes.sort_by_key(|syntax| offered.contains(syntax));
-        }
-        syntaxes
-    }
-
-    /// Whether the class has syntaxes that were not offered yet.
-    fn is_exhausted(&self, class: &Uid, narrowed: Option<&[Uid]>) -> bool {
-        let offered = self.by_class.get(class);
-        self.syntaxes_of(class, narrowed)
-            .iter()
-            .all(|syntax| offered.is_some_and(|offered| offered.contains(syntax)))
-    }
 }
 
 /// The rounds that cover all that is missing, for one pass.

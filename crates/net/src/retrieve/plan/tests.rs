@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
+
 use dicomet_proto::query::Level;
 
 use super::super::associations::Share;

@@ -1,0 +1,71 @@
+//! What was offered to the peer so far, and what each class is offered next. Pure.
+
+use std::collections::{HashMap, HashSet};
+
+use dicomet_proto::Uid;
+
+use crate::retrieve::likely::syntaxes_of;
+
+/// What was proposed before, by class: a class whose instances are still missing gets what it did not have yet.
+#[derive(Debug, Default)]
+pub struct Offered {
+    by_class: HashMap<Uid, HashSet<Uid>>,
+    /// Syntaxes that are left out for now.
+    left_out: HashSet<Uid>,
+}
+
+impl Offered {
+    /// Remembers the contexts of a round.
+    pub fn add(&mut self, contexts: &[(Uid, Uid)]) {
+        for (class, syntax) in contexts {
+            self.by_class.entry(class.clone()).or_default().insert(syntax.clone());
+        }
+    }
+
+    /// Leaves out transfer syntaxes that the peer has refused in an earlier run.
+    pub fn leave_out(&mut self, syntaxes: impl Iterator<Item = Uid>) {
+        self.left_out.extend(syntaxes);
+    }
+
+    /// The same with nothing offered yet.
+    pub fn anew(&self) -> Offered {
+        Offered { by_class: HashMap::new(), left_out: self.left_out.clone() }
+    }
+
+    /// Leaves out none any more; answers whether there were any.
+    pub fn leave_out_none(&mut self) -> bool {
+        !std::mem::take(&mut self.left_out).is_empty()
+    }
+
+    /// The syntaxes to offer a class in. All of them, where it has no others than those that are left out.
+    fn syntaxes_of(&self, class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
+        let all = syntaxes_of(class, narrowed);
+        let is_bearable = narrowed.is_none() && all.iter().any(|syntax| !self.left_out.contains(syntax));
+        match is_bearable {
+            true => all.into_iter().filter(|syntax| !self.left_out.contains(syntax)).collect(),
+            false => all,
+        }
+    }
+
+    /// Whether the class was offered in any syntax.
+    pub(super) fn has(&self, class: &Uid) -> bool {
+        self.by_class.contains_key(class)
+    }
+
+    /// The syntaxes of a class, those that were not offered yet first.
+    pub(super) fn order(&self, class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
+        let mut syntaxes = self.syntaxes_of(class, narrowed);
+        if let Some(offered) = self.by_class.get(class) {
+            syntaxes.sort_by_key(|syntax| offered.contains(syntax));
+        }
+        syntaxes
+    }
+
+    /// Whether the class has syntaxes that were not offered yet.
+    pub(super) fn is_exhausted(&self, class: &Uid, narrowed: Option<&[Uid]>) -> bool {
+        let offered = self.by_class.get(class);
+        self.syntaxes_of(class, narrowed)
+            .iter()
+            .all(|syntax| offered.is_some_and(|offered| offered.contains(syntax)))
+    }
+}
