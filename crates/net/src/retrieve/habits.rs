@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use dicomet_proto::Uid;
 
-use super::known::{Habits, Lesson};
+use super::known::{Habits, Lesson, Seen};
 use super::passes::Engine;
 use super::report::Event;
 use super::work::Roles;
@@ -60,9 +60,7 @@ impl Engine {
         let [most, worth] = [&habits.associations_most, &habits.associations]
             .map(|habit| habit.as_ref().map(|learnt| learnt.value));
         self.controller.remember(most, worth);
-        if let Some(refused) = &habits.refused_syntaxes {
-            self.offered.leave_out(refused.value.iter().filter_map(|uid| Uid::new(uid.as_str()).ok()));
-        }
+        self.offered.leave_out(habits.refused_syntaxes.uids());
         let words = habits.in_words();
         if !words.is_empty() {
             self.shared.tell(Event::Known(words));
@@ -90,7 +88,7 @@ impl Engine {
             associations: Some(self.controller.worth())
                 .filter(|worth| *worth > 1 && by_get > 0 && self.options.associations.is_none()),
             answers_most: Some(answers_most).filter(|most| *most > 0),
-            refused_syntaxes: Some(self.contexts.refused()).filter(|refused| !refused.is_empty()),
+            syntaxes: self.contexts.syntaxes(),
         };
         known.learn(&self.shared.node, lesson, SystemTime::now());
     }
@@ -112,8 +110,9 @@ impl Contexts {
         self.accepted.extend(accepted.iter().map(|(_, syntax)| syntax.clone()));
     }
 
-    /// Those that it has accepted with no class.
-    fn refused(&self) -> Vec<String> {
-        self.proposed.difference(&self.accepted).map(Uid::to_string).collect()
+    /// Those that it has accepted with some class, and with none.
+    fn syntaxes(&self) -> Seen {
+        let refused = self.proposed.difference(&self.accepted).cloned().collect();
+        Seen { accepted: self.accepted.clone(), refused }
     }
 }

@@ -4,10 +4,12 @@
 //! {"PACS@192.0.2.7:104":{"associations_most":{"value":4,"learnt":1763856000}, ...}, ...}
 //! ```
 //!
-//! Each habit is forgotten after a while, so that a peer that was mended is found out. The file names nodes and holds
-//! nothing of patients; a broken one is as good as none, and it may be deleted at any time.
+//! Each habit is forgotten after a while, and so is each thing that it refuses, so that a peer that was mended is found
+//! out. The file names nodes and holds nothing of patients; a broken one is as good as none, and it may be deleted at any
+//! time.
 
 mod learnt;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -19,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::Node;
 
 pub use learnt::Learnt;
+pub use refused::Refused;
+pub(super) use refused::Seen;
 
 /// A peer that had no association to spare may only have been busy.
 const BUSY_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -49,8 +53,8 @@ pub struct Habits {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers_most: Option<Learnt<usize>>,
     /// The transfer syntaxes that it accepts no presentation context with, while it accepts others of the same classes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused_syntaxes: Option<Learnt<Vec<String>>>,
+    #[serde(skip_serializing_if = "Refused::is_empty")]
+    pub refused_syntaxes: Refused,
 }
 
 /// What a run has learnt; `None` is nothing.
@@ -62,7 +66,7 @@ pub(super) struct Lesson {
     pub(super) associations_most: Option<usize>,
     pub(super) associations: Option<usize>,
     pub(super) answers_most: Option<usize>,
-    pub(super) refused_syntaxes: Option<Vec<String>>,
+    pub(super) syntaxes: Seen,
 }
 
 impl Habits {
@@ -75,7 +79,7 @@ impl Habits {
             associations_most: self.associations_most.filter(|learnt| learnt.is_younger(now, BUSY_FOR)),
             associations: self.associations.filter(|learnt| learnt.is_fresh(now)),
             answers_most: self.answers_most.filter(|learnt| learnt.is_fresh(now)),
-            refused_syntaxes: self.refused_syntaxes.filter(|learnt| learnt.is_fresh(now)),
+            refused_syntaxes: self.refused_syntaxes.fresh(now),
         }
     }
 
@@ -87,7 +91,7 @@ impl Habits {
             associations_most: Learnt::merged(self.associations_most, lesson.associations_most, now),
             associations: Learnt::merged(self.associations, lesson.associations, now),
             answers_most: Learnt::merged(self.answers_most, lesson.answers_most, now),
-            refused_syntaxes: Learnt::merged(self.refused_syntaxes, lesson.refused_syntaxes, now),
+            refused_syntaxes: self.refused_syntaxes.learn(&lesson.syntaxes, now),
         }
     }
 
@@ -113,8 +117,9 @@ impl Habits {
         if let Some(most) = &self.answers_most {
             words.push(format!("answers a query with {} studies at the most", most.value));
         }
-        if let Some(refused) = self.refused_syntaxes.as_ref().filter(|refused| !refused.value.is_empty()) {
-            words.push(format!("accepts nothing in {} of the transfer syntaxes", refused.value.len()));
+        if !self.refused_syntaxes.is_empty() {
+            words
+                .push(format!("accepts nothing in {} of the transfer syntaxes", self.refused_syntaxes.len()));
         }
         words
     }
@@ -215,15 +220,9 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(20_000 * 24 * 3600 + number * 24 * 3600)
     }
 
-    const FOUR: Lesson = Lesson {
-        both_roles: Some(true),
-        no_image_level: None,
-        no_get: None,
-        associations_most: None,
-        associations: Some(4),
-        answers_most: None,
-        refused_syntaxes: None,
-    };
+    fn four() -> Lesson {
+        Lesson { both_roles: Some(true), associations: Some(4), ..Lesson::default() }
+    }
 
     #[test]
     fn what_is_learnt_is_known_to_the_next_run_and_of_this_node_alone() {
@@ -231,7 +230,7 @@ mod tests {
         let known = Known::at(folder.path().join("state/nodes.json"));
         let pacs = node("PACS@192.0.2.7:104");
         assert_eq!(known.habits(&pacs, day(0)), Habits::default());
-        known.learn(&pacs, FOUR, day(0));
+        known.learn(&pacs, four(), day(0));
         let habits = known.habits(&pacs, day(1));
         assert_eq!(habits.associations.as_ref().unwrap().value, 4);
         assert_eq!(habits.in_words(), ["grants the SCP role only with the SCU role", "is fastest with 4"]);
@@ -244,7 +243,7 @@ mod tests {
         let known = Known::at(folder.path().join("nodes.json"));
         let pacs = node("PACS@192.0.2.7:104");
         for number in 0..7 {
-            known.learn(&pacs, FOUR, day(number));
+            known.learn(&pacs, four(), day(number));
             assert!(known.habits(&pacs, day(number)).associations.is_some());
         }
         assert_eq!(known.habits(&pacs, day(7)), Habits::default());
@@ -257,7 +256,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let known = Known::at(folder.path().join("nodes.json"));
         let pacs = node("PACS@192.0.2.7:104");
-        known.learn(&pacs, Lesson { associations_most: Some(2), ..FOUR }, day(0));
+        known.learn(&pacs, Lesson { associations_most: Some(2), ..four() }, day(0));
         let later = |hours: u64| day(0) + Duration::from_secs(hours * 3600);
         assert_eq!(known.habits(&pacs, later(23)).associations_most.unwrap().value, 2);
         let habits = known.habits(&pacs, later(24));
@@ -285,7 +284,7 @@ mod tests {
             std::fs::write(&path, broken).unwrap();
             let known = Known::at(&path);
             assert_eq!(known.habits(&pacs, day(0)), Habits::default());
-            known.learn(&pacs, FOUR, day(0));
+            known.learn(&pacs, four(), day(0));
             assert_ne!(known.habits(&pacs, day(0)), Habits::default());
         }
     }
@@ -295,7 +294,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let known = Known::at(folder.path().join("nodes.json"));
         let nodes = [node("A@192.0.2.7:104"), node("B@192.0.2.7:104"), node("C@192.0.2.7:104")];
-        nodes.iter().for_each(|node| known.learn(node, FOUR, day(0)));
+        nodes.iter().for_each(|node| known.learn(node, four(), day(0)));
         assert_eq!(known.forget(Some(&nodes[0])).unwrap(), 1);
         assert_eq!(known.forget(Some(&nodes[0])).unwrap(), 0);
         assert_eq!(known.forget(None).unwrap(), 2);

@@ -78,8 +78,8 @@ async fn a_peer_that_accepts_today_what_it_refused_before_is_offered_it_again() 
         held[0].only_in = Some(jpeg.clone());
     });
     let node = peer.serve().await;
-    let refused = vec![jpeg.to_string(), "no UID".to_owned()];
-    let lesson = known::Lesson { refused_syntaxes: Some(refused), ..known::Lesson::default() };
+    let syntaxes = known::Seen { refused: [jpeg].into(), ..known::Seen::default() };
+    let lesson = known::Lesson { syntaxes, ..known::Lesson::default() };
     Known::at(&known).learn(&node, lesson, SystemTime::now());
     let (report, _) = run(&node, &Options::default(), &known).await;
     assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
