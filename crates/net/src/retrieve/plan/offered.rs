@@ -4,7 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use dicomet_proto::Uid;
 
-use crate::retrieve::likely::syntaxes_of;
+use crate::retrieve::likely::{self, syntaxes_of};
+
+/// How many transfer syntaxes each class of an association is to have at least, if there are so many: all that are
+/// met in archives. With fewer, an instance comes converted, or not at all (Orthanc 1.10 inflates what is stored
+/// deflated when that context is missing).
+const MIN_SYNTAXES: usize = likely::COMMON_SYNTAXES;
 
 /// What was proposed before, by class: a class whose instances are still missing gets what it did not have yet.
 #[derive(Debug, Default)]
@@ -37,14 +42,18 @@ impl Offered {
         !std::mem::take(&mut self.left_out).is_empty()
     }
 
+    /// How many contexts a class needs at least.
+    pub(super) fn least(&self, class: &Uid, narrowed: Option<&[Uid]>) -> usize {
+        self.syntaxes_of(class, narrowed).len().min(MIN_SYNTAXES)
+    }
+
     /// The syntaxes to offer a class in. All of them, where it has no others than those that are left out.
     fn syntaxes_of(&self, class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
-        let all = syntaxes_of(class, narrowed);
-        let is_bearable = narrowed.is_none() && all.iter().any(|syntax| !self.left_out.contains(syntax));
-        match is_bearable {
-            true => all.into_iter().filter(|syntax| !self.left_out.contains(syntax)).collect(),
-            false => all,
+        let mut syntaxes = syntaxes_of(class, narrowed);
+        if narrowed.is_none() && syntaxes.iter().any(|syntax| !self.left_out.contains(syntax)) {
+            syntaxes.retain(|syntax| !self.left_out.contains(syntax));
         }
+        syntaxes
     }
 
     /// Whether the class was offered in any syntax.
@@ -61,7 +70,7 @@ impl Offered {
         syntaxes
     }
 
-    /// Whether the class has syntaxes that were not offered yet.
+    /// Whether the class has no syntaxes that were not offered yet.
     pub(super) fn is_exhausted(&self, class: &Uid, narrowed: Option<&[Uid]>) -> bool {
         let offered = self.by_class.get(class);
         self.syntaxes_of(class, narrowed)

@@ -8,6 +8,7 @@ use dicomet_proto::query::Level;
 
 use super::super::associations::Share;
 use super::super::inventory::{Instance, Inventory, Series, Study};
+use super::super::likely::syntaxes_of;
 use super::super::verify::{Ledger, Present};
 use super::*;
 
@@ -191,6 +192,41 @@ fn classes_that_nobody_tells_are_guessed_by_modality_and_then_all_are_tried() {
     }
     assert!(dictionary::storage_sop_classes().iter().all(|class| proposed.contains(class)));
     assert!(!has_more_classes(&ledger.missing(), &offered));
+}
+
+/// How many contexts a class has in a round.
+fn contexts_of(round: &Round, class: &str) -> usize {
+    round.contexts.iter().filter(|(of, _)| of.as_str() == class).count()
+}
+
+fn uid(text: &str) -> Uid {
+    Uid::new(text).unwrap()
+}
+
+#[test]
+fn syntaxes_that_are_left_out_make_room() {
+    let classes = private_classes(40);
+    let of = |range: std::ops::Range<usize>| -> Vec<(&str, usize)> {
+        classes[range].iter().map(|class| (class.as_str(), 1)).collect()
+    };
+    let plain = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+    let mut offered = Offered::default();
+    let all = syntaxes_of(&uid(&classes[0]), None);
+    offered.leave_out(all.into_iter().filter(|syntax| !plain.contains(syntax)));
+
+    let one = ledger(vec![study("1.2", &of(0..40))]);
+    assert_eq!(plan(&one).len(), 5);
+    let rounds_of_one = rounds(&one.missing(), &offered, None);
+    assert_eq!((rounds_of_one.len(), rounds_of_one[0].contexts.len()), (1, 80));
+    assert_eq!(rounds_of_one[0].parts[0].classes, None, "it is asked for whole");
+
+    let two = ledger(vec![study("1.2", &of(0..9)), study("1.3", &of(9..18))]);
+    assert_eq!((plan(&two).len(), rounds(&two.missing(), &offered, None).len()), (2, 1));
+
+    let further: Vec<Uid> = classes[18..].iter().map(|class| uid(class)).collect();
+    let beside = |offered: &Offered| rounds_beside(&two.missing(), offered, None, &further);
+    assert!(beside(&Offered::default()).iter().all(|round| contexts_of(round, &classes[39]) == 0));
+    assert_eq!(contexts_of(&beside(&offered)[0], &classes[39]), 2);
 }
 
 #[test]
