@@ -81,7 +81,7 @@ impl Engine {
         };
         let answers_most = self.shared.meter.answers_most.load(Ordering::Relaxed);
         let lesson = Lesson {
-            both_roles: (self.roles == Roles::ScuAndScp && by_get > 0).then_some(true),
+            both_roles: (self.roles == Roles::ScuAndScp && by_get > 0 && !self.is_scp_enough).then_some(true),
             no_image_level: self.shared.meter.has_no_image_level.load(Ordering::Relaxed).then_some(true),
             no_get: if by_get > 0 { Some(false) } else { is_useless.then_some(true) },
             associations_most: self.controller.most().filter(|_| by_get > 0),

@@ -280,7 +280,7 @@ impl Engine {
         }
         self.barren = 0;
         if pass.no_roles && !came && pass.stood > 0 && self.roles == Roles::Scp {
-            self.roles = Roles::ScuAndScp;
+            self.propose_both_roles();
             return Verdict::Again;
         }
         self.offered.add(&round.contexts);

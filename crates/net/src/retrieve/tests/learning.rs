@@ -24,6 +24,11 @@ fn asked(peer: &Peer, what: &str) -> usize {
     std::mem::take(&mut *peer.operations.lock().unwrap()).iter().filter(|asked| *asked == what).count()
 }
 
+/// The abstract syntaxes of the contexts proposed since, by association.
+fn proposed(peer: &Peer) -> Vec<Vec<Uid>> {
+    std::mem::take(&mut *peer.proposed.lock().unwrap())
+}
+
 #[tokio::test]
 async fn a_peer_without_image_level_is_asked_for_it_once() {
     let peer = Peer::new(Habits { no_image_level: true, ..Habits::default() });
@@ -63,7 +68,7 @@ async fn transfer_syntaxes_that_are_never_accepted_are_not_proposed_again() {
     let mut most = Vec::new();
     for _ in 0..2 {
         assert!(run(&node, &Options::default(), &known).await.0.complete);
-        most.push(std::mem::take(&mut *peer.proposed.lock().unwrap()).into_iter().max().unwrap());
+        most.push(proposed(&peer).iter().map(Vec::len).max().unwrap());
     }
     assert!(most[0] > 50, "{most:?}");
     assert_eq!(most[1], 1 + 2 * 2, "C-GET, and two classes in two syntaxes");
@@ -83,6 +88,24 @@ async fn a_peer_that_accepts_today_what_it_refused_before_is_offered_it_again() 
     Known::at(&known).learn(&node, lesson, SystemTime::now());
     let (report, _) = run(&node, &Options::default(), &known).await;
     assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
+}
+
+/// A peer that accepts no context for MR, of which it has two instances.
+fn without_mr() -> Arc<Peer> {
+    let refuses_class = std::sync::Mutex::new(Some(MR));
+    Peer::new(Habits { refuses_class, tells_classes: true, ..Habits::default() })
+}
+
+const MR: Uid = uids::MR_IMAGE_STORAGE;
+
+#[tokio::test]
+async fn a_peer_that_accepts_nothing_for_a_class_is_not_said_to_need_both_roles() {
+    let peer = without_mr();
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    assert_eq!(run(&node, &Options::default(), &known).await.0.retrieved, 4);
+    assert!(Known::at(&known).habits(&node, SystemTime::now()).both_roles.is_none());
 }
 
 #[tokio::test]
