@@ -55,6 +55,9 @@ pub struct Habits {
     /// The transfer syntaxes that it accepts no presentation context with, while it accepts others of the same classes.
     #[serde(skip_serializing_if = "Refused::is_empty")]
     pub refused_syntaxes: Refused,
+    /// The SOP classes of storage that it accepts no presentation context for, while it accepts others.
+    #[serde(skip_serializing_if = "Refused::is_empty")]
+    pub refused_classes: Refused,
 }
 
 /// What a run has learnt; `None` is nothing.
@@ -67,6 +70,7 @@ pub(super) struct Lesson {
     pub(super) associations: Option<usize>,
     pub(super) answers_most: Option<usize>,
     pub(super) syntaxes: Seen,
+    pub(super) classes: Seen,
 }
 
 impl Habits {
@@ -80,6 +84,7 @@ impl Habits {
             associations: self.associations.filter(|learnt| learnt.is_fresh(now)),
             answers_most: self.answers_most.filter(|learnt| learnt.is_fresh(now)),
             refused_syntaxes: self.refused_syntaxes.fresh(now),
+            refused_classes: self.refused_classes.fresh(now),
         }
     }
 
@@ -92,6 +97,7 @@ impl Habits {
             associations: Learnt::merged(self.associations, lesson.associations, now),
             answers_most: Learnt::merged(self.answers_most, lesson.answers_most, now),
             refused_syntaxes: self.refused_syntaxes.learn(&lesson.syntaxes, now),
+            refused_classes: self.refused_classes.learn(&lesson.classes, now),
         }
     }
 
@@ -120,6 +126,9 @@ impl Habits {
         if !self.refused_syntaxes.is_empty() {
             words
                 .push(format!("accepts nothing in {} of the transfer syntaxes", self.refused_syntaxes.len()));
+        }
+        if !self.refused_classes.is_empty() {
+            words.push(format!("accepts no context for {} of the SOP classes", self.refused_classes.len()));
         }
         words
     }
@@ -210,6 +219,8 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, Habits>> {
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use dicomet_proto::Uid;
+
     use super::*;
 
     fn node(text: &str) -> Node {
@@ -273,6 +284,30 @@ mod tests {
         assert_eq!(known.habits(&pacs, day(0)).in_words(), ["sends by C-MOVE and not by C-GET"]);
         known.learn(&pacs, no_get(false), day(1));
         assert!(known.habits(&pacs, day(1)).in_words().is_empty());
+    }
+
+    #[test]
+    fn what_is_refused_is_kept_each_with_its_own_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = Known::at(folder.path().join("nodes.json"));
+        let pacs = node("PACS@192.0.2.7:104");
+        let seen = |refused: &[&'static str], accepted: &[&'static str]| Seen {
+            refused: refused.iter().map(|uid| Uid::from_static(uid)).collect(),
+            accepted: accepted.iter().map(|uid| Uid::from_static(uid)).collect(),
+        };
+        let learn = |classes: Seen, syntaxes: Seen, now| {
+            known.learn(&pacs, Lesson { classes, syntaxes, ..Lesson::default() }, now);
+        };
+        learn(seen(&["1.2.1", "1.2.2"], &[]), seen(&["1.3.1"], &[]), day(0));
+        learn(seen(&["1.2.3"], &["1.2.2"]), seen(&["1.3.2", "1.3.3"], &[]), day(5));
+        let words = |now| known.habits(&pacs, now).in_words();
+        let syntaxes = |number| format!("accepts nothing in {number} of the transfer syntaxes");
+        let classes = |number| format!("accepts no context for {number} of the SOP classes");
+        assert_eq!(words(day(6)), [syntaxes(3), classes(2)]);
+        assert_eq!(words(day(7)), [syntaxes(2), classes(1)]);
+        let left: Vec<Uid> = known.habits(&pacs, day(7)).refused_classes.uids().collect();
+        assert_eq!(left, [Uid::from_static("1.2.3")]);
+        assert!(words(day(12)).is_empty());
     }
 
     #[test]

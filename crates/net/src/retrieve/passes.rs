@@ -283,8 +283,7 @@ impl Engine {
         let before = self.shared.ledger().arrived();
         let pass = self.pass(rounds).await;
         let came = self.shared.ledger().arrived() > before;
-        rounds.iter().for_each(|round| self.contexts.note(&round.contexts, &pass.accepted));
-        self.alone.learn(pass.accepted);
+        self.note(pass.proposed, pass.accepted);
         if let Some(reason) = pass.fatal {
             return Verdict::Over(Some(End::CannotStore(reason)));
         }
@@ -310,6 +309,13 @@ impl Engine {
     pub(super) fn propose_both_roles(&mut self) {
         self.roles = Roles::ScuAndScp;
         self.is_scp_enough = self.shared.progress().instances > 0;
+    }
+
+    /// Notes what the peer accepted of what was proposed.
+    pub(super) fn note(&mut self, proposed: Vec<(Uid, Uid)>, accepted: Vec<(Uid, Uid)>) {
+        self.contexts.note(&proposed, &accepted, &self.offered);
+        self.offered.was_accepted(&accepted);
+        self.alone.learn(accepted);
     }
 
     /// What follows from an association that was lost or is not to be had: once more after a moment, if that makes

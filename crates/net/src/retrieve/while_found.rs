@@ -266,8 +266,7 @@ impl Engine {
     /// What follows from a round.
     async fn conclude(&mut self, round: &Round, pass: Pass, came: bool) -> Verdict {
         self.associations += pass.stood;
-        self.contexts.note(&round.contexts, &pass.accepted);
-        self.alone.learn(pass.accepted);
+        self.note(pass.proposed, pass.accepted);
         if let Some(reason) = pass.fatal {
             return Verdict::Over(Some(End::CannotStore(reason)));
         }

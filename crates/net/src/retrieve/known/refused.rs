@@ -21,7 +21,7 @@ pub struct Refused(Vec<Learnt<String>>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::retrieve) struct Seen {
     pub(in crate::retrieve) accepted: BTreeSet<Uid>,
-    /// What was not accepted at all, though it was given every chance.
+    /// What was not accepted where it could have been. It may have been elsewhere.
     pub(in crate::retrieve) refused: BTreeSet<Uid>,
 }
 
