@@ -76,8 +76,9 @@ pub struct GetArgs {
     /// Where what is learnt of nodes is kept, "none" to keep and use nothing; else dicomet/nodes.json in the user's
     /// state folder (~/.local/state)
     ///
-    /// It holds how many associations a node serves and how many are worth it, and which services it lacks, and is
-    /// used by the next run; after a week it is found out anew. `dicomet node forget` removes it.
+    /// It holds how many associations a node serves and how many are worth it, which services it lacks, and which
+    /// transfer syntaxes and SOP classes it never accepts, and is used by the next run; after a week it is found out
+    /// anew. `dicomet node forget` removes it.
     #[arg(long, env = "DICOMET_KNOWN", value_name = "FILE")]
     known: Option<PathBuf>,
 

@@ -4,20 +4,25 @@
 //! {"PACS@192.0.2.7:104":{"associations_most":{"value":4,"learnt":1763856000}, ...}, ...}
 //! ```
 //!
-//! Each habit is forgotten after a while, so that a peer that was mended is found out. The file names nodes and holds
-//! nothing of patients; a broken one is as good as none, and it may be deleted at any time.
+//! Each habit is forgotten after a while, and so is each thing that it refuses, so that a peer that was mended is found
+//! out. The file names nodes and holds nothing of patients; a broken one is as good as none, and it may be deleted at any
+//! time.
+
+mod learnt;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Node;
 
-/// After this a habit is tried again.
-const REMEMBERED_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+pub use learnt::Learnt;
+pub use refused::Refused;
+pub(super) use refused::Seen;
 
 /// A peer that had no association to spare may only have been busy.
 const BUSY_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -48,43 +53,11 @@ pub struct Habits {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers_most: Option<Learnt<usize>>,
     /// The transfer syntaxes that it accepts no presentation context with, while it accepts others of the same classes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused_syntaxes: Option<Learnt<Vec<String>>>,
-}
-
-/// A habit, with when it was learnt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Learnt<T> {
-    /// What was learnt.
-    pub value: T,
-    /// In seconds since 1970.
-    learnt: u64,
-}
-
-impl<T: PartialEq> Learnt<T> {
-    /// Learnt at a time.
-    pub fn at(value: T, now: SystemTime) -> Learnt<T> {
-        Learnt { value, learnt: seconds(now) }
-    }
-
-    /// What was learnt anew, or what was learnt before and is confirmed by nothing: that keeps its time, so that it is
-    /// tried again one day.
-    fn merged(before: Option<Learnt<T>>, value: Option<T>, now: SystemTime) -> Option<Learnt<T>> {
-        match (before, value) {
-            (Some(before), Some(value)) if before.value == value => Some(before),
-            (_, Some(value)) => Some(Learnt::at(value, now)),
-            (before, None) => before,
-        }
-    }
-
-    fn is_fresh(&self, now: SystemTime) -> bool {
-        self.is_younger(now, REMEMBERED_FOR)
-    }
-
-    fn is_younger(&self, now: SystemTime, limit: Duration) -> bool {
-        // What was learnt in the future was learnt by a clock that was wrong.
-        seconds(now).checked_sub(self.learnt).is_some_and(|age| age < limit.as_secs())
-    }
+    #[serde(skip_serializing_if = "Refused::is_empty")]
+    pub refused_syntaxes: Refused,
+    /// The SOP classes of storage that it accepts no presentation context for, while it accepts others.
+    #[serde(skip_serializing_if = "Refused::is_empty")]
+    pub refused_classes: Refused,
 }
 
 /// What a run has learnt; `None` is nothing.
@@ -96,7 +69,8 @@ pub(super) struct Lesson {
     pub(super) associations_most: Option<usize>,
     pub(super) associations: Option<usize>,
     pub(super) answers_most: Option<usize>,
-    pub(super) refused_syntaxes: Option<Vec<String>>,
+    pub(super) syntaxes: Seen,
+    pub(super) classes: Seen,
 }
 
 impl Habits {
@@ -109,7 +83,8 @@ impl Habits {
             associations_most: self.associations_most.filter(|learnt| learnt.is_younger(now, BUSY_FOR)),
             associations: self.associations.filter(|learnt| learnt.is_fresh(now)),
             answers_most: self.answers_most.filter(|learnt| learnt.is_fresh(now)),
-            refused_syntaxes: self.refused_syntaxes.filter(|learnt| learnt.is_fresh(now)),
+            refused_syntaxes: self.refused_syntaxes.fresh(now),
+            refused_classes: self.refused_classes.fresh(now),
         }
     }
 
@@ -121,7 +96,8 @@ impl Habits {
             associations_most: Learnt::merged(self.associations_most, lesson.associations_most, now),
             associations: Learnt::merged(self.associations, lesson.associations, now),
             answers_most: Learnt::merged(self.answers_most, lesson.answers_most, now),
-            refused_syntaxes: Learnt::merged(self.refused_syntaxes, lesson.refused_syntaxes, now),
+            refused_syntaxes: self.refused_syntaxes.learn(&lesson.syntaxes, now),
+            refused_classes: self.refused_classes.learn(&lesson.classes, now),
         }
     }
 
@@ -147,8 +123,12 @@ impl Habits {
         if let Some(most) = &self.answers_most {
             words.push(format!("answers a query with {} studies at the most", most.value));
         }
-        if let Some(refused) = self.refused_syntaxes.as_ref().filter(|refused| !refused.value.is_empty()) {
-            words.push(format!("accepts nothing in {} of the transfer syntaxes", refused.value.len()));
+        if !self.refused_syntaxes.is_empty() {
+            words
+                .push(format!("accepts nothing in {} of the transfer syntaxes", self.refused_syntaxes.len()));
+        }
+        if !self.refused_classes.is_empty() {
+            words.push(format!("accepts no context for {} of the SOP classes", self.refused_classes.len()));
         }
         words
     }
@@ -234,13 +214,13 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, Habits>> {
     Ok(serde_json::from_slice(&std::fs::read(path)?)?)
 }
 
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use dicomet_proto::Uid;
+
     use super::*;
 
     fn node(text: &str) -> Node {
@@ -251,15 +231,9 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(20_000 * 24 * 3600 + number * 24 * 3600)
     }
 
-    const FOUR: Lesson = Lesson {
-        both_roles: Some(true),
-        no_image_level: None,
-        no_get: None,
-        associations_most: None,
-        associations: Some(4),
-        answers_most: None,
-        refused_syntaxes: None,
-    };
+    fn four() -> Lesson {
+        Lesson { both_roles: Some(true), associations: Some(4), ..Lesson::default() }
+    }
 
     #[test]
     fn what_is_learnt_is_known_to_the_next_run_and_of_this_node_alone() {
@@ -267,7 +241,7 @@ mod tests {
         let known = Known::at(folder.path().join("state/nodes.json"));
         let pacs = node("PACS@192.0.2.7:104");
         assert_eq!(known.habits(&pacs, day(0)), Habits::default());
-        known.learn(&pacs, FOUR, day(0));
+        known.learn(&pacs, four(), day(0));
         let habits = known.habits(&pacs, day(1));
         assert_eq!(habits.associations.as_ref().unwrap().value, 4);
         assert_eq!(habits.in_words(), ["grants the SCP role only with the SCU role", "is fastest with 4"]);
@@ -280,7 +254,7 @@ mod tests {
         let known = Known::at(folder.path().join("nodes.json"));
         let pacs = node("PACS@192.0.2.7:104");
         for number in 0..7 {
-            known.learn(&pacs, FOUR, day(number));
+            known.learn(&pacs, four(), day(number));
             assert!(known.habits(&pacs, day(number)).associations.is_some());
         }
         assert_eq!(known.habits(&pacs, day(7)), Habits::default());
@@ -293,7 +267,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let known = Known::at(folder.path().join("nodes.json"));
         let pacs = node("PACS@192.0.2.7:104");
-        known.learn(&pacs, Lesson { associations_most: Some(2), ..FOUR }, day(0));
+        known.learn(&pacs, Lesson { associations_most: Some(2), ..four() }, day(0));
         let later = |hours: u64| day(0) + Duration::from_secs(hours * 3600);
         assert_eq!(known.habits(&pacs, later(23)).associations_most.unwrap().value, 2);
         let habits = known.habits(&pacs, later(24));
@@ -313,6 +287,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_is_kept_each_with_its_own_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = Known::at(folder.path().join("nodes.json"));
+        let pacs = node("PACS@192.0.2.7:104");
+        let seen = |refused: &[&'static str], accepted: &[&'static str]| Seen {
+            refused: refused.iter().map(|uid| Uid::from_static(uid)).collect(),
+            accepted: accepted.iter().map(|uid| Uid::from_static(uid)).collect(),
+        };
+        let learn = |classes: Seen, syntaxes: Seen, now| {
+            known.learn(&pacs, Lesson { classes, syntaxes, ..Lesson::default() }, now);
+        };
+        learn(seen(&["1.2.1", "1.2.2"], &[]), seen(&["1.3.1"], &[]), day(0));
+        learn(seen(&["1.2.3"], &["1.2.2"]), seen(&["1.3.2", "1.3.3"], &[]), day(5));
+        let words = |now| known.habits(&pacs, now).in_words();
+        let syntaxes = |number| format!("accepts nothing in {number} of the transfer syntaxes");
+        let classes = |number| format!("accepts no context for {number} of the SOP classes");
+        assert_eq!(words(day(6)), [syntaxes(3), classes(2)]);
+        assert_eq!(words(day(7)), [syntaxes(2), classes(1)]);
+        let left: Vec<Uid> = known.habits(&pacs, day(7)).refused_classes.uids().collect();
+        assert_eq!(left, [Uid::from_static("1.2.3")]);
+        assert!(words(day(12)).is_empty());
+    }
+
+    #[test]
     fn a_broken_file_is_passed_over_and_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("nodes.json");
@@ -321,7 +319,7 @@ mod tests {
             std::fs::write(&path, broken).unwrap();
             let known = Known::at(&path);
             assert_eq!(known.habits(&pacs, day(0)), Habits::default());
-            known.learn(&pacs, FOUR, day(0));
+            known.learn(&pacs, four(), day(0));
             assert_ne!(known.habits(&pacs, day(0)), Habits::default());
         }
     }
@@ -331,7 +329,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let known = Known::at(folder.path().join("nodes.json"));
         let nodes = [node("A@192.0.2.7:104"), node("B@192.0.2.7:104"), node("C@192.0.2.7:104")];
-        nodes.iter().for_each(|node| known.learn(node, FOUR, day(0)));
+        nodes.iter().for_each(|node| known.learn(node, four(), day(0)));
         assert_eq!(known.forget(Some(&nodes[0])).unwrap(), 1);
         assert_eq!(known.forget(Some(&nodes[0])).unwrap(), 0);
         assert_eq!(known.forget(None).unwrap(), 2);

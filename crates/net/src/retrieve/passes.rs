@@ -52,6 +52,8 @@ pub(super) struct Engine {
     pub(super) begin: Instant,
     pub(super) controller: Controller,
     pub(super) roles: Roles,
+    /// Whether something came while the SCP role was proposed alone.
+    pub(super) is_scp_enough: bool,
     pub(super) granularity: Granularity,
     pub(super) offered: Offered,
     pub(super) alone: Alone,
@@ -96,6 +98,7 @@ impl Engine {
             query,
             associations: 0,
             roles: Roles::Scp,
+            is_scp_enough: false,
             granularity: Granularity::Coarse,
             offered: Offered::default(),
             alone: Alone::default(),
@@ -280,8 +283,7 @@ impl Engine {
         let before = self.shared.ledger().arrived();
         let pass = self.pass(rounds).await;
         let came = self.shared.ledger().arrived() > before;
-        rounds.iter().for_each(|round| self.contexts.note(&round.contexts, &pass.accepted));
-        self.alone.learn(pass.accepted);
+        self.note(pass.proposed, pass.accepted);
         if let Some(reason) = pass.fatal {
             return Verdict::Over(Some(End::CannotStore(reason)));
         }
@@ -297,10 +299,23 @@ impl Engine {
         }
         self.barren = 0;
         if pass.no_roles && !came && self.roles == Roles::Scp {
-            self.roles = Roles::ScuAndScp;
+            self.propose_both_roles();
             return Verdict::Again;
         }
         Verdict::Through
+    }
+
+    /// Proposes the SCP role no more without the SCU role.
+    pub(super) fn propose_both_roles(&mut self) {
+        self.roles = Roles::ScuAndScp;
+        self.is_scp_enough = self.shared.progress().instances > 0;
+    }
+
+    /// Notes what the peer accepted of what was proposed.
+    pub(super) fn note(&mut self, proposed: Vec<(Uid, Uid)>, accepted: Vec<(Uid, Uid)>) {
+        self.contexts.note(&proposed, &accepted, &self.offered);
+        self.offered.was_accepted(&accepted);
+        self.alone.learn(accepted);
     }
 
     /// What follows from an association that was lost or is not to be had: once more after a moment, if that makes

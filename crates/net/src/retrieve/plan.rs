@@ -9,26 +9,23 @@
 //! ledger: what is missing -> rounds (contexts + studies or parts of them) -> requests (study, series, images)
 //! ```
 
+mod offered;
 mod requests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::{self, uids};
 
 use super::inventory::Study;
-use super::likely::{self, syntaxes_of};
+use super::likely;
 use super::verify::MissingStudy;
 
+pub use offered::Offered;
 pub use requests::{Dealer, Granularity, Request};
 
 /// Presentation contexts for storage classes in one association: 128 but the one of C-GET itself.
 pub const STORAGE_CONTEXTS: usize = 127;
-
-/// How many transfer syntaxes each class of an association is to have at least, if there are so many: all that are
-/// met in archives. With fewer, an instance comes converted, or not at all (Orthanc 1.10 inflates what is stored
-/// deflated when that context is missing).
-const MIN_SYNTAXES: usize = likely::COMMON_SYNTAXES;
 
 /// One association's worth of work: what to propose and which parts of the inventory to ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,70 +43,6 @@ pub struct Part {
     pub study: usize,
     /// Only instances of these classes; `None` is all that is missing.
     pub classes: Option<BTreeSet<Uid>>,
-}
-
-/// What was proposed before, by class: a class whose instances are still missing gets what it did not have yet.
-#[derive(Debug, Default)]
-pub struct Offered {
-    by_class: HashMap<Uid, HashSet<Uid>>,
-    /// Syntaxes that are left out for now.
-    left_out: HashSet<Uid>,
-}
-
-impl Offered {
-    /// Remembers the contexts of a round.
-    pub fn add(&mut self, contexts: &[(Uid, Uid)]) {
-        for (class, syntax) in contexts {
-            self.by_class.entry(class.clone()).or_default().insert(syntax.clone());
-        }
-    }
-
-    /// Leaves out transfer syntaxes that the peer has refused in an earlier run.
-    pub fn leave_out(&mut self, syntaxes: impl Iterator<Item = Uid>) {
-        self.left_out.extend(syntaxes);
-    }
-
-    /// The same with nothing offered yet.
-    pub fn anew(&self) -> Offered {
-        Offered { by_class: HashMap::new(), left_out: self.left_out.clone() }
-    }
-
-    /// Leaves out none any more; answers whether there were any.
-    pub fn leave_out_none(&mut self) -> bool {
-        !std::mem::take(&mut self.left_out).is_empty()
-    }
-
-    /// The syntaxes to offer a class in. All of them, where it has no others than those that are left out.
-    fn syntaxes_of(&self, class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
-        let all = syntaxes_of(class, narrowed);
-        let is_bearable = narrowed.is_none() && all.iter().any(|syntax| !self.left_out.contains(syntax));
-        match is_bearable {
-            true => all.into_iter().filter(|syntax| !self.left_out.contains(syntax)).collect(),
-            false => all,
-        }
-    }
-
-    /// Whether the class was offered in any syntax.
-    fn has(&self, class: &Uid) -> bool {
-        self.by_class.contains_key(class)
-    }
-
-    /// The syntaxes of a class, those that were not offered yet first.
-    fn order(&self, class: &Uid, narrowed: Option<&[Uid]>) -> Vec<Uid> {
-        let mut syntaxes = self.syntaxes_of(class, narrowed);
-        if let Some(offered) = self.by_class.get(class) {
-            syntaxes.sort_by_key(|syntax| offered.contains(syntax));
-        }
-        syntaxes
-    }
-
-    /// Whether the class has syntaxes that were not offered yet.
-    fn is_exhausted(&self, class: &Uid, narrowed: Option<&[Uid]>) -> bool {
-        let offered = self.by_class.get(class);
-        self.syntaxes_of(class, narrowed)
-            .iter()
-            .all(|syntax| offered.is_some_and(|offered| offered.contains(syntax)))
-    }
 }
 
 /// The rounds that cover all that is missing, for one pass.
@@ -130,17 +63,17 @@ pub fn rounds_beside(
     let mut shared = Draft::default();
     for study in missing {
         let classes = candidates(study, offered);
-        if cost(&classes, narrowed) > STORAGE_CONTEXTS {
-            drafts.extend(split(study, &classes, narrowed));
+        if cost(&classes, offered, narrowed) > STORAGE_CONTEXTS {
+            drafts.extend(split(study, &classes, offered, narrowed));
             continue;
         }
-        if shared.cost_with(&classes, narrowed) > STORAGE_CONTEXTS {
+        if shared.cost_with(&classes, offered, narrowed) > STORAGE_CONTEXTS {
             drafts.push(std::mem::take(&mut shared));
         }
         shared.add(Part { study: study.study, classes: None }, &classes);
     }
     for class in further {
-        if shared.cost_with(std::slice::from_ref(class), narrowed) <= STORAGE_CONTEXTS {
+        if shared.cost_with(std::slice::from_ref(class), offered, narrowed) <= STORAGE_CONTEXTS {
             shared.add_classes(std::slice::from_ref(class));
         }
     }
@@ -199,9 +132,9 @@ pub(super) fn classes_of(study: &MissingStudy) -> Vec<Uid> {
 }
 
 /// Whether one association has room for all these classes (and there are any), so that it need not be known which
-/// instance has which.
+/// instance has which. It must have room even when nothing is left out of what is offered.
 pub(super) fn fit_together(classes: &[Uid]) -> bool {
-    !classes.is_empty() && cost(classes, None) <= STORAGE_CONTEXTS
+    !classes.is_empty() && cost(classes, &Offered::default(), None) <= STORAGE_CONTEXTS
 }
 
 /// Whether the contexts that a study needs are known before its instances are: by SOP Classes in Study, or what the
@@ -234,9 +167,9 @@ impl Draft {
         }
     }
 
-    fn cost_with(&self, classes: &[Uid], narrowed: Option<&[Uid]>) -> usize {
+    fn cost_with(&self, classes: &[Uid], offered: &Offered, narrowed: Option<&[Uid]>) -> usize {
         let new: Vec<Uid> = classes.iter().filter(|class| !self.classes.contains(class)).cloned().collect();
-        cost(&self.classes, narrowed) + cost(&new, narrowed)
+        cost(&self.classes, offered, narrowed) + cost(&new, offered, narrowed)
     }
 
     /// Deals the contexts out: every class its likeliest syntax, then every class its second, as far as they go.
@@ -256,17 +189,17 @@ impl Draft {
 }
 
 /// The contexts that the classes need at least.
-fn cost(classes: &[Uid], narrowed: Option<&[Uid]>) -> usize {
-    classes.iter().map(|class| syntaxes_of(class, narrowed).len().min(MIN_SYNTAXES)).sum()
+fn cost(classes: &[Uid], offered: &Offered, narrowed: Option<&[Uid]>) -> usize {
+    classes.iter().map(|class| offered.least(class, narrowed)).sum()
 }
 
 /// A study of more classes than one association holds: one draft for as many classes as fit. Instances whose class
 /// is not known are asked for in each.
-fn split(study: &MissingStudy, classes: &[Uid], narrowed: Option<&[Uid]>) -> Vec<Draft> {
+fn split(study: &MissingStudy, classes: &[Uid], offered: &Offered, narrowed: Option<&[Uid]>) -> Vec<Draft> {
     let mut groups: Vec<Vec<Uid>> = vec![Vec::new()];
     let mut room = STORAGE_CONTEXTS;
     for class in classes {
-        let needs = cost(std::slice::from_ref(class), narrowed);
+        let needs = offered.least(class, narrowed);
         if needs > room {
             groups.push(Vec::new());
             room = STORAGE_CONTEXTS;

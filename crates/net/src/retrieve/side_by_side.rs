@@ -35,7 +35,9 @@ pub(super) struct Pass {
     pub(super) no_roles: bool,
     /// Our side cannot store any more.
     pub(super) fatal: Option<String>,
-    /// SOP class and transfer syntax of the contexts that the peer accepted.
+    /// SOP class and transfer syntax of the storage contexts that were proposed: none without an association that stood.
+    pub(super) proposed: Vec<(Uid, Uid)>,
+    /// Those of them that the peer accepted.
     pub(super) accepted: Vec<(Uid, Uid)>,
 }
 
@@ -47,6 +49,7 @@ impl Pass {
         self.is_passed_over |= other.is_passed_over;
         self.no_roles &= other.no_roles;
         self.fatal = self.fatal.take().or(other.fatal);
+        self.proposed.extend(other.proposed);
         self.accepted.extend(other.accepted);
     }
 }
@@ -269,6 +272,9 @@ impl SideBySide<'_> {
                 // What was not opened is no failure when others did the work.
                 self.refused = None;
             }
+        }
+        if self.pass.stood > 0 {
+            self.pass.proposed.clone_from(&self.work.contexts);
         }
         self.pass.error = self.pass.error.or(self.refused);
         self.pass

@@ -266,8 +266,7 @@ impl Engine {
     /// What follows from a round.
     async fn conclude(&mut self, round: &Round, pass: Pass, came: bool) -> Verdict {
         self.associations += pass.stood;
-        self.contexts.note(&round.contexts, &pass.accepted);
-        self.alone.learn(pass.accepted);
+        self.note(pass.proposed, pass.accepted);
         if let Some(reason) = pass.fatal {
             return Verdict::Over(Some(End::CannotStore(reason)));
         }
@@ -280,7 +279,7 @@ impl Engine {
         }
         self.barren = 0;
         if pass.no_roles && !came && pass.stood > 0 && self.roles == Roles::Scp {
-            self.roles = Roles::ScuAndScp;
+            self.propose_both_roles();
             return Verdict::Again;
         }
         self.offered.add(&round.contexts);

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
+
 use dicomet_proto::query::Level;
 
 use super::super::associations::Share;
 use super::super::inventory::{Instance, Inventory, Series, Study};
+use super::super::likely::syntaxes_of;
 use super::super::verify::{Ledger, Present};
 use super::*;
 
@@ -189,6 +192,92 @@ fn classes_that_nobody_tells_are_guessed_by_modality_and_then_all_are_tried() {
     }
     assert!(dictionary::storage_sop_classes().iter().all(|class| proposed.contains(class)));
     assert!(!has_more_classes(&ledger.missing(), &offered));
+}
+
+/// How many contexts a class has in a round.
+fn contexts_of(round: &Round, class: &str) -> usize {
+    round.contexts.iter().filter(|(of, _)| of.as_str() == class).count()
+}
+
+fn uid(text: &str) -> Uid {
+    Uid::new(text).unwrap()
+}
+
+#[test]
+fn syntaxes_that_are_left_out_make_room() {
+    let classes = private_classes(100);
+    let of = |range: std::ops::Range<usize>| -> Vec<(&str, usize)> {
+        classes[range].iter().map(|class| (class.as_str(), 1)).collect()
+    };
+    let plain = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+    let mut offered = Offered::default();
+    let all = syntaxes_of(&uid(&classes[0]), None);
+    offered.leave_out(all.into_iter().filter(|syntax| !plain.contains(syntax)));
+
+    let one = ledger(vec![study("1.2", &of(0..40))]);
+    assert_eq!(plan(&one).len(), 5);
+    let rounds_of_one = rounds(&one.missing(), &offered, None);
+    assert_eq!((rounds_of_one.len(), rounds_of_one[0].contexts.len()), (1, 80));
+    assert_eq!(rounds_of_one[0].parts[0].classes, None, "it is asked for whole");
+
+    let big = ledger(vec![study("1.2", &of(0..100))]);
+    assert_eq!((plan(&big).len(), rounds(&big.missing(), &offered, None).len()), (12, 2));
+
+    let two = ledger(vec![study("1.2", &of(0..9)), study("1.3", &of(9..18))]);
+    assert_eq!((plan(&two).len(), rounds(&two.missing(), &offered, None).len()), (2, 1));
+
+    let further: Vec<Uid> = classes[18..40].iter().map(|class| uid(class)).collect();
+    let beside = |offered: &Offered| rounds_beside(&two.missing(), offered, None, &further);
+    assert!(beside(&Offered::default()).iter().all(|round| contexts_of(round, &classes[39]) == 0));
+    assert_eq!(contexts_of(&beside(&offered)[0], &classes[39]), 2);
+}
+
+#[test]
+fn classes_that_the_peer_refuses_have_one_context_each_and_make_room_for_others() {
+    let classes = private_classes(30);
+    let series: Vec<(&str, usize)> = classes.iter().map(|class| (class.as_str(), 1)).collect();
+    let ledger = ledger(vec![study("1.2", &series)]);
+    let mut offered = Offered::default();
+    offered.probe(classes[8..].iter().map(|class| uid(class)));
+    assert_eq!(plan(&ledger).len(), 4);
+    let rounds = rounds(&ledger.missing(), &offered, None);
+    assert_eq!((rounds.len(), rounds[0].parts.len()), (1, 1));
+    for class in &classes[..8] {
+        assert!(contexts_of(&rounds[0], class) >= likely::COMMON_SYNTAXES);
+    }
+    for class in &classes[8..] {
+        assert_eq!(contexts_of(&rounds[0], class), 1);
+        assert!(rounds[0].contexts.contains(&(uid(class), uids::EXPLICIT_VR_LITTLE_ENDIAN)), "the likeliest");
+    }
+}
+
+#[test]
+fn a_class_that_is_accepted_after_all_gets_its_other_syntaxes_in_the_next_pass() {
+    let ledger = ledger(vec![study("1.2", &[(CT, 1)])]);
+    let all = syntaxes_of(&uid(CT), None);
+    let mut offered = Offered::default();
+    offered.probe([uid(CT)].into_iter());
+    let first = rounds(&ledger.missing(), &offered.anew(), None);
+    assert_eq!(first[0].contexts, [(uid(CT), all[0].clone())]);
+    offered.add(&first[0].contexts);
+    assert!(!has_more_syntaxes(&ledger.missing(), &offered, None), "it is left out");
+    offered.was_accepted(&first[0].contexts);
+    assert!(has_more_syntaxes(&ledger.missing(), &offered, None));
+    let second = rounds(&ledger.missing(), &offered, None);
+    assert_eq!((second[0].contexts.len(), &second[0].contexts[0].1), (all.len(), &all[1]));
+    assert!(!offered.leave_out_none(), "nothing is left out any more");
+}
+
+#[test]
+fn a_class_that_is_not_accepted_is_offered_in_all_it_has_when_nothing_is_left_out_any_more() {
+    let ledger = ledger(vec![study("1.2", &[(CT, 1)])]);
+    let mut offered = Offered::default();
+    offered.probe([uid(CT)].into_iter());
+    offered.add(&rounds(&ledger.missing(), &offered, None)[0].contexts);
+    assert!(offered.leave_out_none());
+    assert!(has_more_syntaxes(&ledger.missing(), &offered, None));
+    let second = rounds(&ledger.missing(), &offered, None);
+    assert_eq!(contexts_of(&second[0], CT), syntaxes_of(&uid(CT), None).len());
 }
 
 #[test]

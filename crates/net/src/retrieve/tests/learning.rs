@@ -24,6 +24,17 @@ fn asked(peer: &Peer, what: &str) -> usize {
     std::mem::take(&mut *peer.operations.lock().unwrap()).iter().filter(|asked| *asked == what).count()
 }
 
+/// The abstract syntaxes of the contexts proposed since, by association.
+fn proposed(peer: &Peer) -> Vec<Vec<Uid>> {
+    std::mem::take(&mut *peer.proposed.lock().unwrap())
+}
+
+/// In how many contexts a class was proposed, on each association where it was.
+fn contexts_of(class: &Uid, proposed: &[Vec<Uid>]) -> Vec<usize> {
+    let counts = proposed.iter().map(|classes| classes.iter().filter(|one| *one == class).count());
+    counts.filter(|count| *count > 0).collect()
+}
+
 #[tokio::test]
 async fn a_peer_without_image_level_is_asked_for_it_once() {
     let peer = Peer::new(Habits { no_image_level: true, ..Habits::default() });
@@ -63,7 +74,7 @@ async fn transfer_syntaxes_that_are_never_accepted_are_not_proposed_again() {
     let mut most = Vec::new();
     for _ in 0..2 {
         assert!(run(&node, &Options::default(), &known).await.0.complete);
-        most.push(std::mem::take(&mut *peer.proposed.lock().unwrap()).into_iter().max().unwrap());
+        most.push(proposed(&peer).iter().map(Vec::len).max().unwrap());
     }
     assert!(most[0] > 50, "{most:?}");
     assert_eq!(most[1], 1 + 2 * 2, "C-GET, and two classes in two syntaxes");
@@ -78,11 +89,152 @@ async fn a_peer_that_accepts_today_what_it_refused_before_is_offered_it_again() 
         held[0].only_in = Some(jpeg.clone());
     });
     let node = peer.serve().await;
-    let refused = vec![jpeg.to_string(), "no UID".to_owned()];
-    let lesson = known::Lesson { refused_syntaxes: Some(refused), ..known::Lesson::default() };
+    let syntaxes = known::Seen { refused: [jpeg].into(), ..known::Seen::default() };
+    let lesson = known::Lesson { syntaxes, ..known::Lesson::default() };
     Known::at(&known).learn(&node, lesson, SystemTime::now());
     let (report, _) = run(&node, &Options::default(), &known).await;
     assert_eq!((report.retrieved, report.complete), (6, true), "{report:?}");
+}
+
+/// A peer that accepts no context for MR, of which it has two instances.
+fn without_mr() -> Arc<Peer> {
+    let refuses_class = std::sync::Mutex::new(Some(MR));
+    Peer::new(Habits { refuses_class, tells_classes: true, ..Habits::default() })
+}
+
+const MR: Uid = uids::MR_IMAGE_STORAGE;
+const ENHANCED_CT: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.1.2.1");
+
+const NO_CONTEXT_FOR_ONE: &str = "accepts no context for 1 of the SOP classes";
+
+/// What a run learns of a peer that accepts no context for these classes.
+fn refused(classes: &[Uid]) -> known::Lesson {
+    let classes = known::Seen { refused: classes.iter().cloned().collect(), ..known::Seen::default() };
+    known::Lesson { classes, ..known::Lesson::default() }
+}
+
+#[tokio::test]
+async fn a_peer_that_accepts_nothing_for_a_class_is_not_said_to_need_both_roles() {
+    let peer = without_mr();
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    assert_eq!(run(&node, &Options::default(), &known).await.0.retrieved, 4);
+    assert!(Known::at(&known).habits(&node, SystemTime::now()).both_roles.is_none());
+}
+
+#[tokio::test]
+async fn a_class_that_is_never_accepted_is_proposed_in_one_context_and_at_the_end_in_all() {
+    let peer = without_mr();
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    let mut first = Vec::new();
+    for expected in [&[][..], &[NO_CONTEXT_FOR_ONE]] {
+        let (report, told) = run(&node, &Options::default(), &known).await;
+        assert_eq!(told, expected);
+        assert_eq!((report.retrieved, report.failed, report.complete), (4, 2, false), "{report:?}");
+        let reason = "the peer accepted no presentation context for MR Image Storage";
+        assert!(report.failures.iter().all(|failure| failure.reason.contains(reason)), "{report:?}");
+        let proposed = contexts_of(&MR, &proposed(&peer));
+        first.push(proposed[0]);
+        assert!(proposed.iter().any(|count| *count > 50), "{proposed:?}");
+    }
+    assert!(first[0] > 50 && first[1] == 1, "{first:?}");
+}
+
+#[tokio::test]
+async fn a_class_that_is_guessed_and_never_accepted_is_proposed_in_one_context_alone() {
+    let refuses_class = std::sync::Mutex::new(Some(ENHANCED_CT));
+    let peer = Peer::new(Habits { refuses_class, no_image_level: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    assert_eq!(run(&node, &Options::default(), &known).await.0.retrieved, 6);
+    assert!(contexts_of(&ENHANCED_CT, &proposed(&peer))[0] > 10);
+    assert_eq!(run(&node, &Options::default(), &known).await.0.retrieved, 6);
+    assert_eq!(contexts_of(&ENHANCED_CT, &proposed(&peer)), [1]);
+}
+
+#[tokio::test]
+async fn a_class_that_is_accepted_today_comes_and_is_unlearnt() {
+    let peer = without_mr();
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    assert_eq!(run(&node, &Options::default(), &known).await.0.retrieved, 4);
+    proposed(&peer);
+    *peer.habits.refuses_class.lock().unwrap() = None;
+    let (report, told) = run(&node, &Options::default(), &known).await;
+    assert_eq!((report.retrieved, report.complete, told), (6, true, vec![NO_CONTEXT_FOR_ONE.to_owned()]));
+    assert_eq!(contexts_of(&MR, &proposed(&peer)), [1], "it came by the probe");
+    let (report, told) = run(&node, &Options::default(), &known).await;
+    assert_eq!((report.complete, told.len()), (true, 0), "it was unlearnt: {told:?}");
+    assert!(contexts_of(&MR, &proposed(&peer))[0] > 50);
+}
+
+#[tokio::test]
+async fn what_does_not_come_by_the_probe_comes_in_the_other_syntaxes_while_what_is_refused_is_left_out() {
+    let jpeg = Uid::from_static("1.2.840.10008.1.2.4.50");
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    let refuses_class = std::sync::Mutex::new(Some(ENHANCED_CT));
+    let peer = Peer::with(Habits { refuses_class, tells_classes: true, ..Habits::default() }, |held| {
+        held.iter_mut().find(|held| held.class == MR).unwrap().only_in = Some(jpeg);
+        held.push(Held { class: ENHANCED_CT, ..Held::ct("1.2.1", 3, 1) });
+    });
+    let node = peer.serve().await;
+    Known::at(&known).learn(&node, refused(&[MR, ENHANCED_CT]), SystemTime::now());
+    let (report, _) = run(&node, &Options::default(), &known).await;
+    assert_eq!((report.retrieved, report.failed), (6, 1), "{report:?}");
+    let proposed = proposed(&peer);
+    let (mr, enhanced) = (contexts_of(&MR, &proposed), contexts_of(&ENHANCED_CT, &proposed));
+    assert!(mr[0] == 1 && mr[1] > 50, "{mr:?}");
+    assert!(enhanced[..2] == [1, 1] && enhanced[2..].iter().any(|count| *count > 50), "{enhanced:?}");
+    let left: Vec<Uid> = Known::at(&known).habits(&node, SystemTime::now()).refused_classes.uids().collect();
+    assert_eq!(left, [ENHANCED_CT], "MR is unlearnt");
+}
+
+#[tokio::test]
+async fn a_class_that_was_probed_is_tried_in_full_a_week_after_it_was_learnt() {
+    let peer = without_mr();
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = folder.path().join("nodes.json");
+    let day = |number: u64| Duration::from_secs(number * 24 * 3600);
+    let now = SystemTime::now();
+    Known::at(&known).learn(&node, refused(&[MR]), now - day(6));
+    let (_, told) = run(&node, &Options::default(), &known).await;
+    assert_eq!(told, [NO_CONTEXT_FOR_ONE]);
+    let left = |at| Known::at(&known).habits(&node, at).refused_classes.len();
+    assert_eq!((left(now), left(now + day(1))), (1, 0));
+}
+
+#[tokio::test]
+async fn what_was_never_proposed_is_not_called_refused() {
+    // The peer aborts when it is asked for the first study, which has more classes than leave room for MR.
+    let peer = Peer::with(
+        Habits { dies_of: Some(Uid::from_static("1.2.1")), tells_classes: true, ..Habits::default() },
+        |held| {
+            let classes = (0..9).map(|number| Held {
+                class: Uid::new(format!("1.2.3.{number}")).unwrap(),
+                ..Held::ct("1.2.1", 1, number)
+            });
+            *held = classes.collect();
+            held.push(Held { class: MR, modality: "MR", ..Held::ct("1.2.2", 1, 1) });
+        },
+    );
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let known = Known::at(folder.path().join("nodes.json"));
+    // All is planned at once where there is no association beside that for C-FIND.
+    let lesson = known::Lesson { associations_most: Some(1), ..known::Lesson::default() };
+    known.learn(&node, lesson, SystemTime::now());
+    let options = Options { known: Some(known.clone()), ..Options::default() };
+    let retrieve = Retrieve::new(node.clone(), query(&["PatientID=PAT004"]), folder.path().join("out"));
+    retrieve.options(options).run(|_| {}).await.unwrap_err();
+    assert!(contexts_of(&MR, &proposed(&peer)).is_empty());
+    assert!(known.habits(&node, SystemTime::now()).refused_classes.is_empty());
 }
 
 #[tokio::test]

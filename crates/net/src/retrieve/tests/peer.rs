@@ -153,6 +153,8 @@ pub(super) struct Habits {
     pub(super) fails_by_get: Option<Uid>,
     /// Accepts nothing compressed.
     pub(super) only_uncompressed: bool,
+    /// Accepts no context for this class now.
+    pub(super) refuses_class: Mutex<Option<Uid>>,
     /// Where it sends to by C-MOVE.
     pub(super) moves_to: Option<u16>,
     /// Does not look at C-CANCEL.
@@ -161,6 +163,19 @@ pub(super) struct Habits {
     pub(super) takes_its_time: std::time::Duration,
     /// Lets nobody in, and ends the associations there are with their next request.
     pub(super) is_away: AtomicBool,
+}
+
+impl Habits {
+    /// The transfer syntax it takes of those proposed for a class.
+    fn transfer_syntax(&self, class: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
+        if self.refuses_class.lock().unwrap().as_ref() == Some(class) {
+            return Err(ContextResultReason::AbstractSyntaxNotSupported);
+        }
+        match self.only_uncompressed {
+            true => uncompressed(class, proposed),
+            false => first_proposed(class, proposed),
+        }
+    }
 }
 
 /// Takes the two plain transfer syntaxes.
@@ -185,8 +200,8 @@ pub(super) struct Peer {
     pub(super) sent: Mutex<Vec<Uid>>,
     /// C-FIND requests by their level, C-GET requests as `GET`, C-MOVE requests as `MOVE`.
     pub(super) operations: Mutex<Vec<String>>,
-    /// Presentation contexts proposed, by association.
-    pub(super) proposed: Mutex<Vec<usize>>,
+    /// Abstract syntaxes of the presentation contexts proposed, by association.
+    pub(super) proposed: Mutex<Vec<Vec<Uid>>>,
 }
 
 impl Peer {
@@ -245,14 +260,12 @@ impl Peer {
         if self.habits.answers_associations.is_some_and(|most| open >= most) {
             return std::future::pending().await;
         }
-        let accepted = match self.habits.only_uncompressed {
-            true => requested.accept(&Willing(uncompressed)).await,
-            false => requested.accept(&Willing(first_proposed)).await,
-        };
-        let Ok(association) = accepted else { return };
+        let support = |class: &Uid, proposed: &[Uid]| self.habits.transfer_syntax(class, proposed);
+        let Ok(association) = requested.accept(&Willing(support)).await else { return };
         let negotiated = association.negotiated();
-        let proposed = negotiated.contexts.len() + negotiated.refused_contexts.len();
-        self.proposed.lock().unwrap().push(proposed);
+        let accepted = negotiated.contexts.iter().map(|context| context.abstract_syntax.clone());
+        let refused = negotiated.refused_contexts.iter().map(|context| context.abstract_syntax.clone());
+        self.proposed.lock().unwrap().push(accepted.chain(refused).collect());
         self.associations.send_modify(|associations| *associations += 1);
         self.serve_association(association).await;
         self.open.fetch_sub(1, Ordering::SeqCst);
