@@ -81,7 +81,7 @@ fn round(contexts: &[(Uid, Uid)], failed: &BTreeSet<(usize, Option<Uid>)>) -> Ro
     }
     studies.retain(|_, classes| classes.as_ref().is_none_or(|classes| !classes.is_empty()));
     let parts = studies.into_iter().map(|(study, classes)| Part { study, classes });
-    Round { contexts: contexts.to_vec(), parts: parts.collect() }
+    Round { contexts: contexts.to_vec(), parts: parts.collect(), ..Round::default() }
 }
 
 #[cfg(test)]

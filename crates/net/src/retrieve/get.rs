@@ -76,6 +76,8 @@ pub(super) struct Outcome {
     pub(super) is_passed_over: bool,
     /// Whether the peer gave us the SCP role for nothing that it accepted.
     pub(super) no_roles: bool,
+    /// Whether the peer takes a class that was left out but for a probe.
+    pub(super) takes_probe: bool,
     /// Our side cannot store any more.
     pub(super) fatal: Option<String>,
     /// SOP class and transfer syntax of the storage contexts that the peer accepted.
@@ -111,6 +113,7 @@ impl Shared {
             .storage_contexts(association.negotiated())
             .map(|context| (context.abstract_syntax.clone(), context.transfer_syntax.clone()))
             .collect();
+        outcome.takes_probe = outcome.accepted.iter().any(|(class, _)| work.probes.contains(class));
         // An abort waits for nothing: not for a peer that neither sends nor takes anything.
         let ended = tokio::select! {
             biased;
@@ -183,7 +186,7 @@ impl Shared {
     ) -> Result<(), Error> {
         let window = association.negotiated().async_operations_window.performed;
         let mut stop = self.stop.clone();
-        while self.stop() == Stop::No && outcome.fatal.is_none() {
+        while self.stop() == Stop::No && outcome.fatal.is_none() && !outcome.takes_probe {
             let next = async {
                 match outcome.is_served {
                     _ if window != 1 => {}

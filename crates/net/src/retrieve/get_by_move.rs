@@ -170,7 +170,7 @@ impl Engine {
             }
             let before = self.shared.ledger().arrived();
             let parts = missing.iter().map(|study| Part { study: study.study, classes: None }).collect();
-            let round = Round { contexts: Vec::new(), parts };
+            let round = Round { parts, ..Round::default() };
             let dealer = self.dealer(&round);
             if dealer.is_empty() {
                 return None;

@@ -298,6 +298,9 @@ impl Engine {
             return self.after(error, came).await;
         }
         self.barren = 0;
+        if pass.takes_probe {
+            return Verdict::Again;
+        }
         if pass.no_roles && !came && self.roles == Roles::Scp {
             self.propose_both_roles();
             return Verdict::Again;
@@ -361,13 +364,13 @@ impl Engine {
             if dealer.is_empty() {
                 continue;
             }
-            let work = Work::new(round.contexts.clone(), self.roles, self.options.associations, dealer);
+            let work = Work::new(round, self.roles, self.options.associations, dealer);
             work.close();
             let pass =
                 side_by_side::work_off(&self.shared, Arc::new(work), &mut self.controller, self.begin).await;
             self.associations += pass.stood;
             all.add(pass);
-            if all.error.is_some() || all.fatal.is_some() || self.is_stopped() {
+            if all.error.is_some() || all.fatal.is_some() || all.takes_probe || self.is_stopped() {
                 break;
             }
         }

@@ -28,10 +28,13 @@ pub use requests::{Dealer, Granularity, Request};
 pub const STORAGE_CONTEXTS: usize = 127;
 
 /// One association's worth of work: what to propose and which parts of the inventory to ask for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Round {
     /// SOP class and transfer syntax of each storage context, at most [`STORAGE_CONTEXTS`].
     pub contexts: Vec<(Uid, Uid)>,
+    /// Classes that have one context, by which it is seen whether the peer takes them now. Where it does, nothing is asked
+    /// for before they have all of theirs: it would convert what it has in another transfer syntax.
+    pub probes: BTreeSet<Uid>,
     /// What to ask for.
     pub parts: Vec<Part>,
 }
@@ -184,7 +187,8 @@ impl Draft {
                 }
             }
         }
-        Round { contexts, parts: self.parts }
+        let probes = self.classes.iter().filter(|class| offered.is_probed(class)).cloned().collect();
+        Round { contexts, probes, parts: self.parts }
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Pass {
     pub(super) is_passed_over: bool,
     /// Whether the peer gave us the SCP role on none.
     pub(super) no_roles: bool,
+    /// Whether the peer takes a class that was left out but for a probe: nothing was asked for.
+    pub(super) takes_probe: bool,
     /// Our side cannot store any more.
     pub(super) fatal: Option<String>,
     /// SOP class and transfer syntax of the storage contexts that were proposed: none without an association that stood.
@@ -48,6 +50,7 @@ impl Pass {
         self.error = self.error.take().or(other.error);
         self.is_passed_over |= other.is_passed_over;
         self.no_roles &= other.no_roles;
+        self.takes_probe |= other.takes_probe;
         self.fatal = self.fatal.take().or(other.fatal);
         self.proposed.extend(other.proposed);
         self.accepted.extend(other.accepted);
@@ -164,7 +167,10 @@ impl SideBySide<'_> {
 
     /// Opens one more when those that there were have ended and left something that was never begun, as long as it goes on.
     fn takes_up_what_is_left(&mut self) -> bool {
-        let is_over = self.pass.error.is_some() || self.refused.is_some() || self.pass.fatal.is_some();
+        let is_over = self.pass.error.is_some()
+            || self.refused.is_some()
+            || self.pass.fatal.is_some()
+            || self.pass.takes_probe;
         let came = self.shared.progress().instances;
         let is_worth_it = !is_over
             && self.shared.stop() == Stop::No
@@ -228,6 +234,7 @@ impl SideBySide<'_> {
 
     fn ended_open(&mut self, outcome: Outcome) {
         self.pass.no_roles &= outcome.no_roles;
+        self.pass.takes_probe |= outcome.takes_probe;
         self.pass.accepted.extend(outcome.accepted);
         self.pass.is_passed_over |= outcome.is_passed_over;
         if let Some(fatal) = outcome.fatal {

@@ -212,7 +212,7 @@ impl Engine {
         // Of a study of more classes than fit, what is left out here is asked for by the next pass.
         let mut rounds =
             plan::rounds_beside(&missing, &self.offered.anew(), self.narrowed(), seen).into_iter();
-        let round = rounds.next().unwrap_or(Round { contexts: Vec::new(), parts: Vec::new() });
+        let round = rounds.next().unwrap_or_default();
         let rest: BTreeSet<usize> = rounds.flat_map(|round| round.parts).map(|part| part.study).collect();
         let asked: BTreeSet<usize> = round.parts.iter().map(|part| part.study).collect();
         for (class, _) in &round.contexts {
@@ -227,7 +227,7 @@ impl Engine {
     /// that were not asked for.
     async fn fed(&mut self, round: &Round, intake: &mut Intake) -> (Pass, Vec<usize>) {
         let dealer = self.dealer(round);
-        let work = Arc::new(Work::new(round.contexts.clone(), self.roles, self.options.associations, dealer));
+        let work = Arc::new(Work::new(round, self.roles, self.options.associations, dealer));
         let proposed: BTreeSet<&Uid> = round.contexts.iter().map(|(class, _)| class).collect();
         let mut unsuitable = Vec::new();
         let pass = {
@@ -278,6 +278,9 @@ impl Engine {
             return self.after(error, came).await;
         }
         self.barren = 0;
+        if pass.takes_probe {
+            return Verdict::Through;
+        }
         if pass.no_roles && !came && pass.stood > 0 && self.roles == Roles::Scp {
             self.propose_both_roles();
             return Verdict::Again;

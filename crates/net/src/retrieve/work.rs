@@ -1,6 +1,7 @@
 //! What the workers of a round share: the contexts to propose, and the requests that are left, dealt out as they come
 //! for them. Studies may be added while the round is worked off.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::associations::{self, Costs, Share};
-use super::plan::{Dealer, Request};
+use super::plan::{Dealer, Request, Round};
 
 /// The roles to propose for storage classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) enum Roles {
 /// A round, as its workers see it.
 pub(super) struct Work {
     pub(super) contexts: Vec<(Uid, Uid)>,
+    /// Nothing is asked for where the peer accepts one of these.
+    pub(super) probes: BTreeSet<Uid>,
     pub(super) roles: Roles,
     /// So many associations by the user's will, from beginning to end.
     pub(super) fixed: Option<usize>,
@@ -72,10 +75,11 @@ struct Opening {
 const LET_IN_ROUND_TRIPS: u32 = 16;
 
 impl Work {
-    /// What the dealer has, and what is added until [`Work::close`].
-    pub(super) fn new(contexts: Vec<(Uid, Uid)>, roles: Roles, fixed: Option<usize>, dealer: Dealer) -> Work {
+    /// A round, of which the dealer has what is to be got, and what is added until [`Work::close`].
+    pub(super) fn new(round: &Round, roles: Roles, fixed: Option<usize>, dealer: Dealer) -> Work {
         Work {
-            contexts,
+            contexts: round.contexts.clone(),
+            probes: round.probes.clone(),
             roles,
             fixed,
             dealer: Mutex::new(dealer),
@@ -217,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_that_are_served_let_others_begin_but_not_for_long() {
-        let work = Work::new(Vec::new(), Roles::Scp, None, Dealer::new(Granularity::Coarse));
+        let work = Work::new(&Round::default(), Roles::Scp, None, Dealer::new(Granularity::Coarse));
         let begin = Instant::now();
         work.let_others_begin(ROUND_TRIP).await;
         assert_eq!(begin.elapsed(), Duration::ZERO, "nobody waits");
@@ -244,7 +248,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_that_are_new_begin_together_when_the_others_pause_but_wait_not_for_long() {
-        let work = Work::new(Vec::new(), Roles::Scp, None, Dealer::new(Granularity::Coarse));
+        let work = Work::new(&Round::default(), Roles::Scp, None, Dealer::new(Granularity::Coarse));
         let work = Arc::new(work);
         let begin = Instant::now();
         work.opening(1);

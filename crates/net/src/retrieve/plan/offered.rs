@@ -61,6 +61,11 @@ impl Offered {
         !syntaxes.is_empty() || !classes.is_empty()
     }
 
+    /// Whether a class is offered in one context for now.
+    pub(super) fn is_probed(&self, class: &Uid) -> bool {
+        self.probed.contains(class)
+    }
+
     /// How many contexts a class needs at least.
     pub(super) fn least(&self, class: &Uid, narrowed: Option<&[Uid]>) -> usize {
         self.syntaxes_of(class, narrowed).len().min(MIN_SYNTAXES)
