@@ -15,6 +15,7 @@ use dicomet_proto::uid::InvalidUid;
 use dicomet_proto::{AeTitle, Uid};
 
 use crate::blob::Fault;
+use crate::blob::buffers::Buffers;
 use crate::blob::numbers::Numbers;
 use crate::blob::placed::Replaces;
 use crate::blob::proof::Proofs;
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) writer: Writer,
     numbers: Arc<Numbers>,
     in_hand: Arc<InHand>,
+    buffers: Arc<Buffers>,
     pub(crate) proofs: Arc<Proofs>,
     pub(crate) worklist: Worklist,
     pub(crate) commitments: Commitments,
@@ -97,6 +99,7 @@ impl Archive {
                 writer,
                 numbers,
                 in_hand: Arc::default(),
+                buffers: Arc::default(),
                 proofs: Arc::default(),
                 readers,
                 worklist,
@@ -124,7 +127,7 @@ impl Archive {
         let walk = Walk::new(&provenance.transfer_syntax).map_err(|error| unreadable(&error))?;
         let number = self.shared.next_incoming.fetch_add(1, Ordering::Relaxed);
         let path = self.shared.folder.layout.incoming.join(format!("{number}.tmp"));
-        let file = TemporaryBlob::begin(path, &file_meta(&provenance).to_bytes());
+        let file = TemporaryBlob::begin(path, &file_meta(&provenance).to_bytes(), &self.shared.buffers);
         Ok(Incoming { shared: Arc::clone(&self.shared), provenance, file, walk: Ok(walk) })
     }
 }
@@ -146,7 +149,7 @@ fn file_meta(provenance: &Provenance) -> FileMeta {
 
 /// An instance while it is being received. Dropped, it leaves nothing behind.
 ///
-/// Holds the header of the data set and at most 256 KiB of it besides, however long it is.
+/// Holds the header of the data set and at most 1 MiB of it besides, however long it is.
 #[derive(Debug)]
 pub struct Incoming {
     shared: Arc<Shared>,

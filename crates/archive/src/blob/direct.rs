@@ -16,6 +16,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 pub(super) const BLOCK: usize = 4096;
 
 /// Bytes of a buffer, beginning at a multiple of [`BLOCK`] in memory.
+#[derive(Default)]
 pub(super) struct AlignedBuffer {
     /// What is before the beginning, and what is in it. Never grows beyond its capacity, and so stays where it is.
     memory: Vec<u8>,
@@ -37,13 +38,6 @@ impl AlignedBuffer {
         let begin = memory.as_ptr().align_offset(BLOCK).min(BLOCK);
         memory.resize(begin, 0);
         AlignedBuffer { memory, begin, capacity }
-    }
-
-    /// What is in it, with room for so many bytes.
-    pub(super) fn with_capacity(&self, capacity: usize) -> AlignedBuffer {
-        let mut larger = AlignedBuffer::new(capacity);
-        larger.fill(self.bytes());
-        larger
     }
 
     /// Bytes that there is still room for.
@@ -121,8 +115,6 @@ mod tests {
         assert_eq!(buffer.bytes().as_ptr().align_offset(BLOCK), 0);
         assert_eq!(buffer.bytes()[..BLOCK], [7; BLOCK]);
         assert_eq!(buffer.bytes()[BLOCK..], [8; BLOCK]);
-        let larger = buffer.with_capacity(3 * BLOCK);
-        assert_eq!((larger.bytes(), larger.room()), (buffer.bytes(), BLOCK));
         buffer.clear();
         assert!(buffer.bytes().is_empty());
     }

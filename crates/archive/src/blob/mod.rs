@@ -9,6 +9,7 @@
 //! be of empty files, which wait for an instance ([`numbers`]). No name has anything of
 //! a peer in it.
 
+pub(crate) mod buffers;
 mod direct;
 pub(crate) mod list;
 pub(crate) mod numbers;

@@ -12,6 +12,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{BITS_A_FOLDER, BlobNumber, Blobs, Fault};
@@ -22,12 +23,17 @@ pub(crate) const SPREAD: u64 = 1024;
 /// Files that are made ahead at a time.
 const AHEAD: u64 = 32;
 
+/// With so many left, more are made.
+const FEW: usize = 16;
+
 #[derive(Debug)]
 pub(crate) struct Numbers {
     blobs: Blobs,
     state: Mutex<State>,
     /// The lowest number in use is in use no more.
     advanced: Condvar,
+    /// Files were made ahead, or could not be.
+    prepared: Condvar,
 }
 
 #[derive(Debug)]
@@ -35,15 +41,23 @@ struct State {
     next: u64,
     in_use: BTreeSet<u64>,
     /// Numbers below the next whose files are there durably, empty, for whoever comes.
-    prepared: VecDeque<u64>,
+    prepared: VecDeque<(u64, File)>,
+    /// Whether somebody is making more of them.
+    is_preparing: bool,
     /// The folder, by its number, that is there durably.
     folder: Option<u64>,
 }
 
 impl Numbers {
     pub(crate) fn from(next: BlobNumber, blobs: Blobs) -> Numbers {
-        let state = State { next: next.0, in_use: BTreeSet::new(), prepared: VecDeque::new(), folder: None };
-        Numbers { blobs, state: Mutex::new(state), advanced: Condvar::new() }
+        let state = State {
+            next: next.0,
+            in_use: BTreeSet::new(),
+            prepared: VecDeque::new(),
+            is_preparing: false,
+            folder: None,
+        };
+        Numbers { blobs, state: Mutex::new(state), advanced: Condvar::new(), prepared: Condvar::new() }
     }
 
     /// Takes the next number, whose folder is then there durably. Waits while one is in use that is too far below.
@@ -56,19 +70,39 @@ impl Numbers {
         Ok(BlobNumber(number))
     }
 
-    /// Takes a number whose file is there durably, empty. Waits as [`Numbers::take`] does.
-    pub(crate) fn take_prepared(&self) -> Result<BlobNumber, Fault> {
-        let mut state = self.state_with_room();
-        // Too far below those that were taken since.
-        if state.prepared.front().is_some_and(|first| state.next - first >= SPREAD / 2) {
-            self.discard(&mut state);
+    /// Takes a number with its file, which is there durably, empty. Waits as [`Numbers::take`] does. Who finds few left
+    /// makes more, while the others take those.
+    pub(crate) fn take_prepared(&self) -> Result<(BlobNumber, File), Fault> {
+        loop {
+            let mut state = self.state_with_room();
+            // Too far below those that were taken since.
+            if state.prepared.front().is_some_and(|(first, _)| state.next - first >= SPREAD / 2) {
+                self.discard(&mut state.prepared);
+            }
+            let is_ours_to_make = state.prepared.len() <= FEW && !state.is_preparing;
+            let to_make = if is_ours_to_make { Some(self.reserve(&mut state)?) } else { None };
+            let taken = state.prepared.pop_front();
+            if let Some((number, _)) = &taken {
+                state.in_use.insert(*number);
+            } else if to_make.is_none() {
+                let is_empty = |state: &mut State| state.is_preparing && state.prepared.is_empty();
+                drop(self.prepared.wait_while(state, is_empty));
+                continue;
+            }
+            drop(state);
+            let made = to_make.map_or(Ok(()), |numbers| self.prepare(numbers));
+            let Some((number, file)) = taken else {
+                made?;
+                continue;
+            };
+            // What there is no room for those need who come later; but after a sync that failed nobody is to go on.
+            if let Err(fault @ Fault::Sync(_)) = made {
+                self.remove(number);
+                self.release(BlobNumber(number));
+                return Err(fault);
+            }
+            return Ok((BlobNumber(number), file));
         }
-        let number = match state.prepared.pop_front() {
-            Some(number) => number,
-            None => self.prepare(&mut state)?,
-        };
-        state.in_use.insert(number);
-        Ok(BlobNumber(number))
     }
 
     /// A number is in use no more: its file has a row, or is gone.
@@ -82,33 +116,54 @@ impl Numbers {
         }
     }
 
-    /// Makes files for the next numbers, within one folder, and takes the first. Where there is no room for all, some are
-    /// enough.
-    fn prepare(&self, state: &mut State) -> Result<u64, Fault> {
+    /// Sets the next numbers apart, within one folder, for which [`Numbers::prepare`] is to follow.
+    fn reserve(&self, state: &mut State) -> Result<Range<u64>, Fault> {
         self.folder_of_the_next(state)?;
         let first = state.next;
         let in_folder = (1 << BITS_A_FOLDER) - (first & ((1 << BITS_A_FOLDER) - 1));
-        for number in first..first + AHEAD.min(in_folder) {
-            match File::create_new(self.blobs.path(BlobNumber(number))) {
-                Err(error) if number == first => return Err(Fault::Other(error)),
-                Err(_) => break,
-                Ok(_) => state.next = number + 1,
-            }
-        }
-        self.blobs.sync_folder_of(BlobNumber(first)).map_err(Fault::Sync)?;
-        state.prepared.extend(first + 1..state.next);
-        Ok(first)
+        state.next = first + AHEAD.min(in_folder);
+        state.is_preparing = true;
+        Ok(first..state.next)
     }
 
-    /// Removes the files that were made ahead.
-    fn discard(&self, state: &mut State) {
-        for number in state.prepared.drain(..) {
-            match fs::remove_file(self.blobs.path(BlobNumber(number))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(%error, "an empty file among the instances could not be removed");
-                }
-                _ => {}
+    /// Makes files for numbers. Where there is no room for all, some are enough.
+    fn prepare(&self, numbers: Range<u64>) -> Result<(), Fault> {
+        let mut files = VecDeque::new();
+        let made = self.make(numbers, &mut files);
+        if made.is_err() {
+            self.discard(&mut files);
+        }
+        let mut state = self.state();
+        state.prepared.append(&mut files);
+        state.is_preparing = false;
+        drop(state);
+        self.prepared.notify_all();
+        made
+    }
+
+    fn make(&self, numbers: Range<u64>, files: &mut VecDeque<(u64, File)>) -> Result<(), Fault> {
+        let first = BlobNumber(numbers.start);
+        for number in numbers {
+            match File::create_new(self.blobs.path(BlobNumber(number))) {
+                Ok(file) => files.push_back((number, file)),
+                Err(error) if files.is_empty() => return Err(Fault::Other(error)),
+                Err(_) => break,
             }
+        }
+        self.blobs.sync_folder_of(first).map_err(Fault::Sync)
+    }
+
+    /// Removes files that were made ahead.
+    fn discard(&self, files: &mut VecDeque<(u64, File)>) {
+        files.drain(..).for_each(|(number, _)| self.remove(number));
+    }
+
+    fn remove(&self, number: u64) {
+        match fs::remove_file(self.blobs.path(BlobNumber(number))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "an empty file among the instances could not be removed");
+            }
+            _ => {}
         }
     }
 
@@ -135,7 +190,7 @@ impl Numbers {
 
 impl Drop for Numbers {
     fn drop(&mut self) {
-        self.discard(&mut self.state());
+        self.discard(&mut self.state().prepared);
     }
 }
 
@@ -162,7 +217,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::new(folder.path().to_owned());
         let numbers = Numbers::from(BlobNumber(1000), blobs.clone());
-        let taken: Vec<BlobNumber> = (0..30).map(|_| numbers.take_prepared().unwrap()).collect();
+        let taken: Vec<BlobNumber> = (0..30).map(|_| numbers.take_prepared().unwrap().0).collect();
         assert_eq!(taken.iter().map(|number| number.0).collect::<Vec<_>>(), (1000..1030).collect::<Vec<_>>());
         for number in &taken {
             assert_eq!(fs::metadata(blobs.path(*number)).unwrap().len(), 0);
@@ -179,18 +234,59 @@ mod tests {
     }
 
     #[test]
+    fn while_one_makes_more_the_others_take_what_is_left_and_then_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbers = Numbers::from(BlobNumber(0), Blobs::new(folder.path().to_owned()));
+        let take = || numbers.take_prepared().unwrap().0.0;
+        let kept = AHEAD - FEW as u64;
+        assert_eq!((0..kept).map(|_| take()).collect::<Vec<_>>(), (0..kept).collect::<Vec<_>>());
+        let more = numbers.reserve(&mut numbers.state()).unwrap();
+        assert_eq!(more, AHEAD..2 * AHEAD);
+        assert_eq!((kept..AHEAD).map(|_| take()).collect::<Vec<_>>(), (kept..AHEAD).collect::<Vec<_>>());
+        let (taken, waiting) = sync_channel(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| taken.send(take()).unwrap());
+            // Whether it waits is seen by what it gets: not one of those that are made by nobody yet.
+            assert!(waiting.try_recv().is_err());
+            numbers.prepare(more).unwrap();
+            assert_eq!(waiting.recv().unwrap(), AHEAD);
+        });
+    }
+
+    #[test]
+    fn many_at_once_get_each_another_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbers = Numbers::from(BlobNumber(0), Blobs::new(folder.path().to_owned()));
+        let mut taken: Vec<u64> = std::thread::scope(|scope| {
+            let take = || -> Vec<u64> {
+                let one = || {
+                    let (number, file) = numbers.take_prepared().unwrap();
+                    assert_eq!(file.metadata().unwrap().len(), 0);
+                    numbers.release(number);
+                    number.0
+                };
+                (0..200).map(|_| one()).collect()
+            };
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        taken.sort_unstable();
+        assert_eq!(taken, (0..800).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_prepared_number_that_others_have_left_behind_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::new(folder.path().to_owned());
         let numbers = Numbers::from(BlobNumber(0), blobs.clone());
-        numbers.release(numbers.take_prepared().unwrap());
+        numbers.release(numbers.take_prepared().unwrap().0);
         for _ in AHEAD..SPREAD / 2 {
             numbers.release(numbers.take().unwrap());
         }
-        assert_eq!(numbers.take_prepared().unwrap(), BlobNumber(1));
+        assert_eq!(numbers.take_prepared().unwrap().0, BlobNumber(1));
         numbers.release(numbers.take().unwrap());
         numbers.release(numbers.take().unwrap());
-        assert_eq!(numbers.take_prepared().unwrap(), BlobNumber(SPREAD / 2 + 2));
+        assert_eq!(numbers.take_prepared().unwrap().0, BlobNumber(SPREAD / 2 + 2));
         assert!(!blobs.path(BlobNumber(2)).exists());
     }
 

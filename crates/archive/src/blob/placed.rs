@@ -4,7 +4,7 @@
 //! sync makes both durable. What either leaves after a power failure is told apart by its seal. As long as a file is open
 //! it is locked: whoever finds one without a row sees that there is still somebody at it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,15 +94,16 @@ impl PlacedBlob {
         numbers: &Arc<Numbers>,
         replaces: Replaces,
     ) -> Result<PlacedBlob, Fault> {
-        let blob = match replaces {
-            Replaces::Nothing => numbers.take_prepared()?,
-            Replaces::Another => numbers.take()?,
+        let (blob, prepared) = match replaces {
+            Replaces::Nothing => numbers.take_prepared().map(|(blob, file)| (blob, Some(file)))?,
+            Replaces::Another => (numbers.take()?, None),
         };
         let number = Number { blob, numbers: Arc::clone(numbers) };
         let path = blobs.path(blob);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(replaces == Replaces::Another);
-        let file = options.open(&path).map_err(Fault::Other)?;
+        let file = match prepared {
+            Some(file) => file,
+            None => File::create_new(&path).map_err(Fault::Other)?,
+        };
         let placed = PlacedBlob { name: Provisional::among_the_blobs(path), file, number };
         lock(&placed.file).and_then(|()| write_all(&placed.file, bytes.bytes())).map_err(Fault::Other)?;
         placed.file.sync_all().map_err(Fault::Sync)?;

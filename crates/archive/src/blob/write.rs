@@ -1,30 +1,22 @@
-//! A blob while it is being received. A small one is held in memory, and written once it is whole; a large one is
-//! written to a file in `incoming/` as it comes.
+//! A blob while it is being received. A small one, which fits into a buffer, is held in memory, and written once it is
+//! whole; a large one is written to a file in `incoming/` as it comes.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::buffers::{Buffers, Lent};
 use super::direct::{AlignedBuffer, BLOCK, set_direct, write_blocks, write_last};
 use super::numbers::Numbers;
 use super::placed::{PlacedBlob, Provisional, Replaces, lock};
 use super::seal::{self, Seal};
 use super::{Blobs, Fault};
 
-/// Bytes of a file up to which it is small.
-const SMALL: usize = 256 * 1024;
-
-/// Bytes that are got ready for first: few instances that are not images have more.
-const FIRST_BUFFER: usize = 16 * 1024;
-
-/// Bytes of a large one that are written at a time, and held in memory: a disk gains little by more.
-const PIECE: usize = 256 * 1024;
-
 /// A data set of so many bytes is synced before it gets a number as well, lest it hold up those after it.
 const LARGE: u64 = 8 << 20;
 
-/// A file being received. Holds at most 256 KiB in memory, and its head. Dropped, it leaves nothing behind.
+/// A file being received. Holds a buffer of it in memory, and its head. Dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct TemporaryBlob {
     /// Where it is received to if it is large.
@@ -40,7 +32,7 @@ pub(crate) struct TemporaryBlob {
 #[derive(Debug)]
 enum Gathered {
     /// All of it; there is no file yet.
-    Small(AlignedBuffer),
+    Small(Lent),
     Large(Large),
 }
 
@@ -54,7 +46,7 @@ struct Large {
     /// has to be read again for it.
     first: AlignedBuffer,
     /// What comes after what is written.
-    next: AlignedBuffer,
+    next: Lent,
     written: u64,
     direct: bool,
 }
@@ -62,8 +54,8 @@ struct Large {
 impl TemporaryBlob {
     /// Begins with the preamble and file meta information (PS3.10 7.1), at whose end is room for the seal. `incoming` is
     /// a name for the file if it becomes a large one.
-    pub(crate) fn begin(incoming: PathBuf, head: &[u8]) -> TemporaryBlob {
-        let mut buffer = AlignedBuffer::new(head.len().max(FIRST_BUFFER));
+    pub(crate) fn begin(incoming: PathBuf, head: &[u8], buffers: &Arc<Buffers>) -> TemporaryBlob {
+        let mut buffer = buffers.lend();
         buffer.fill(head);
         TemporaryBlob {
             incoming,
@@ -87,23 +79,16 @@ impl TemporaryBlob {
 
     fn gather(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.gathered {
-            Gathered::Large(large) => large.write(bytes),
-            Gathered::Small(small) if small.bytes().len() + bytes.len() <= SMALL => {
-                if small.room() < bytes.len() {
-                    let enough = (small.bytes().len() + bytes.len()).max(4 * small.bytes().len()).min(SMALL);
-                    *small = small.with_capacity(enough);
-                }
-                small.fill(bytes);
-                Ok(())
-            }
+            Gathered::Large(large) => return large.write(bytes),
+            Gathered::Small(small) if bytes.len() <= small.room() => _ = small.fill(bytes),
             Gathered::Small(small) => {
-                let mut large = Large::create(self.incoming.clone(), self.head_length)?;
+                let mut large = Large::create(self.incoming.clone(), small.lend_another(), self.head_length)?;
                 large.write(small.bytes())?;
                 large.write(bytes)?;
                 self.gathered = Gathered::Large(large);
-                Ok(())
             }
         }
+        Ok(())
     }
 
     fn check_unbroken(&self) -> io::Result<()> {
@@ -153,7 +138,7 @@ impl TemporaryBlob {
 }
 
 impl Large {
-    fn create(path: PathBuf, head_length: usize) -> io::Result<Large> {
+    fn create(path: PathBuf, next: Lent, head_length: usize) -> io::Result<Large> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         let name = Provisional::new(path);
         lock(&file)?;
@@ -161,7 +146,7 @@ impl Large {
         Ok(Large {
             name,
             first: AlignedBuffer::new(held_back),
-            next: AlignedBuffer::new(PIECE),
+            next,
             written: held_back as u64,
             direct: set_direct(&file, true),
             file,
