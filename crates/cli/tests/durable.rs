@@ -14,7 +14,7 @@ use std::process::Command;
 use dicomet_proto::message::Status;
 use tempfile::TempDir;
 
-use support::{Requestor, Serve, binary, serve_arguments, store};
+use support::{Requestor, Serve, binary, library, serve_arguments, store};
 
 /// An archive whose syncs are written down.
 struct Watched {
@@ -25,12 +25,7 @@ struct Watched {
 impl Watched {
     fn new() -> Watched {
         let folder = tempfile::tempdir().unwrap();
-        let library = folder.path().join("sync_log.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/sync_log.c");
-        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-        let compiled =
-            Command::new(compiler).args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
-        assert!(compiled.unwrap().success());
+        let library = library(folder.path(), "sync_log.c");
         Watched { folder, library }
     }
 
@@ -81,7 +76,9 @@ async fn when_success_is_answered_file_and_names_are_synced() {
     let serve = watched.serve(&[]);
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
     let mut before = BTreeSet::new();
-    for (number, bytes) in [100, 3_000, 60_000, 132_000, 600_000, 9_000_000].into_iter().enumerate() {
+    for (number, bytes) in
+        [100, 3_000, 60_000, 132_000, 600_000, 2_000_000, 9_000_000].into_iter().enumerate()
+    {
         assert_eq!(store(&mut requestor, number as u64, bytes).await, Status::SUCCESS);
         let (log, now) = (watched.log(), watched.blobs());
         let file = now.difference(&before).next().unwrap();

@@ -75,9 +75,9 @@ async fn stall(peer: &mut Peer<TcpStream>, data: &Path) {
         (0x1000, Field::Uid("2.999.1")),
     ]);
     // So much that a file is begun for it.
-    let data_set = Instance::new(CT_IMAGE_STORAGE, "2.999.1").pixels(Pixels::Native(600_000)).data_set();
+    let data_set = Instance::new(CT_IMAGE_STORAGE, "2.999.1").pixels(Pixels::Native(3_000_000)).data_set();
     peer.send(&p_data_command(1, true, &command)).await;
-    for piece in data_set[..300_000].chunks(15_000) {
+    for piece in data_set[..1_500_000].chunks(15_000) {
         peer.send(&p_data_data_set(1, false, piece)).await;
     }
     while std::fs::read_dir(data.join("incoming")).unwrap().count() == 0 {

@@ -115,7 +115,7 @@ fn of_two_files_of_one_instance_a_rebuild_takes_the_one_that_came_later() {
     let archive = Archive::open(&data(&folder), settings).unwrap();
     // Places wait with lower numbers than the large one gets.
     store(&archive, &slice("2.999.1.1.1")).unwrap();
-    let large = slice("2.999.1.1.2").pixels(Pixels::Native(600_000));
+    let large = slice("2.999.1.1.2").pixels(Pixels::Native(2_000_000));
     store(&archive, &large).unwrap();
     let first = blobs(&folder).into_iter().max().unwrap();
     let kept = fs::read(&first).unwrap();

@@ -4,10 +4,11 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dicomet_archive::check::{Depth, Event, check};
 use dicomet_net::association::{Source, Timeouts};
 use dicomet_net::service::c_store;
 use dicomet_net::{Association, Error, Node, connect};
@@ -58,6 +59,29 @@ impl Drop for Serve {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// So many instances are there, whole, and nothing else.
+pub fn assert_sound(data: &Path, instances: u64) {
+    let summary = check(data, Depth::Bytes, &mut |event| {
+        if let Event::Found(finding) = event {
+            panic!("{finding:?}");
+        }
+    });
+    let summary = summary.unwrap();
+    assert_eq!((summary.instances, summary.files), (instances, instances));
+    assert_eq!(std::fs::read_dir(data.join("incoming")).unwrap().count(), 0);
+}
+
+/// A library between a program and the system, for LD_PRELOAD: made in a folder, of a source beside this one.
+pub fn library(folder: &Path, source: &str) -> PathBuf {
+    let library = folder.join(source).with_extension("so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(source);
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let mut command = Command::new(compiler);
+    let compiled = command.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
+    assert!(compiled.unwrap().success());
+    library
 }
 
 /// The arguments of `dicomet serve` on a free port.
