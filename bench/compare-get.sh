@@ -56,28 +56,33 @@ local_set() { # NAME INSTANCES BYTES AIM
 # From peers as installed. A run of getscu is all waiting and hardly varies: one is enough.
 stock_peers() {
     heading "Retrieving from peers as installed" "Nothing tuned on either side: peer and getscu with Nagle's algorithm on,
-as Debian has them. getscu: 1 run; dicomet: median (least-most) of $runs."
+as Debian has them, on one machine and through the line of 1 Gbit/s. getscu: 1 run; dicomet: median (least-most) of $runs."
     columns data peer getscu "**dicomet get**" associations ratio
-    local size
-    for size in 3072 135168; do
-        data_set "get, stock: $size bytes" $((500 / scale)) "$size"
-        fill_orthanc "$work/original"
-        start_orthanc stock
-        stock_peer "$size" Orthanc ORTHANC
-        end_servers
-        start_dcmqrscp stock "$work/original"
-        stock_peer "$size" dcmqrscp QRSCP
-        end_servers
-    done
+    stock_set 500 3072 "of 3 KB" 0 10
+    stock_set 500 135168 "of 132 KB" 0 10
+    stock_set 500 537600 "CT at 50 ms" 50 6
 }
 
-stock_peer() { # BYTES NAME AE
+stock_set() { # INSTANCES BYTES WHAT MS AIM
+    data_set "get, stock: $3" $(($1 / scale)) "$2"
+    fill_orthanc "$work/original"
+    start_orthanc stock
+    stock_peer "$3" "$4" "$5" Orthanc ORTHANC
+    end_servers
+    start_dcmqrscp stock "$work/original"
+    stock_peer "$3" "$4" "$5" dcmqrscp QRSCP
+    end_servers
+}
+
+stock_peer() { # WHAT MS AIM NAME AE
     local run by
-    getscu_from "getscu-$2" "$3" "$port" stock
-    for run in $(seq "$runs"); do dicomet_from "$2" "$3" "$port"; done
-    by=$(ratio "$(median "getscu-$2")" "$(median "$2")")
-    row "$instances of $(($1 / 1024)) KB" "$2" "$(figure "getscu-$2")" "$(figure "$2")" "$(most "$2")" "$by"
-    in_short "get $instances of $(($1 / 1024)) KB from $2, both stock" "$(figure "$2")" "$(figure "getscu-$2")" "$by" 10 ""
+    if [ "$2" != 0 ]; then start_line "$2" "$port"; fi
+    getscu_from "getscu-$4" "$5" "$port" stock
+    for run in $(seq "$runs"); do dicomet_from "$4" "$5" "$port"; done
+    by=$(ratio "$(median "getscu-$4")" "$(median "$4")")
+    row "$instances $1" "$4" "$(figure "getscu-$4")" "$(figure "$4")" "$(most "$4")" "$by"
+    in_short "get $instances $1 from $4, both stock" "$(figure "$4")" "$(figure "getscu-$4")" "$by" "$3" ""
+    rm -f "$work"/times/* "$work"/times/.*-associations
 }
 
 # Over distance. At 150 ms with fewer instances: getscu would take minutes.
