@@ -9,48 +9,27 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use dicomet_proto::message::Status;
-use tempfile::TempDir;
 
-use support::{Requestor, Serve, binary, library, serve_arguments, store};
+use support::{Preloaded, Requestor, store};
 
 /// An archive whose syncs are written down.
-struct Watched {
-    folder: TempDir,
-    library: PathBuf,
-}
+struct Watched(Preloaded);
 
 impl Watched {
     fn new() -> Watched {
-        let folder = tempfile::tempdir().unwrap();
-        let library = library(folder.path(), "sync_log.c");
-        Watched { folder, library }
-    }
-
-    fn data(&self) -> PathBuf {
-        fs::canonicalize(self.folder.path()).unwrap().join("new/data")
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(binary());
-        command.env("LD_PRELOAD", &self.library).env("SYNC_LOG", self.folder.path().join("log"));
-        command
-    }
-
-    fn serve(&self, options: &[&str]) -> Serve {
-        Serve::start_by(self.command().args(serve_arguments(&self.data())).args(options))
+        Watched(Preloaded::new("sync_log.c", "SYNC_LOG"))
     }
 
     fn log(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let log = fs::read_to_string(self.0.told()).unwrap_or_default();
         log.lines().map(str::to_owned).collect()
     }
 
     /// The files of instances.
     fn blobs(&self) -> BTreeSet<PathBuf> {
-        let folder = self.data().join("blobs/000000/000");
+        let folder = self.0.data().join("blobs/000000/000");
         let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
         let files = entries.map(|entry| entry.unwrap().path());
         files.filter(|file| fs::metadata(file).unwrap().len() > 0).collect()
@@ -73,7 +52,7 @@ fn synced_whole(log: &[String], file: &Path) -> Option<usize> {
 #[tokio::test]
 async fn when_success_is_answered_file_and_names_are_synced() {
     let watched = Watched::new();
-    let serve = watched.serve(&[]);
+    let serve = watched.0.serve(&[]);
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
     let mut before = BTreeSet::new();
     for (number, bytes) in
@@ -89,16 +68,16 @@ async fn when_success_is_answered_file_and_names_are_synced() {
     let log = watched.log();
     let above = ["blobs/000000/000", "blobs/000000", "blobs", "dicomet-archive", "index.sqlite", ""];
     for folder in above {
-        let path = watched.data().join(folder);
+        let path = watched.0.data().join(folder);
         assert!(is_name_durable(&log, &path), "{}: {log:#?}", path.display());
     }
-    assert!(is_name_durable(&log, watched.data().parent().unwrap()), "{log:#?}");
+    assert!(is_name_durable(&log, watched.0.data().parent().unwrap()), "{log:#?}");
 }
 
 #[tokio::test]
 async fn what_takes_the_place_of_another_is_synced_before_and_the_index_after() {
     let watched = Watched::new();
-    let serve = watched.serve(&["--duplicate", "replace"]);
+    let serve = watched.0.serve(&["--duplicate", "replace"]);
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
     assert_eq!(store(&mut requestor, 1, 3_000).await, Status::SUCCESS);
     let first = watched.blobs();
@@ -106,7 +85,7 @@ async fn what_takes_the_place_of_another_is_synced_before_and_the_index_after() 
     let (log, second) = (watched.log(), watched.blobs());
     let file = second.difference(&first).next().unwrap();
     assert_eq!(second.len(), 1, "the first is gone");
-    let index = synced_whole(&log, &watched.data().join("index.sqlite-wal"));
+    let index = synced_whole(&log, &watched.0.data().join("index.sqlite-wal"));
     let before = &log[..index.unwrap()];
     assert!(synced_whole(before, file).is_some() && is_name_durable(before, file), "{log:#?}");
 }
@@ -114,15 +93,16 @@ async fn what_takes_the_place_of_another_is_synced_before_and_the_index_after() 
 #[tokio::test]
 async fn what_is_deleted_is_out_of_the_index_durably_before_its_file_goes() {
     let watched = Watched::new();
-    let serve = watched.serve(&[]);
+    let serve = watched.0.serve(&[]);
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
     assert_eq!(store(&mut requestor, 1, 3_000).await, Status::SUCCESS);
     let file = watched.blobs().pop_first().unwrap();
     let before = watched.log().len();
     let deleted = watched
+        .0
         .command()
         .args(["delete", "StudyInstanceUID=2.999.1", "--yes", "--data"])
-        .arg(watched.data())
+        .arg(watched.0.data())
         .status();
     assert!(deleted.unwrap().success() && !file.exists());
     let log = &watched.log()[before..];

@@ -7,47 +7,20 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
 use dicomet_proto::message::Status;
-use tempfile::TempDir;
 
-use support::{Requestor, Serve, assert_sound, binary, library, serve_arguments, store};
+use support::{Preloaded, Requestor, assert_sound, store};
 
-/// An archive on such a system.
-struct Refusing {
-    folder: TempDir,
-    library: PathBuf,
+/// From now on a call fails for files with that part in their path.
+fn refuse(system: &Preloaded, call: &str, errno: i32, part: &str) {
+    let (new, told) = (system.told().with_extension("new"), system.told());
+    fs::write(&new, format!("{call} {errno} {part}\n")).unwrap();
+    fs::rename(new, told).unwrap();
 }
 
-impl Refusing {
-    fn new() -> Refusing {
-        let folder = tempfile::tempdir().unwrap();
-        let library = library(folder.path(), "refuse.c");
-        Refusing { folder, library }
-    }
-
-    fn data(&self) -> PathBuf {
-        fs::canonicalize(self.folder.path()).unwrap().join("data")
-    }
-
-    fn serve(&self) -> Serve {
-        let mut command = Command::new(binary());
-        command.env("LD_PRELOAD", &self.library).env("REFUSE", self.folder.path().join("refused"));
-        Serve::start_by(command.args(serve_arguments(&self.data())))
-    }
-
-    /// From now on a call fails for files with that part in their path.
-    fn refuse(&self, call: &str, errno: i32, part: &str) {
-        let all = format!("{call} {} {part}\n", errno);
-        fs::write(self.folder.path().join("new"), all).unwrap();
-        fs::rename(self.folder.path().join("new"), self.folder.path().join("refused")).unwrap();
-    }
-
-    fn allow(&self) {
-        fs::remove_file(self.folder.path().join("refused")).unwrap();
-    }
+fn allow(system: &Preloaded) {
+    fs::remove_file(system.told()).unwrap();
 }
 
 /// Error numbers of Linux.
@@ -61,8 +34,8 @@ const SIZES: [u64; 3] = [3_000, 300_000, 3_000_000];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_can_be_written_a_store_is_out_of_resources_until_it_can() {
-    let system = Refusing::new();
-    let serve = system.serve();
+    let system = Preloaded::new("refuse.c", "REFUSE");
+    let serve = system.serve(&[]);
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
     let mut number = 0;
     for errno in [EROFS, EDQUOT, ENOSPC] {
@@ -71,17 +44,17 @@ async fn where_nothing_can_be_written_a_store_is_out_of_resources_until_it_can()
             ("/blobs/", ahead),
             ("/incoming/", of_its_own),
             ("/index.sqlite-wal", &SIZES),
-            ("/data/", &SIZES),
+            ("/new/data/", &SIZES),
         ];
         for (part, sizes) in parts {
             assert_eq!(store(&mut requestor, number, 3_000).await, Status::SUCCESS);
             number += 1;
-            system.refuse("change", errno, part);
+            refuse(&system, "change", errno, part);
             for (further, bytes) in (number..).zip(sizes.iter().copied()) {
                 let status = store(&mut requestor, further, bytes).await;
                 assert_eq!(status, Status::OUT_OF_RESOURCES, "{errno}, {part}, {bytes} bytes");
             }
-            system.allow();
+            allow(&system);
             assert_sound(&system.data(), number);
             for bytes in sizes.iter().copied() {
                 let status = store(&mut requestor, number, bytes).await;
@@ -96,18 +69,18 @@ async fn where_nothing_can_be_written_a_store_is_out_of_resources_until_it_can()
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_sync_that_failed_nothing_is_taken_before_a_restart() {
     for bytes in SIZES {
-        let system = Refusing::new();
-        let serve = system.serve();
+        let system = Preloaded::new("refuse.c", "REFUSE");
+        let serve = system.serve(&[]);
         let mut requestor = Requestor::associate(&serve.node).await.unwrap();
         assert_eq!(store(&mut requestor, 1, bytes).await, Status::SUCCESS);
-        system.refuse("sync", EIO, "/blobs/");
+        refuse(&system, "sync", EIO, "/blobs/");
         assert_eq!(store(&mut requestor, 2, bytes).await, Status::PROCESSING_FAILURE);
-        system.allow();
+        allow(&system);
         // A second sync that succeeds would say nothing of what the first has lost.
         assert_eq!(store(&mut requestor, 3, bytes).await, Status::OUT_OF_RESOURCES);
         assert_sound(&system.data(), 1);
         drop(serve);
-        let serve = system.serve();
+        let serve = system.serve(&[]);
         let mut requestor = Requestor::associate(&serve.node).await.unwrap();
         assert_eq!(store(&mut requestor, 2, bytes).await, Status::SUCCESS);
         assert_sound(&system.data(), 2);

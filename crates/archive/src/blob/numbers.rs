@@ -10,8 +10,7 @@
 //! nobody has taken are removed when the archive is closed, and after a crash when it is opened.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -159,11 +158,8 @@ impl Numbers {
     }
 
     fn remove(&self, number: u64) {
-        match fs::remove_file(self.blobs.path(BlobNumber(number))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "an empty file among the instances could not be removed");
-            }
-            _ => {}
+        if let Err(error) = self.blobs.remove(BlobNumber(number)) {
+            tracing::warn!(%error, "an empty file among the instances could not be removed");
         }
     }
 
@@ -196,6 +192,7 @@ impl Drop for Numbers {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::mpsc::sync_channel;
 
     use super::*;

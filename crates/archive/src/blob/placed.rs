@@ -94,16 +94,20 @@ impl PlacedBlob {
         numbers: &Arc<Numbers>,
         replaces: Replaces,
     ) -> Result<PlacedBlob, Fault> {
-        let (blob, prepared) = match replaces {
-            Replaces::Nothing => numbers.take_prepared().map(|(blob, file)| (blob, Some(file)))?,
-            Replaces::Another => (numbers.take()?, None),
+        let taken = |blob| Number { blob, numbers: Arc::clone(numbers) };
+        let (number, file) = match replaces {
+            Replaces::Nothing => {
+                let (blob, file) = numbers.take_prepared()?;
+                (taken(blob), file)
+            }
+            Replaces::Another => {
+                let number = taken(numbers.take()?);
+                let file = File::create_new(blobs.path(number.blob)).map_err(Fault::Other)?;
+                (number, file)
+            }
         };
-        let number = Number { blob, numbers: Arc::clone(numbers) };
+        let blob = number.blob;
         let path = blobs.path(blob);
-        let file = match prepared {
-            Some(file) => file,
-            None => File::create_new(&path).map_err(Fault::Other)?,
-        };
         let placed = PlacedBlob { name: Provisional::among_the_blobs(path), file, number };
         lock(&placed.file).and_then(|()| write_all(&placed.file, bytes.bytes())).map_err(Fault::Other)?;
         placed.file.sync_all().map_err(Fault::Sync)?;

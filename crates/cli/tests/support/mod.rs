@@ -17,6 +17,7 @@ use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::Status;
 use dicomet_proto::{AeTitle, Uid};
 use dicomet_testkit::instance::{Instance, Pixels};
+use tempfile::TempDir;
 
 /// The binary: `DICOMET_BIN`, or the one of this build.
 pub fn binary() -> OsString {
@@ -73,15 +74,45 @@ pub fn assert_sound(data: &Path, instances: u64) {
     assert_eq!(std::fs::read_dir(data.join("incoming")).unwrap().count(), 0);
 }
 
-/// A library between a program and the system, for LD_PRELOAD: made in a folder, of a source beside this one.
-pub fn library(folder: &Path, source: &str) -> PathBuf {
-    let library = folder.join(source).with_extension("so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(source);
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let mut command = Command::new(compiler);
-    let compiled = command.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
-    assert!(compiled.unwrap().success());
-    library
+/// A program with a library between it and the system (LD_PRELOAD), and a folder for both.
+pub struct Preloaded {
+    folder: TempDir,
+    library: PathBuf,
+    variable: &'static str,
+}
+
+impl Preloaded {
+    /// Makes the library of a source beside this one, which finds [`Preloaded::told`] by an environment variable.
+    pub fn new(source: &str, variable: &'static str) -> Preloaded {
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("library.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(source);
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+        let mut command = Command::new(compiler);
+        let compiled =
+            command.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
+        assert!(compiled.unwrap().success());
+        Preloaded { folder, library, variable }
+    }
+
+    /// The file by which test and library tell each other something.
+    pub fn told(&self) -> PathBuf {
+        self.folder.path().join("told")
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join("new/data")
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command.env("LD_PRELOAD", &self.library).env(self.variable, self.told());
+        command
+    }
+
+    pub fn serve(&self, options: &[&str]) -> Serve {
+        Serve::start_by(self.command().args(serve_arguments(&self.data())).args(options))
+    }
 }
 
 /// The arguments of `dicomet serve` on a free port.

@@ -76,7 +76,7 @@ impl Offered {
     pub(in crate::retrieve) fn is_enough(&self, class: &Uid, syntaxes: &BTreeSet<&Uid>) -> bool {
         let usual = self.syntaxes_of(class, None);
         let proposed = usual.iter().filter(|syntax| syntaxes.contains(syntax)).count();
-        !self.probed.contains(class) && proposed >= usual.len().min(MIN_SYNTAXES)
+        !self.is_probed(class) && proposed >= self.least(class, None)
     }
 
     /// The syntaxes to offer a class in. All of them, where it has no others than those that are left out; for a probe
@@ -86,7 +86,7 @@ impl Offered {
         if narrowed.is_none() && syntaxes.iter().any(|syntax| !self.left_out.contains(syntax)) {
             syntaxes.retain(|syntax| !self.left_out.contains(syntax));
         }
-        if self.probed.contains(class) {
+        if self.is_probed(class) {
             syntaxes.truncate(1);
         }
         syntaxes
