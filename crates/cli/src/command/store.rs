@@ -58,7 +58,10 @@ pub struct StoreArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_ASSOCIATIONS as i64))]
     associations: Option<u16>,
 
-    /// Instances under way at a time on one association, where the peer allows it; 0 is no limit, 1 is not negotiated
+    /// The most instances under way at a time on one association, where the peer allows it; 0 is no limit, 1 is not
+    /// negotiated
+    ///
+    /// How many of them there are is found from how fast the peer answers.
     #[arg(long, value_name = "N", default_value_t = WINDOW)]
     window: u16,
 
