@@ -19,7 +19,6 @@ use crate::blob::buffers::Buffers;
 use crate::blob::numbers::Numbers;
 use crate::blob::placed::Replaces;
 use crate::blob::proof::Proofs;
-use crate::blob::seal::Seal;
 use crate::blob::write::TemporaryBlob;
 use crate::error::status;
 use crate::folder::{Folder, Layout};
@@ -127,7 +126,7 @@ impl Archive {
         let walk = Walk::new(&provenance.transfer_syntax).map_err(|error| unreadable(&error))?;
         let number = self.shared.next_incoming.fetch_add(1, Ordering::Relaxed);
         let path = self.shared.folder.layout.incoming.join(format!("{number}.tmp"));
-        let file = TemporaryBlob::begin(path, &file_meta(&provenance).to_bytes(), &self.shared.buffers);
+        let file = TemporaryBlob::begin(path, file_meta(&provenance), &self.shared.buffers);
         Ok(Incoming { shared: Arc::clone(&self.shared), provenance, file, walk: Ok(walk) })
     }
 }
@@ -138,7 +137,6 @@ fn file_meta(provenance: &Provenance) -> FileMeta {
         implementation_class_uid: Some(IMPLEMENTATION_CLASS_UID),
         implementation_version_name: Some(IMPLEMENTATION_VERSION_NAME.to_owned()),
         source_ae_title: provenance.calling_ae_title.clone(),
-        private_information: Some(Seal::blank()),
         ..FileMeta::new(
             provenance.sop_class.clone(),
             provenance.sop_instance.clone(),
@@ -184,10 +182,11 @@ impl Incoming {
         let header =
             walk.map_err(Error::Refused)?.finish().map_err(|error| Error::Refused(malformed(&error)))?;
         let identity = identify(&provenance, &header).map_err(Error::Refused)?;
+        let sealed = file.seal().map_err(|error| Error::io("writing an instance", error))?;
         let facts = FileFacts {
-            data_set_offset: file.data_set_offset(),
-            data_set_length: file.data_set_length(),
-            data_set_digest: file.data_set_digest(),
+            data_set_offset: sealed.data_set_offset(),
+            data_set_length: sealed.data_set_length(),
+            data_set_digest: sealed.data_set_digest(),
             received_at: seconds_since_1970(),
             calling_ae_title: provenance.calling_ae_title,
         };
@@ -196,7 +195,7 @@ impl Incoming {
         let Some(replaces) = shared.replaced_by(&record)? else {
             return Ok(Stored::new(&record, Outcome::AlreadyThere, Conflicts::default()));
         };
-        let blob = file
+        let blob = sealed
             .place(&shared.folder.layout.blobs, &shared.numbers, replaces)
             .map_err(|fault| shared.fault("writing an instance", fault))?;
         shared.writer.store(record, blob)

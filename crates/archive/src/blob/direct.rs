@@ -15,6 +15,9 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 /// What memory, place and length have to be multiples of: no disk has larger blocks.
 pub(super) const BLOCK: usize = 4096;
 
+/// Bytes from which on a file is written past the page cache; up to here one write takes all of it.
+pub(super) const CACHED: usize = 64 * 1024;
+
 /// Bytes of a buffer, beginning at a multiple of [`BLOCK`] in memory.
 #[derive(Default)]
 pub(super) struct AlignedBuffer {
@@ -50,6 +53,16 @@ impl AlignedBuffer {
         let taken = bytes.len().min(self.room());
         self.memory.extend_from_slice(&bytes[..taken]);
         taken
+    }
+
+    /// Puts so many zeros before what is in it from a place on. There must be room for them.
+    pub(super) fn insert_zeros(&mut self, place: usize, zeros: usize) {
+        debug_assert!(zeros <= self.room(), "it must not grow beyond its capacity");
+        let place = self.begin + place;
+        let moved = place..self.memory.len();
+        self.memory.resize(moved.end + zeros, 0);
+        self.memory.copy_within(moved, place + zeros);
+        self.memory[place..place + zeros].fill(0);
     }
 
     /// What is in it.
@@ -97,6 +110,9 @@ pub(super) fn write_last(file: &File, bytes: &[u8], place: u64, mut direct: bool
     }
     let (blocks, rest) = bytes.split_at(bytes.len() / BLOCK * BLOCK);
     write_blocks(file, blocks, place, &mut direct)?;
+    if rest.is_empty() {
+        return Ok(());
+    }
     set_direct(file, false);
     file.write_all_at(rest, place + blocks.len() as u64)
 }
@@ -117,5 +133,16 @@ mod tests {
         assert_eq!(buffer.bytes()[BLOCK..], [8; BLOCK]);
         buffer.clear();
         assert!(buffer.bytes().is_empty());
+    }
+
+    #[test]
+    fn zeros_go_before_what_is_moved() {
+        let mut buffer = AlignedBuffer::new(BLOCK);
+        buffer.fill(b"headdata set");
+        buffer.insert_zeros(4, 3);
+        assert_eq!(buffer.bytes(), b"head\0\0\0data set");
+        buffer.insert_zeros(0, buffer.room());
+        assert_eq!((buffer.bytes().len(), buffer.room()), (BLOCK, 0));
+        assert!(buffer.bytes().ends_with(b"\0head\0\0\0data set"));
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod placed;
 pub(crate) mod proof;
 pub(crate) mod read;
 pub(crate) mod seal;
+pub(crate) mod sealed;
 pub(crate) mod write;
 
 use std::fs::{self, File};

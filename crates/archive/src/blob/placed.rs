@@ -11,12 +11,9 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::direct::{AlignedBuffer, set_direct, write_last};
+use super::direct::{AlignedBuffer, CACHED, set_direct, write_last};
 use super::numbers::Numbers;
 use super::{BlobNumber, Blobs, Fault, sync_folder};
-
-/// Bytes from which on a file is written past the page cache; up to here one write takes all of it.
-const CACHED: usize = 64 * 1024;
 
 /// Whether a blob takes the place of another of the same instance: then its number is higher than that one's, by which the
 /// files alone tell which came later.

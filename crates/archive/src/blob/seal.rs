@@ -3,18 +3,19 @@
 //!
 //! ```text
 //! (0002,0100)  Private Information Creator UID: CREATOR
-//! (0002,0102)  Private Information: bytes 0-7 length, little endian; bytes 8-39 BLAKE3 digest
+//! (0002,0102)  Private Information: bytes 0-7 length, little endian; bytes 8-39 BLAKE3 digest; zeros
 //! ```
 //!
-//! It is the last element before the data set, and filled in when that has come to its end.
+//! It is the last element before the data set, and filled in when that has come to its end. The zeros, if any, put that end
+//! at the end of a block of the disk.
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::{FileMeta, PrivateInformation};
 
 const CREATOR: Uid = Uid::from_static("2.25.319016792774932876465129451028316624181");
 
-/// Bytes of a seal.
-pub(crate) const LENGTH: usize = 40;
+/// Bytes of a seal, without zeros.
+const LENGTH: usize = 40;
 
 /// Length and digest of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,19 +41,21 @@ impl Seal {
         PrivateInformation { creator: CREATOR, value: vec![0; LENGTH] }
     }
 
-    pub(crate) fn to_bytes(self) -> [u8; LENGTH] {
-        let mut bytes = [0; LENGTH];
-        let (length, digest) = bytes.split_at_mut(8);
-        length.copy_from_slice(&self.length.to_le_bytes());
-        digest.copy_from_slice(&self.digest);
-        bytes
+    /// As it is written, with an even number of zeros after it.
+    pub(crate) fn with_zeros(self, zeros: usize) -> PrivateInformation {
+        let mut value = Vec::with_capacity(LENGTH + zeros);
+        value.extend_from_slice(&self.length.to_le_bytes());
+        value.extend_from_slice(&self.digest);
+        value.resize(LENGTH + zeros, 0);
+        PrivateInformation { creator: CREATOR, value }
     }
 
     /// The seal of a file; none in those of before there were seals.
     pub(crate) fn of(meta: &FileMeta) -> Option<Seal> {
         let private = meta.private_information.as_ref().filter(|private| private.creator == CREATOR)?;
-        let (length, digest) = private.value.split_first_chunk::<8>()?;
-        Some(Seal { length: u64::from_le_bytes(*length), digest: digest.try_into().ok()? })
+        let (length, rest) = private.value.split_first_chunk::<8>()?;
+        let (digest, _) = rest.split_first_chunk::<32>()?;
+        Some(Seal { length: u64::from_le_bytes(*length), digest: *digest })
     }
 
     /// Holds the seal of a file against what is in it.
@@ -74,12 +77,15 @@ mod tests {
     #[test]
     fn a_seal_is_read_from_the_file_and_fits_nothing_else() {
         let seal = Seal { length: 1 << 33, digest: [7; 32] };
-        let sealed = PrivateInformation { value: seal.to_bytes().to_vec(), ..Seal::blank() };
         let meta =
             FileMeta::new(uids::CT_IMAGE_STORAGE, Uid::from_static("1.2"), uids::EXPLICIT_VR_LITTLE_ENDIAN);
-        let meta = FileMeta { private_information: Some(sealed), ..meta };
-        let (read, _) = FileMeta::read(&mut &meta.to_bytes()[..]).unwrap();
-        assert_eq!(Seal::of(&read), Some(seal));
+        let bytes = |private| FileMeta { private_information: Some(private), ..meta.clone() }.to_bytes();
+        for zeros in [0, 2, 4094] {
+            let sealed = bytes(seal.with_zeros(zeros));
+            assert_eq!(sealed.len(), bytes(Seal::blank()).len() + zeros);
+            let (read, data_set) = FileMeta::read(&mut &sealed[..]).unwrap();
+            assert_eq!((Seal::of(&read), data_set), (Some(seal), sealed.len() as u64));
+        }
         assert_eq!(seal.fit(seal), Fit::Whole);
         assert_eq!(seal.fit(Seal { length: 3, ..seal }), Fit::Cut);
         assert_eq!(seal.fit(Seal { digest: [8; 32], ..seal }), Fit::Altered);

@@ -6,15 +6,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dicomet_proto::dataset::FileMeta;
+
 use super::buffers::{Buffers, Lent};
 use super::direct::{AlignedBuffer, BLOCK, set_direct, write_blocks, write_last};
-use super::numbers::Numbers;
-use super::placed::{PlacedBlob, Provisional, Replaces, lock};
-use super::seal::{self, Seal};
-use super::{Blobs, Fault};
-
-/// A data set of so many bytes is synced before it gets a number as well, lest it hold up those after it.
-const LARGE: u64 = 8 << 20;
+use super::placed::{Provisional, lock};
+use super::seal::Seal;
+use super::sealed::SealedBlob;
 
 /// A file being received. Holds a buffer of it in memory, and its head. Dropped, it leaves nothing behind.
 #[derive(Debug)]
@@ -23,6 +21,7 @@ pub(crate) struct TemporaryBlob {
     incoming: PathBuf,
     gathered: Gathered,
     hasher: blake3::Hasher,
+    meta: FileMeta,
     head_length: usize,
     data_set_length: u64,
     /// A write failed: what is in the file is not what came.
@@ -30,7 +29,7 @@ pub(crate) struct TemporaryBlob {
 }
 
 #[derive(Debug)]
-enum Gathered {
+pub(super) enum Gathered {
     /// All of it; there is no file yet.
     Small(Lent),
     Large(Large),
@@ -38,10 +37,10 @@ enum Gathered {
 
 /// A file that is written as its bytes come, past the page cache.
 #[derive(Debug)]
-struct Large {
-    name: Provisional,
+pub(super) struct Large {
+    pub(super) name: Provisional,
     /// Locked.
-    file: File,
+    pub(super) file: File,
     /// The first blocks, which have the seal, and are held back until it is known: they are written once, and nothing
     /// has to be read again for it.
     first: AlignedBuffer,
@@ -52,15 +51,18 @@ struct Large {
 }
 
 impl TemporaryBlob {
-    /// Begins with the preamble and file meta information (PS3.10 7.1), at whose end is room for the seal. `incoming` is
+    /// Begins with the file meta information (PS3.10 7.1), where room is left for the seal. `incoming` is
     /// a name for the file if it becomes a large one.
-    pub(crate) fn begin(incoming: PathBuf, head: &[u8], buffers: &Arc<Buffers>) -> TemporaryBlob {
+    pub(crate) fn begin(incoming: PathBuf, meta: FileMeta, buffers: &Arc<Buffers>) -> TemporaryBlob {
+        let meta = FileMeta { private_information: Some(Seal::blank()), ..meta };
+        let head = meta.to_bytes();
         let mut buffer = buffers.lend();
-        buffer.fill(head);
+        buffer.fill(&head);
         TemporaryBlob {
             incoming,
             gathered: Gathered::Small(buffer),
             hasher: blake3::Hasher::new(),
+            meta,
             head_length: head.len(),
             data_set_length: 0,
             broken: false,
@@ -95,45 +97,11 @@ impl TemporaryBlob {
         if self.broken { Err(io::Error::other("an earlier write failed")) } else { Ok(()) }
     }
 
-    /// Fills in the seal and puts the file where a number says, durably.
-    pub(crate) fn place(
-        self,
-        blobs: &Blobs,
-        numbers: &Arc<Numbers>,
-        replaces: Replaces,
-    ) -> Result<PlacedBlob, Fault> {
-        self.check_unbroken().map_err(Fault::Other)?;
-        let seal = Seal { length: self.data_set_length, digest: self.data_set_digest() }.to_bytes();
-        let place = self.head_length - seal::LENGTH..self.head_length;
-        match self.gathered {
-            Gathered::Small(mut all) => {
-                all.bytes_mut()[place].copy_from_slice(&seal);
-                PlacedBlob::written(&all, blobs, numbers, replaces)
-            }
-            Gathered::Large(mut large) => {
-                large.first.bytes_mut()[place].copy_from_slice(&seal);
-                large.finish().map_err(Fault::Other)?;
-                if self.data_set_length >= LARGE {
-                    large.file.sync_data().map_err(Fault::Sync)?;
-                }
-                PlacedBlob::renamed(large.name, large.file, blobs, numbers)
-            }
-        }
-    }
-
-    /// Where the data set begins in the file.
-    pub(crate) fn data_set_offset(&self) -> u64 {
-        self.head_length as u64
-    }
-
-    /// Bytes of the data set so far.
-    pub(crate) fn data_set_length(&self) -> u64 {
-        self.data_set_length
-    }
-
-    /// The digest of the data set so far: BLAKE3, 32 bytes.
-    pub(crate) fn data_set_digest(&self) -> [u8; 32] {
-        *self.hasher.finalize().as_bytes()
+    /// The data set has come to its end: fills in the seal.
+    pub(crate) fn seal(self) -> io::Result<SealedBlob> {
+        self.check_unbroken()?;
+        let seal = Seal { length: self.data_set_length, digest: *self.hasher.finalize().as_bytes() };
+        Ok(SealedBlob::new(self.gathered, self.meta, self.head_length, seal))
     }
 }
 
@@ -167,8 +135,13 @@ impl Large {
         Ok(())
     }
 
+    /// What the file begins with.
+    pub(super) fn first_mut(&mut self) -> &mut [u8] {
+        self.first.bytes_mut()
+    }
+
     /// Hands what is left to the system.
-    fn finish(&mut self) -> io::Result<()> {
+    pub(super) fn finish(&mut self) -> io::Result<()> {
         write_blocks(&self.file, self.first.bytes(), 0, &mut self.direct)?;
         write_last(&self.file, self.next.bytes(), self.written, self.direct)
     }
