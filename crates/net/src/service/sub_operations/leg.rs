@@ -18,6 +18,10 @@ use crate::service::c_store::{self, outstanding::Outstanding};
 use crate::transcode;
 use crate::{Association, Error};
 
+/// A peer that always has something to say must not keep us from going on; and the responses of a whole window are taken
+/// at a time.
+const MESSAGES_AT_A_LOOK: u16 = c_store::WINDOW;
+
 /// The association that sub-operations go over: the requestor's own ([`super::Answer`]) or one with a move
 /// destination ([`Elsewhere`]).
 pub(in crate::service) trait Line: Send {
@@ -150,7 +154,8 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
 
     /// Takes what has come in, without waiting.
     async fn look(&mut self) -> Result<(), Error> {
-        while let Some(received) = self.line.association().try_receive()? {
+        for _ in 0..MESSAGES_AT_A_LOOK {
+            let Some(received) = self.line.association().try_receive()? else { break };
             self.handle(received).await?;
         }
         Ok(())
