@@ -4,13 +4,14 @@
 //! or a C-CANCEL that arrives while we send is there at the next look, and neither side can wait for the other
 //! for ever. Commands are held whole, data sets pass by in pieces.
 //!
-//! In memory an association holds at most a write buffer (256 KiB), a read buffer (about 1 MiB), and 1 MiB of
-//! what arrived while the owner did something else.
+//! In memory an association holds at most a write buffer (256 KiB), a read buffer (about 1 MiB), 1 MiB of
+//! what arrived while the owner did something else, and 1 MiB of data sets of requests that are put off.
 
 mod data;
 mod inbox;
 mod output;
 mod pump;
+mod put_off;
 mod send;
 mod stopwatch;
 mod transport;
@@ -33,6 +34,8 @@ pub use transport::{TcpTransport, Transport};
 
 pub(crate) use inbox::Item;
 pub(crate) use pump::{Goal, Patience, Pump, now};
+
+use put_off::PutOff;
 
 use crate::Error;
 
@@ -88,6 +91,26 @@ pub enum Received {
     ReleaseRequested,
 }
 
+/// What is to come of the data set of the command received last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Following {
+    /// Nothing: there is none, it was taken to its end, or it is put off.
+    Nothing,
+    /// The data set.
+    DataSet,
+    /// Its rest: the beginning was passed over.
+    Rest,
+}
+
+/// Where the next command is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    /// From what was put off, then from what arrives.
+    All,
+    /// From what arrives; what was put off stays.
+    Arriving,
+}
+
 /// An association that stands.
 ///
 /// After an [`Error`] it is at its end. Dropped without release, it closes the connection.
@@ -97,8 +120,8 @@ pub struct Association {
     peer_address: Option<SocketAddr>,
     timeouts: Timeouts,
     last_message_id: u16,
-    /// The data set of the command received last has not been taken to its end.
-    data_follows: bool,
+    following: Following,
+    put_off: PutOff,
     /// A message of ours was begun and not ended: nothing else can be sent after it.
     half_sent: bool,
     refused: u64,
@@ -127,7 +150,8 @@ impl Association {
             peer_address,
             timeouts,
             last_message_id: 0,
-            data_follows: false,
+            following: Following::Nothing,
+            put_off: PutOff::default(),
             half_sent: false,
             refused: 0,
         }
@@ -185,8 +209,8 @@ impl Association {
         self.pump.drive(Goal::Sent, patience).await
     }
 
-    /// Waits for the next command. What is left of the data set of the message before is passed over. A command
-    /// that lacks an argument is answered here, with 0212.
+    /// Waits for the next command; what was put off comes first. What is left of the data set of the message
+    /// before is passed over. A command that lacks an argument is answered here, with 0212.
     ///
     /// Cancel safe: nothing is lost when the future is dropped.
     ///
@@ -202,12 +226,21 @@ impl Association {
         limit: Duration,
         action: &'static str,
     ) -> Result<Received, Error> {
+        self.receive_from(Queue::All, limit, action).await
+    }
+
+    async fn receive_from(
+        &mut self,
+        queue: Queue,
+        limit: Duration,
+        action: &'static str,
+    ) -> Result<Received, Error> {
         self.check_usable("P-DATA request")?;
         loop {
             if self.pump.output.len() > MAX_UNREAD_ANSWERS {
                 self.flush().await?;
             }
-            if let Some(received) = self.take_received()? {
+            if let Some(received) = self.take_received(queue)? {
                 self.pump.write_if_due();
                 return Ok(received);
             }
@@ -224,6 +257,9 @@ impl Association {
     /// [`Error`]; the association is then at its end.
     pub async fn arrives_within(&mut self, limit: Duration) -> Result<bool, Error> {
         self.check_usable("P-DATA request")?;
+        if !self.put_off.is_empty() {
+            return Ok(true);
+        }
         let arrival =
             self.pump.drive(Goal::Arrived, Patience::progress(self.timeouts.idle, "send a request"));
         match tokio::time::timeout(limit, arrival).await {
@@ -237,9 +273,13 @@ impl Association {
     /// # Errors
     /// [`Error`]; the association is then at its end.
     pub fn try_receive(&mut self) -> Result<Option<Received>, Error> {
+        self.try_receive_from(Queue::All)
+    }
+
+    fn try_receive_from(&mut self, queue: Queue) -> Result<Option<Received>, Error> {
         self.pump.read_now();
-        while !self.pump.inbox.is_empty() && self.pump.output.len() <= MAX_UNREAD_ANSWERS {
-            if let Some(received) = self.take_received()? {
+        while self.has_received(queue) && self.pump.output.len() <= MAX_UNREAD_ANSWERS {
+            if let Some(received) = self.take_received(queue)? {
                 return Ok(Some(received));
             }
         }
@@ -266,10 +306,10 @@ impl Association {
     /// # Errors
     /// [`Error`]; the association is then at its end.
     pub async fn receive_data(&mut self) -> Result<Option<Bytes>, Error> {
-        while self.data_follows {
+        while self.following != Following::Nothing {
             match self.pump.inbox.pop() {
                 Some(Item::Data(data)) => return Ok(Some(data)),
-                Some(Item::EndOfData) => self.data_follows = false,
+                Some(Item::EndOfData) => self.following = Following::Nothing,
                 Some(Item::ReleaseRequested) => return Err(self.released_by_peer()),
                 Some(_) => {}
                 None => {
@@ -372,12 +412,17 @@ impl Association {
         }
     }
 
-    /// Takes the next command off the inbox; `None` when there is none, or one that was answered here.
-    fn take_received(&mut self) -> Result<Option<Received>, Error> {
-        while let Some(item) = self.pump.inbox.pop() {
+    fn has_received(&self, queue: Queue) -> bool {
+        !self.pump.inbox.is_empty() || (queue == Queue::All && !self.put_off.is_empty())
+    }
+
+    /// Takes the next command; `None` when there is none, or one that was answered here.
+    fn take_received(&mut self, queue: Queue) -> Result<Option<Received>, Error> {
+        while let Some(item) = self.next_item(queue) {
+            let is_put_off = queue == Queue::Arriving && self.put_off.is_arriving();
             match item {
                 Item::Command(context_id, Ok(command)) => {
-                    self.data_follows = command.data_set_type() == DataSetType::Present;
+                    self.following = following(command.data_set_type());
                     return Ok(Some(Received::Message(Message { context_id, command })));
                 }
                 Item::Command(context_id, Err(error)) => {
@@ -385,18 +430,36 @@ impl Association {
                     return Ok(None);
                 }
                 Item::ReleaseRequested => return Ok(Some(Received::ReleaseRequested)),
-                Item::EndOfData => self.data_follows = false,
+                Item::Data(data) if is_put_off => {
+                    if let Err(message) = self.put_off.append(&data) {
+                        self.following = Following::Rest;
+                        return Ok(Some(Received::Message(message)));
+                    }
+                }
+                Item::EndOfData if is_put_off => self.put_off.end(),
+                Item::EndOfData => self.following = Following::Nothing,
                 _ => {}
             }
         }
         Ok(None)
     }
 
+    fn next_item(&mut self, queue: Queue) -> Option<Item> {
+        // Not in the midst of a data set that is being passed over.
+        if queue == Queue::All
+            && self.following == Following::Nothing
+            && let Some(items) = self.put_off.pop()
+        {
+            self.pump.inbox.put_back(items);
+        }
+        self.pump.inbox.pop()
+    }
+
     /// Answers a command that can be read but lacks an argument. A response can not be answered, nor a request
     /// without Message ID.
     fn answer_mistyped(&mut self, context_id: ContextId, error: &CommandError) -> Result<(), Error> {
         const RESPONSE: u16 = 0x8000;
-        self.data_follows = false;
+        self.following = Following::Nothing;
         match (error, error.status()) {
             (
                 CommandError::MistypedArgument {
@@ -407,7 +470,7 @@ impl Association {
                 },
                 Some(status),
             ) if command_field & RESPONSE == 0 => {
-                self.data_follows = *data_set_type == DataSetType::Present;
+                self.following = following(*data_set_type);
                 self.count_refused();
                 tracing::info!(
                     message_id = message_id.0,
@@ -432,5 +495,12 @@ impl Association {
         }
         self.pump.collect_control();
         Ok(())
+    }
+}
+
+fn following(data_set_type: DataSetType) -> Following {
+    match data_set_type {
+        DataSetType::Null => Following::Nothing,
+        DataSetType::Present => Following::DataSet,
     }
 }

@@ -86,6 +86,15 @@ impl Inbox {
         self.items.push_back(item);
     }
 
+    /// Puts in front what was taken out before.
+    pub(crate) fn put_back(&mut self, items: impl DoubleEndedIterator<Item = Item>) {
+        for item in items.rev() {
+            self.size += item.size();
+            self.cancels += usize::from(is_cancel(&item));
+            self.items.push_front(item);
+        }
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
         self.size -= item.size();

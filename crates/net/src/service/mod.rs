@@ -195,7 +195,14 @@ pub async fn respond_refusal(
 
 /// The line of a request that becomes no [`Request`]; whoever gets one writes its own.
 fn log_refusal(command: &Command, refusal: &Refusal) {
-    let (service, message_id) = match command {
+    let Some((service, message_id)) = named(command) else { return };
+    let message_id = message_id.map(|id| id.0);
+    tracing::info!(service, message_id, status = %refusal.status, comment = refusal.comment(), "request refused");
+}
+
+/// Service and Message ID of a request, for the log.
+fn named(request: &Command) -> Option<(&'static str, Option<MessageId>)> {
+    Some(match request {
         Command::CEchoRq(request) => ("C-ECHO", Some(request.message_id)),
         Command::CStoreRq(request) => ("C-STORE", Some(request.message_id)),
         Command::CFindRq(request) => ("C-FIND", Some(request.message_id)),
@@ -204,10 +211,8 @@ fn log_refusal(command: &Command, refusal: &Refusal) {
         Command::NActionRq(request) => ("N-ACTION", Some(request.message_id)),
         Command::NEventReportRq(request) => ("N-EVENT-REPORT", Some(request.message_id)),
         Command::Unknown(request) => ("unknown", request.message_id),
-        _ => return,
-    };
-    let message_id = message_id.map(|id| id.0);
-    tracing::info!(service, message_id, status = %refusal.status, comment = refusal.comment(), "request refused");
+        _ => return None,
+    })
 }
 
 /// The response that says no to a request.

@@ -9,10 +9,12 @@
 //! - `tally`: how the sub-operations end, and whether they are to go on;
 //! - `supply`: the instances, dealt out to whoever has room;
 //! - `leg`: the loop itself, over one association;
-//! - `answer`: the requestor's side: Pending, C-CANCEL, the final response.
+//! - `answer`: the requestor's side: Pending, C-CANCEL, the final response;
+//! - `meanwhile`: what else the requestor asks for, put off or answered.
 
 mod answer;
 mod leg;
+mod meanwhile;
 mod supply;
 mod tally;
 

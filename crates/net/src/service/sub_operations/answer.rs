@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use dicomet_proto::AeTitle;
 use dicomet_proto::Uid;
-use dicomet_proto::association::ContextId;
 use dicomet_proto::dataset::{DataSet, dictionary::uids};
 use dicomet_proto::message::{
     CStoreRsp, Command, DataSetType, MessageId, Refusal, Status, StatusKind, SubOperations,
@@ -16,10 +15,10 @@ use dicomet_proto::message::{
 use tokio::time::{Instant, sleep_until};
 
 use super::leg::{Leg, Line};
+use super::meanwhile;
 use super::tally::{Halt, Tally};
 use super::{FAILED_SOP_INSTANCE_UID_LIST, Instances, Operation, Pace, Report, Service, Supply};
 use crate::association::{Data, Message, Received};
-use crate::service::{c_echo, respond_refusal};
 use crate::{Association, Error};
 
 /// The longest value that an element of VR UI has where its length field has 16 bits (PS3.5 7.1.2).
@@ -231,6 +230,10 @@ impl Line for Answer<'_> {
         None
     }
 
+    fn try_receive(&mut self) -> Result<Option<Received>, Error> {
+        self.requestor.try_receive_arriving()
+    }
+
     async fn receive(&mut self, until: Option<Instant>) -> Result<Option<Received>, Error> {
         let wake = [until, self.next_pending()].into_iter().flatten().min();
         let rings = async {
@@ -253,7 +256,7 @@ impl Line for Answer<'_> {
                 self.tally.halt(Halt::Stopped);
                 Ok(None)
             }
-            received = self.requestor.receive() => received.map(Some),
+            received = self.requestor.receive_arriving() => received.map(Some),
             () = rings => Ok(None),
         }
     }
@@ -263,14 +266,15 @@ impl Line for Answer<'_> {
             Received::ReleaseRequested => Err(self.requestor.released_by_peer()),
             Received::Message(Message { command: Command::CStoreRsp(response), .. }) => Ok(Some(response)),
             Received::Message(Message { command: Command::CCancelRq(cancel), .. }) => {
-                // A C-CANCEL of something else is of an operation that is over: ignored.
                 if cancel.message_id == self.operation.message_id {
                     self.tally.halt(Halt::Cancelled);
+                } else {
+                    meanwhile::cancel(self.requestor, cancel.message_id).await?;
                 }
                 Ok(None)
             }
             Received::Message(message) => {
-                answer_meanwhile(self.requestor, message.context_id, message.command).await?;
+                meanwhile::take(self.requestor, message).await?;
                 Ok(None)
             }
         }
@@ -317,30 +321,6 @@ fn failed_list(failed: &[Uid], transfer_syntax: &Uid) -> (Option<Vec<u8>>, Optio
             (None, Some("the list of failed instances cannot be written"))
         }
     }
-}
-
-/// Answers a request that comes while sub-operations go on: a C-ECHO as ever, anything else with a refusal for
-/// want of resources, so that the peer may ask again. Its data set is passed over by the next `receive`.
-async fn answer_meanwhile(
-    association: &mut Association,
-    context_id: ContextId,
-    command: Command,
-) -> Result<(), Error> {
-    let status = match &command {
-        Command::CEchoRq(request) => {
-            return match association.context(context_id).cloned() {
-                Some(context) => c_echo::answer(association, &context, request).await,
-                None => Ok(()),
-            };
-        }
-        Command::CGetRq(_) | Command::CMoveRq(_) => Status::UNABLE_TO_PERFORM_SUB_OPERATIONS,
-        Command::CStoreRq(_) | Command::CFindRq(_) => Status::OUT_OF_RESOURCES,
-        Command::NActionRq(_) => Status::RESOURCE_LIMITATION,
-        // Responses to nothing get no answer.
-        _ => Status::UNRECOGNIZED_OPERATION,
-    };
-    let refusal = Refusal::new(status, "another retrieve is going on on this association");
-    respond_refusal(association, context_id, &command, &refusal).await
 }
 
 #[cfg(test)]

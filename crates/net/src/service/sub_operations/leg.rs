@@ -33,6 +33,9 @@ pub(in crate::service) trait Line: Send {
     /// Who asked for a C-MOVE, by AE title and Message ID: its sub-operations name it (PS3.7 9.3.1.1).
     fn move_originator(&self) -> Option<(AeTitle, MessageId)>;
 
+    /// Looks whether a message has arrived, without waiting.
+    fn try_receive(&mut self) -> Result<Option<Received>, Error>;
+
     /// Waits for a message, at most until then, and not beyond the time at which [`Line::tell`] has something to do.
     /// Cancel safe.
     fn receive(
@@ -63,6 +66,10 @@ impl Line for Elsewhere {
 
     fn move_originator(&self) -> Option<(AeTitle, MessageId)> {
         self.originator.clone()
+    }
+
+    fn try_receive(&mut self) -> Result<Option<Received>, Error> {
+        self.association.try_receive()
     }
 
     async fn receive(&mut self, until: Option<Instant>) -> Result<Option<Received>, Error> {
@@ -155,7 +162,7 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
     /// Takes what has come in, without waiting.
     async fn look(&mut self) -> Result<(), Error> {
         for _ in 0..MESSAGES_AT_A_LOOK {
-            let Some(received) = self.line.association().try_receive()? else { break };
+            let Some(received) = self.line.try_receive()? else { break };
             self.handle(received).await?;
         }
         Ok(())
