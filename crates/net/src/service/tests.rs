@@ -256,6 +256,59 @@ async fn a_cancelled_find_ends_with_exactly_one_final_response() {
 }
 
 #[tokio::test]
+async fn what_comes_during_a_find_waits_for_its_end_and_the_cancel_behind_it_is_seen() {
+    let (mut requestor, mut acceptor) = pair(1000).await;
+    let find_rq = |id| {
+        Command::CFindRq(CFindRq {
+            message_id: MessageId(id),
+            affected_sop_class_uid: uids::STUDY_ROOT_FIND,
+            priority: Priority::Medium,
+        })
+    };
+    let serve = async {
+        let Some(Request::Find(context, request, _)) = next_request(&mut acceptor).await.unwrap() else {
+            panic!("no C-FIND-RQ");
+        };
+        let mut answer = c_find::scp::Answer::new(&mut acceptor, &context, &request);
+        let mut sent = 0;
+        while answer.pending(&patient(sent), Status::PENDING).await.unwrap() {
+            sent += 1;
+            tokio::task::yield_now().await;
+        }
+        answer.finish(Ok(())).await.unwrap();
+        let Some(Request::Find(context, request, identifier)) = next_request(&mut acceptor).await.unwrap()
+        else {
+            panic!("no second C-FIND-RQ");
+        };
+        assert_eq!(identifier.unwrap().text(PATIENT_NAME).as_deref(), Some("Doe^2"));
+        c_find::scp::Answer::new(&mut acceptor, &context, &request).finish(Ok(())).await.unwrap();
+        serve_echo(acceptor).await;
+    };
+    let ask = async {
+        for id in [1, 2] {
+            let identifier = patient(id.into()).encode(&uids::EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
+            requestor.send(context_id(3), &find_rq(id), Data::Bytes(&identifier)).await.unwrap();
+        }
+        let echo = CEchoRq { message_id: MessageId(3), affected_sop_class_uid: uids::VERIFICATION };
+        requestor.send(context_id(1), &Command::CEchoRq(echo), Data::None).await.unwrap();
+        let cancel = Command::CCancelRq(CCancelRq { message_id: MessageId(1) });
+        requestor.send(context_id(3), &cancel, Data::None).await.unwrap();
+        let mut ended = Vec::new();
+        while ended.len() < 3 {
+            match message(&mut requestor).await.command {
+                Command::CFindRsp(response) if response.status == Status::PENDING => {}
+                Command::CFindRsp(response) => ended.push((response.message_id.0, response.status)),
+                Command::CEchoRsp(response) => ended.push((response.message_id.0, response.status)),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(ended, [(1, Status::CANCEL), (2, Status::SUCCESS), (3, Status::SUCCESS)]);
+        requestor.release().await.unwrap();
+    };
+    tokio::join!(ask, serve);
+}
+
+#[tokio::test]
 async fn odd_shapes_of_find_responses_are_tolerated() {
     let (mut requestor, mut acceptor) = pair(PIPE).await;
     let serve = async {
