@@ -5,7 +5,7 @@
 mod support;
 
 use dicomet_testkit::peer::{
-    Field, command_number, command_set, p_data_command, p_data_data_set, pdu_type, release_rq,
+    Field, abort, command_number, command_set, p_data_command, p_data_data_set, pdu_type, release_rq,
 };
 use tempfile::TempDir;
 
@@ -32,11 +32,9 @@ async fn a_store_that_is_aborted_has_its_line_with_what_came() {
     let data_set = instance(1).data_set();
     peer.send(&p_data_command(3, true, &c_store_rq(1))).await;
     peer.send(&p_data_data_set(3, false, &data_set[..100])).await;
-    peer.abort().await;
-    // Another association is over only after the server has read on.
-    let mut other = server.associate("OTHER").await;
-    other.send(&release_rq()).await;
-    other.expect(pdu_type::RELEASE_RP).await;
+    peer.send(&abort(0, 0)).await;
+    // The server closes once it has read as far as that.
+    peer.expect_end().await;
     stop(server).await;
     let operation = line(&["calling=\"ABORTS\"", "C-STORE not answered", "message_id=1"]);
     assert!(operation.contains("received_bytes=100 is_stored=false seconds="), "{operation}");
