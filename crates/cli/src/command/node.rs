@@ -1,6 +1,8 @@
 //! `dicomet node`: the table of nodes in the configuration. It is edited as text, so that comments and order stay.
 
+use std::fs::{File, Metadata};
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -204,7 +206,8 @@ fn edit(
     write(&file_itself, &text).map_err(|error| failed(&error))
 }
 
-/// Writes beside the file and puts it in its place, with the rights of the file before.
+/// Writes beside the file and puts it in its place, with owner, group and rights of the file before: a service that
+/// reads it by its group could otherwise not start any more.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -214,7 +217,10 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
     let mut new = tempfile::Builder::new().prefix(".dicomet-").tempfile_in(folder)?;
     new.write_all(text.as_bytes())?;
     let permissions = match std::fs::metadata(file) {
-        Ok(before) => before.permissions(),
+        Ok(before) => {
+            keep_owner(new.as_file(), &before)?;
+            before.permissions()
+        }
         // Nothing in it is secret, and the service runs as somebody else.
         Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
     };
@@ -222,6 +228,17 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
     new.as_file().sync_all()?;
     new.persist(file)?;
     Ok(())
+}
+
+/// Only where they differ: who is not root may not give files away, and has no need to with his own.
+fn keep_owner(new: &File, before: &Metadata) -> std::io::Result<()> {
+    let made = new.metadata()?;
+    if (made.uid(), made.gid()) == (before.uid(), before.gid()) {
+        return Ok(());
+    }
+    fchown(new, Some(before.uid()), Some(before.gid())).map_err(|error| {
+        std::io::Error::new(error.kind(), format!("cannot be replaced by a file of the same owner: {error}"))
+    })
 }
 
 fn tables(document: &mut DocumentMut) -> Result<&mut ArrayOfTables, CommandError> {
@@ -381,6 +398,22 @@ mod tests {
         assert!(std::fs::read_to_string(&file).unwrap().starts_with(before));
         edit(&file, |document| remove(document, "viewer")).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    }
+
+    #[test]
+    fn the_file_keeps_its_group_and_rights() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE_NAME);
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
+        // Only root may give a file to a group that he is not in; for others the group is their own.
+        let _ = chown(&file, None, Some(4711));
+        let before = std::fs::metadata(&file).unwrap();
+        edit(&file, |document| add(document, &args("a", "A@192.0.2.7:104", "echo"))).unwrap();
+        let after = std::fs::metadata(&file).unwrap();
+        assert_ne!(after.ino(), before.ino());
+        assert_eq!((after.uid(), after.gid(), after.mode()), (before.uid(), before.gid(), before.mode()));
     }
 
     #[test]
