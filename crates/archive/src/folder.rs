@@ -64,7 +64,7 @@ impl Layout {
 
     /// The archive in a folder, which is neither opened nor changed.
     pub(crate) fn existing(folder: &Path) -> Result<Layout, Error> {
-        if !folder.join(MARKER).is_file() {
+        if !has_marker(folder).map_err(failed)? {
             return Err(Error::NoArchive(folder.to_owned()));
         }
         Ok(Layout::of(std::path::absolute(folder).map_err(failed)?))
@@ -107,11 +107,11 @@ impl Folder {
     /// A folder that has files but no marker is refused: a file system that is not mounted must not be taken
     /// for a new archive in its mount point, nor somebody's files for ours.
     pub(crate) fn open(folder: &Path, absent: Absent) -> Result<Folder, Error> {
-        let is_new = !folder.join(MARKER).exists();
+        let unwritable = |error| unwritable(folder, error);
+        let is_new = !has_marker(folder).map_err(unwritable)?;
         if is_new && absent == Absent::Refuse {
             return Err(Error::NoArchive(folder.to_owned()));
         }
-        let unwritable = |error| unwritable(folder, error);
         make_folders(folder).map_err(unwritable)?;
         let root = fs::canonicalize(folder).map_err(failed)?;
         if is_new && fs::read_dir(&root).map_err(failed)?.next().is_some() {
@@ -142,11 +142,16 @@ impl Folder {
     /// whoever puts items into its worklist are often two processes. Where there is no archive, none is made: nobody
     /// would serve it.
     pub(crate) fn worklist_in(folder: &Path) -> Result<PathBuf, Error> {
-        if !folder.join(MARKER).exists() {
+        if !has_marker(folder).map_err(|error| unwritable(folder, error))? {
             return Err(Error::NoArchive(folder.to_owned()));
         }
         Ok(worklist_of(folder))
     }
+}
+
+/// Whether a folder has the marker. That it may not be looked at is an error: there may well be an archive.
+fn has_marker(folder: &Path) -> io::Result<bool> {
+    folder.join(MARKER).try_exists()
 }
 
 /// Makes a folder and those above it, and syncs what holds each of them: a name that is lost there takes all with it.

@@ -364,6 +364,15 @@ fn where_there_is_no_archive_there_is_no_worklist_and_none_is_made() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_looked_into_is_not_said_to_have_no_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    // What root cannot look into either: a link to itself.
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&link, &link).unwrap();
+    assert!(matches!(Worklist::open(&link), Err(Error::Io { .. })));
+}
+
+#[test]
 fn what_is_no_worklist_query_is_refused() {
     let (_folder, worklist) = filled();
     let refused = |query: &Query| match worklist.find(query) {

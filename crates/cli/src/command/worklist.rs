@@ -329,6 +329,9 @@ impl DataArgs {
                 dicomet_archive::Error::NoArchive(_) => failure.hint(
                     "give the folder of an archive with --data; dicomet serve or dicomet import makes one",
                 ),
+                dicomet_archive::Error::NotWritable { .. } => {
+                    failure.hint("try it as the user whose folder it is, such as with sudo -u dicomet")
+                }
                 _ => failure,
             }
         })
