@@ -71,6 +71,9 @@ pub enum Error {
     /// There are instances and no index of them: it was lost, or not restored with them.
     #[error("{0} has instances and no index of them")]
     IndexLost(PathBuf),
+    /// More files than a crash can leave so are not in the index: it is older than they are, or empty.
+    #[error("its index is older than its instances, and does not know them all")]
+    IndexBehind,
     /// Written by a later version of this program.
     #[error("the archive has schema {found}; this program knows schemas up to {known}")]
     NewerSchema {

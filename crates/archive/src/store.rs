@@ -75,7 +75,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`Error::NotAnArchive`], [`Error::NoArchive`], [`Error::InUse`], [`Error::NotWritable`],
-    /// [`Error::IndexLost`], [`Error::NewerSchema`], or a fault of the system.
+    /// [`Error::IndexLost`], [`Error::IndexBehind`], [`Error::NewerSchema`], or a fault of the system.
     pub fn open(folder: &Path, settings: Settings) -> Result<Archive, Error> {
         let folder = Folder::open(folder, settings.absent)?;
         let Layout { blobs, index: path, root, .. } = &folder.layout;

@@ -88,6 +88,11 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
             "dicomet check --repair --data {} builds the index from the instances",
             folder.display()
         )),
+        Error::IndexBehind => failure.hint(format!(
+            "dicomet check --repair --data {} puts them into the index; an index of before, if there is a newer one, is \
+             better put in its place first",
+            folder.display()
+        )),
         Error::NewerSchema { .. } => failure.hint("use the version of dicomet that wrote it, or a later one"),
         Error::Index(_) => failure.hint(format!(
             "dicomet check --data {0} says what is wrong; with --repair it builds a broken index anew",

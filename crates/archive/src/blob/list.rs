@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::{BITS_A_FOLDER, BlobNumber, Blobs};
+use super::{BITS_A_FOLDER, BlobNumber, Blobs, numbers};
 
 /// Words of 64 bits for the numbers of one folder.
 const WORDS: usize = 1 << (BITS_A_FOLDER - 6);
@@ -99,7 +100,10 @@ impl Blobs {
         to: BlobNumber,
     ) -> impl Iterator<Item = io::Result<Vec<BlobNumber>>> + '_ {
         let folders = (to.0 >> BITS_A_FOLDER)..=(from.0 >> BITS_A_FOLDER);
-        folders.rev().map(|folder| {
+        let there = self.folders_there(folders);
+        let (there, failed) =
+            there.map_or_else(|error| (Vec::new(), Some(Err(error))), |there| (there, None));
+        failed.into_iter().chain(there.into_iter().rev().map(|folder| {
             let path = self.root().join(BlobNumber(folder << BITS_A_FOLDER).folder());
             let mut blobs: Vec<BlobNumber> = entries(&path)?
                 .into_iter()
@@ -110,7 +114,25 @@ impl Blobs {
                 .collect();
             blobs.sort();
             Ok(blobs)
-        })
+        }))
+    }
+
+    /// Which of these folders, by their numbers, are there; rising.
+    fn folders_there(&self, wanted: RangeInclusive<u64>) -> io::Result<Vec<u64>> {
+        let mut there = Vec::new();
+        for upper in numbers(self.root(), 6)? {
+            let (first, last) = (upper << BITS_A_FOLDER, ((upper + 1) << BITS_A_FOLDER) - 1);
+            if last < *wanted.start() || first > *wanted.end() {
+                continue;
+            }
+            let lower = numbers(&self.root().join(format!("{upper:06x}")), 3)?;
+            there.extend(
+                lower.into_iter().map(|lower| first | lower).filter(|folder| wanted.contains(folder)),
+            );
+        }
+        there.sort_unstable();
+        there.dedup();
+        Ok(there)
     }
 }
 
@@ -141,6 +163,21 @@ mod tests {
         let numbers: Vec<u64> = set.iter().map(|blob| blob.0).collect();
         assert_eq!(numbers, [0, 63, 1023, 1024, 70_000]);
         assert_eq!(set.len(), 5);
+    }
+
+    #[test]
+    fn what_lies_far_apart_is_listed_as_quickly_from_the_highest_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(folder.path().to_owned());
+        let all = [3, 7, 1024, 1 << 20, (1 << 42) + 5].map(BlobNumber);
+        for blob in all {
+            fs::create_dir_all(blobs.path(blob).parent().unwrap()).unwrap();
+            fs::write(blobs.path(blob), b"x").unwrap();
+        }
+        fs::write(folder.path().join("0000ff"), b"no folder").unwrap();
+        let listed = |to| blobs.folders_down(all[4], to).collect::<io::Result<Vec<_>>>().unwrap();
+        assert_eq!(listed(all[0]), [vec![all[4]], vec![all[3]], vec![all[2]], vec![all[0], all[1]]]);
+        assert_eq!(listed(all[2]), [vec![all[4]], vec![all[3]], vec![all[2]]]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) mod sealed;
 pub(crate) mod write;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// The number of a blob; never used for another.
@@ -30,6 +30,10 @@ pub(crate) struct BlobNumber(pub(crate) u64);
 
 /// The highest number that a name has room for.
 const HIGHEST: u64 = (1 << 48) - 1;
+
+/// The highest that is given to a blob. What has a higher one is not of this archive, which would have no number left for
+/// what comes after it.
+const HIGHEST_GIVEN: u64 = (1 << 43) - 1;
 
 const BITS_A_FOLDER: u32 = 10;
 
@@ -111,35 +115,39 @@ impl Blobs {
     /// Removes a blob; that it is gone already is no error.
     pub(crate) fn remove(&self, blob: BlobNumber) -> io::Result<()> {
         match fs::remove_file(self.path(blob)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             other => other,
         }
     }
 
     /// The highest number on disk, of files that no row names too: a number is never used again.
     pub(crate) fn highest(&self) -> io::Result<Option<BlobNumber>> {
-        let Some(upper) = highest_name(&self.root, 6)? else { return Ok(None) };
+        const HIGHEST_UPPER: u64 = HIGHEST_GIVEN >> (2 * BITS_A_FOLDER);
+        let given = numbers(&self.root, 6)?.into_iter().filter(|upper| *upper <= HIGHEST_UPPER);
+        let Some(upper) = given.max() else { return Ok(None) };
         let upper_folder = self.root.join(format!("{upper:06x}"));
-        let lower = highest_name(&upper_folder, 3)?.unwrap_or(0);
+        let lower = numbers(&upper_folder, 3)?.into_iter().max().unwrap_or(0);
         let folder = upper_folder.join(format!("{lower:03x}"));
         let first = (upper << BITS_A_FOLDER | lower) << BITS_A_FOLDER;
-        let in_folder = if folder.is_dir() { highest_name(&folder, 12)? } else { None };
+        let in_folder = numbers(&folder, 12)?.into_iter().filter(|number| *number <= HIGHEST_GIVEN).max();
         Ok(Some(BlobNumber(in_folder.unwrap_or(first))))
     }
 }
 
-/// The highest of the names that begin with this many hexadecimal digits, as a number.
-fn highest_name(folder: &Path, digits: usize) -> io::Result<Option<u64>> {
-    let mut highest = None;
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.get(..digits))
-            .and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        highest = highest.max(number);
-    }
-    Ok(highest)
+/// The names in a folder that have so many hexadecimal digits, as numbers; none of what is no folder.
+fn numbers(folder: &Path, digits: usize) -> io::Result<Vec<u64>> {
+    let number = |name: &str| {
+        let hex = name.strip_suffix(".dcm").unwrap_or(name);
+        (hex.len() == digits).then(|| u64::from_str_radix(hex, 16).ok()).flatten()
+    };
+    let entries = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries?,
+    };
+    let numbers = entries.map(|entry| Ok(entry?.file_name().to_str().and_then(number)));
+    numbers.filter_map(io::Result::transpose).collect()
 }
 
 /// Renames without ever replacing a file.
@@ -182,6 +190,19 @@ mod tests {
             assert_eq!(blobs.highest().unwrap(), Some(BlobNumber(number)));
             assert!(blobs.path(BlobNumber(number)).is_file());
         }
+    }
+
+    #[test]
+    fn a_number_that_is_never_given_is_not_gone_on_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(folder.path().to_owned());
+        for number in [5, HIGHEST_GIVEN + 1, HIGHEST] {
+            fs::create_dir_all(blobs.path(BlobNumber(number)).parent().unwrap()).unwrap();
+            fs::write(blobs.path(BlobNumber(number)), b"x").unwrap();
+        }
+        fs::create_dir_all(folder.path().join("ffffff/fff")).unwrap();
+        fs::write(folder.path().join("ffffff/fff/ffffffffffff.dcm"), b"x").unwrap();
+        assert_eq!(blobs.highest().unwrap(), Some(BlobNumber(5)));
     }
 
     #[test]

@@ -95,7 +95,11 @@ impl Committer {
     ) -> Result<Committer, Error> {
         // SQLite would tell nobody of a checkpoint of its own that failed.
         index.pragma_update(None, "wal_autocheckpoint", 0)?;
-        let settled = settle::adopt_interrupted(&mut index, &blobs, highest, settings.duplicates);
+        let settled = match settle::adopt_interrupted(&mut index, &blobs, highest, settings.duplicates) {
+            // Whoever was told that these are stored would not find them.
+            Err(Error::IndexBehind) => return Err(Error::IndexBehind),
+            settled => settled,
+        };
         if let Err(error) = &settled {
             tracing::error!(%error, "instances that were being stored when the archive stopped are not indexed yet");
         }

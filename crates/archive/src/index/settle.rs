@@ -20,8 +20,8 @@ use crate::blob::{BlobNumber, Blobs, sync};
 use crate::reread::{Unreadable, reread};
 use crate::{Duplicates, Error};
 
-/// Files without a row that are looked at, the highest: more than a crash leaves, which is what had not been synced
-/// and what was in use. If there are others, the index is older than the blobs, and `check` names them.
+/// Files without a row that are looked at: more than a crash leaves, which is what had not been synced and what was in
+/// use. If there are more, the index is older than the blobs.
 const MAX_INTERRUPTED: usize = 4 * SPREAD as usize;
 const _: () = assert!(MAX_INTERRUPTED >= MAX_UNSYNCED + SPREAD as usize);
 
@@ -79,7 +79,8 @@ pub(crate) fn bury(blobs: &Blobs, mut doomed: Vec<BlobNumber>) -> Vec<BlobNumber
 /// is, for `check` to name.
 ///
 /// # Errors
-/// When the disk is full, or does not do as it is told. What was done counts, and the rest can be tried again.
+/// [`Error::IndexBehind`], when there are too many. Else when the disk is full, or does not do as it is told: what was done
+/// counts, and the rest can be tried again.
 pub(crate) fn adopt_interrupted(
     index: &mut Connection,
     blobs: &Blobs,
@@ -119,11 +120,10 @@ fn without_row(
                 without_row.push(blob);
             }
         }
-        if without_row.len() >= MAX_INTERRUPTED {
-            break;
+        if without_row.len() > MAX_INTERRUPTED {
+            return Err(Error::IndexBehind);
         }
     }
-    without_row.truncate(MAX_INTERRUPTED);
     without_row.reverse();
     Ok(without_row)
 }

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use dicomet_archive::check::{Damage, Depth, Event, check};
-use dicomet_archive::{Archive, Duplicates, Outcome, Removal, Settings};
+use dicomet_archive::{Archive, Duplicates, Error, Outcome, Removal, Settings};
 use dicomet_proto::query::Level;
 use dicomet_testkit::instance::Instance;
 
@@ -171,6 +171,25 @@ fn an_index_that_is_a_thousand_stores_behind_is_brought_up_to_date() {
     let archive = Archive::open(&data, Settings::default()).unwrap();
     assert!(there(&archive) == expected);
     assert_eq!(findings(&data), []);
+}
+
+#[test]
+fn an_index_that_is_further_behind_than_a_crash_leaves_it_is_refused() {
+    let (folder, archive) = archive();
+    let data = folder.path().join("data");
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    drop(archive);
+    fs::write(data.join("index.sqlite"), b"").unwrap();
+    let file = |number: u32| data.join(format!("blobs/000000/{:03x}/{number:012x}.dcm", number >> 10));
+    for number in 1..=4096 {
+        fs::create_dir_all(file(number).parent().unwrap()).unwrap();
+        fs::write(file(number), b"").unwrap();
+    }
+    assert!(matches!(Archive::open(&data, Settings::default()), Err(Error::IndexBehind)));
+    fs::remove_file(file(4096)).unwrap();
+    let archive = Archive::open(&data, Settings::default()).unwrap();
+    assert_eq!(there(&archive).len(), 1);
+    assert!(!file(4095).exists());
 }
 
 /// An archive with one instance, 2.999.1.1.1, and a file with bytes of its own in the place of the next one; what the
