@@ -139,7 +139,7 @@ class Key:
             items = element.value if element is not None and element.VR == "SQ" else []
             asking = [key for key in self.items if key.key]
             return not asking or any(all(key.matches(item, negotiated) for key in asking) for item in items)
-        return matches(element, self.vr, self.key, negotiated)
+        return matches(element, self.tag, self.vr, self.key, negotiated)
 
     def verdict(self, data_set, negotiated):
         """Whether it certainly and possibly matches."""
@@ -359,7 +359,7 @@ class Generator:
         # No name at all may be written with all its delimiters.
         is_plain = is_plain and set(value) - set("^=") != set()
         if dictionary_VR_or_none(tag) in ("DA", "TM", "DT") and is_plain:
-            is_plain = matches(instance.data_set.get(tag), dictionary_VR(tag), [value], False) and "-" not in value
+            is_plain = matches(instance.data_set.get(tag), tag, dictionary_VR(tag), [value], False) and "-" not in value
         return value if is_plain else None
 
     def sequence(self, level, instance):

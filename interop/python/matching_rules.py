@@ -2,12 +2,15 @@
 
 Written from the standard, on pydicom; nothing of dicomet is in it. Where the standard leaves a choice to the archive,
 CONFORMANCE.md says which was made: case and accents do not count in names, a name key of one component group is for
-any group, several values of a key are alternatives unless multiple value matching was negotiated.
+any group, several values of a key are alternatives unless multiple value matching was negotiated and the attribute may
+have several.
 """
 
 import re
 import unicodedata
 from datetime import datetime, timedelta
+
+from pydicom.datadict import dictionary_has_tag, dictionary_VM
 
 PATIENT, STUDY, SERIES, IMAGE = range(4)
 UNIQUE_KEYS = [0x00100020, 0x0020000D, 0x0020000E, 0x00080018]
@@ -45,6 +48,7 @@ def level_of(tag):
 
 # Some VRs have their values compared as texts, with wildcards; of the long ones, a value is all of it.
 WITH_WILDCARDS = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"}
+# C.2.2.2.8: the VRs of multiple value matching, where the VM of the attribute is greater than 1.
 SEVERAL_OF_SEVERAL = {"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"}
 MATCHED = WITH_WILDCARDS | {"AS", "DA", "TM", "DT", "DS", "IS", "UI", "US", "SS", "UL", "SL"}
 
@@ -57,7 +61,12 @@ def values(element):
     return [str(value).strip(" \0") for value in several]
 
 
-def matches(element, vr, key, negotiated):
+def may_have_several(tag, vr):
+    """Whether an attribute is one for multiple value matching; of a private one nobody knows."""
+    return vr in SEVERAL_OF_SEVERAL and dictionary_has_tag(tag) and dictionary_VM(tag) != "1"
+
+
+def matches(element, tag, vr, key, negotiated):
     """Whether an element (None when absent) is what the values of a key ask for."""
     stored = values(element)
     if not key or key == [""] or set(key[0]) == {"*"} and len(key) == 1:
@@ -66,7 +75,7 @@ def matches(element, vr, key, negotiated):
         return True
     if key == ['""'] and negotiated:
         return all(value == "" for value in stored)
-    if vr in SEVERAL_OF_SEVERAL and negotiated:
+    if negotiated and may_have_several(tag, vr):
         return all(any(value_matches(vr, one, value) for value in stored) for one in key)
     return any(value_matches(vr, one, value) for one in key for value in stored)
 

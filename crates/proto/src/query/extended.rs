@@ -19,7 +19,7 @@ pub struct ExtendedMatching {
     pub fuzzy_names: bool,
     /// A key of two quotation marks is for what has no value (PS3.4 C.2.2.2.7).
     pub empty_value: bool,
-    /// Of several values in a key each has to match (PS3.4 C.2.2.2.8).
+    /// Of several values in a key each has to match, where the attribute may have several (PS3.4 C.2.2.2.8).
     pub multiple_value: bool,
 }
 

@@ -66,7 +66,7 @@ pub enum Matching {
     Sequence(Vec<MatchingKey>),
     /// The key has several values, and one of them has to match.
     AnyOf(Vec<Matching>),
-    /// The key has several values, and each has to match one; negotiated.
+    /// The key has several values, as the attribute may, and each has to match one; negotiated.
     AllOf(Vec<Matching>),
     /// A value that is not for matching, by its VR or because it is no text, or a private element that nobody has
     /// reserved: everything matches, and FF01 says so.
@@ -137,9 +137,8 @@ impl MatchingKey {
             let values = values(keys, tag, vr);
             match values.is_empty() && keys.has_value(tag) {
                 true => Matching::Unsupported,
-                false => {
-                    Matching::of_values(vr, &values, extended).map_err(|error| refusal(&error.to_string()))?
-                }
+                false => Matching::of_values(tag, vr, &values, extended)
+                    .map_err(|error| refusal(&error.to_string()))?,
             }
         };
         Ok(MatchingKey { attribute, vr, matching })
@@ -198,11 +197,16 @@ impl MatchingKey {
 }
 
 impl Matching {
-    /// What the values of a key ask for.
+    /// What the values of a key ask for; its tag says whether there may be several in one data set.
     ///
     /// # Errors
     /// [`InvalidKey`].
-    pub fn of_values(vr: VR, values: &[String], extended: &ExtendedMatching) -> Result<Matching, InvalidKey> {
+    pub fn of_values(
+        tag: Tag,
+        vr: VR,
+        values: &[String],
+        extended: &ExtendedMatching,
+    ) -> Result<Matching, InvalidKey> {
         let mut alternatives = Vec::new();
         match values {
             [] => return Ok(Matching::Universal),
@@ -218,15 +222,15 @@ impl Matching {
             }
             _ => {}
         }
+        let is_all_of = extended.multiple_value && dictionary::has_several_values(tag);
         for value in values.iter().filter(|value| !value.is_empty()) {
             match Matching::of_value(vr, value, extended)? {
                 // Of several that all have to match, one that always does asks nothing.
-                Matching::Universal if extended.multiple_value => {}
+                Matching::Universal if is_all_of => {}
                 whole @ (Matching::Universal | Matching::Unsupported) => return Ok(whole),
                 matching => alternatives.push(matching),
             }
         }
-        let is_all_of = extended.multiple_value && has_several(vr);
         let is_compared = |matching: &&Matching| !is_all_of && matches!(matching, Matching::SingleValue(_));
         if alternatives.iter().filter(|matching| !is_compared(matching)).count() > MAX_ALTERNATIVES {
             return Err(InvalidKey::TooManyValues);
@@ -319,11 +323,6 @@ fn has_wildcards(vr: VR) -> bool {
         vr,
         VR::AE | VR::CS | VR::LO | VR::LT | VR::PN | VR::SH | VR::ST | VR::UC | VR::UR | VR::UT | VR::UN
     )
-}
-
-/// PS3.4 C.2.2.2.8: the VRs that may have several values to be matched by as many.
-fn has_several(vr: VR) -> bool {
-    matches!(vr, VR::AE | VR::AS | VR::AT | VR::CS | VR::LO | VR::PN | VR::SH | VR::UC)
 }
 
 /// The values of an element without padding; a text of several lines is one value, whatever backslashes it has. Bytes

@@ -13,6 +13,10 @@ const STUDY_INSTANCE_UID: Tag = Tag(0x0020, 0x000D);
 const SERIES_INSTANCE_UID: Tag = Tag(0x0020, 0x000E);
 const MODALITY: Tag = Tag(0x0008, 0x0060);
 const INSTANCE_NUMBER: Tag = Tag(0x0020, 0x0013);
+const ACCESSION_NUMBER: Tag = Tag(0x0008, 0x0050);
+const IMAGE_TYPE: Tag = Tag(0x0008, 0x0008);
+const OPERATORS_NAME: Tag = Tag(0x0008, 0x1070);
+const STUDY_ID: Tag = Tag(0x0020, 0x0010);
 const STEP_SEQUENCE: Tag = Tag(0x0040, 0x0100);
 const STEP_START_DATE: Tag = Tag(0x0040, 0x0002);
 
@@ -414,23 +418,29 @@ fn of_single_values_there_may_be_any_number_and_of_others_a_limited_one() {
         |count: usize, text: &str| (0..count).map(|number| format!("{text}{number}")).collect::<Vec<_>>();
     let nothing = ExtendedMatching::default();
     let multiple = ExtendedMatching { multiple_value: true, ..nothing };
-    assert!(Matching::of_values(VR::SH, &many(5000, "A"), &nothing).is_ok());
-    assert!(Matching::of_values(VR::PN, &many(256, "A"), &nothing).is_ok());
-    for (vr, text, extended) in
-        [(VR::PN, "A", nothing), (VR::SH, "A*", nothing), (VR::SH, "A", multiple), (VR::PN, "A", multiple)]
-    {
-        let of_values = Matching::of_values(vr, &many(257, text), &extended);
-        assert_eq!(of_values, Err(InvalidKey::TooManyValues), "{vr:?} {text}");
+    assert!(Matching::of_values(ACCESSION_NUMBER, VR::SH, &many(5000, "A"), &nothing).is_ok());
+    assert!(Matching::of_values(PATIENT_NAME, VR::PN, &many(256, "A"), &nothing).is_ok());
+    assert!(Matching::of_values(ACCESSION_NUMBER, VR::SH, &many(5000, "A"), &multiple).is_ok());
+    for (tag, vr, text, extended) in [
+        (PATIENT_NAME, VR::PN, "A", nothing),
+        (ACCESSION_NUMBER, VR::SH, "A*", nothing),
+        (IMAGE_TYPE, VR::CS, "A", multiple),
+        (OPERATORS_NAME, VR::PN, "A", multiple),
+    ] {
+        let of_values = Matching::of_values(tag, vr, &many(257, text), &extended);
+        assert_eq!(of_values, Err(InvalidKey::TooManyValues), "{tag:?} {text}");
     }
 }
 
 #[test]
 fn uids_that_are_none_match_nothing_and_not_everything() {
-    let list = Matching::of_values(VR::UI, &["1.2.x".to_owned()], &ExtendedMatching::default()).unwrap();
+    let list =
+        Matching::of_values(STUDY_INSTANCE_UID, VR::UI, &["1.2.x".to_owned()], &ExtendedMatching::default())
+            .unwrap();
     assert_eq!(list, Matching::ListOfUid(Vec::new()));
     assert!(!list.matches(VR::UI, "1.2"));
     assert_eq!(
-        Matching::of_values(VR::UI, &["*".to_owned()], &ExtendedMatching::default()),
+        Matching::of_values(STUDY_INSTANCE_UID, VR::UI, &["*".to_owned()], &ExtendedMatching::default()),
         Ok(Matching::Universal)
     );
 }
@@ -579,6 +589,10 @@ fn negotiated_kinds_of_matching_hold_only_where_they_were() {
         (STUDY_DATE, "20240102"),
         (Tag(0x0008, 0x0030), "080000"),
         (Tag(0x0008, 0x0061), r"CT\PT"),
+        (PATIENT_ID, "P2"),
+        (STUDY_ID, "S9"),
+        (OPERATORS_NAME, r"First\Second"),
+        (IMAGE_TYPE, r"ORIGINAL\PRIMARY\AXIAL"),
     ]);
     let nothing = ExtendedMatching::default();
     let date_time = ExtendedMatching { date_time: true, ..nothing };
@@ -603,6 +617,13 @@ fn negotiated_kinds_of_matching_hold_only_where_they_were() {
         (empty, &["PatientName=\"\""], false, false),
         (multiple, &[r"ModalitiesInStudy=CT\MR"], true, false),
         (multiple, &[r"ModalitiesInStudy=PT\CT"], true, true),
+        // PS3.4 C.2.2.2.8 is about attributes that may have several values; of others one of the key's has to match.
+        (multiple, &[r"PatientName=x*\mai*"], true, true),
+        (multiple, &[r"PatientName=x*\y*"], false, false),
+        (multiple, &[r"PatientID=P1\P2"], true, true),
+        (multiple, &[r"StudyID=S7\S9"], true, true),
+        (multiple, &[r"OperatorsName=first\second", r"ImageType=AXIAL\ORIG*"], true, true),
+        (multiple, &[r"OperatorsName=first\third"], true, false),
     ] {
         assert_eq!(query(keys).matches(&study), without, "{keys:?}");
         assert_eq!(query(keys).matched(extended).matches(&study), with, "{keys:?} {extended:?}");

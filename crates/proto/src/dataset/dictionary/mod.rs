@@ -1,6 +1,7 @@
 //! What PS3.6 knows: keywords, names of UIDs, the storage SOP classes, the transfer syntaxes.
 
 mod uid_tables;
+mod value_multiplicity;
 
 use std::sync::LazyLock;
 
@@ -8,6 +9,7 @@ use dicom_core::dictionary::{DataDictionary, TagRange, UidDictionary};
 use dicom_dictionary_std::{StandardDataDictionary, StandardSopClassDictionary};
 
 use self::uid_tables::{STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES};
+use self::value_multiplicity::OF_SEVERAL_VALUES;
 use super::encoding::Syntax;
 use super::{Tag, VR};
 use crate::Uid;
@@ -110,6 +112,12 @@ pub fn vr_of(tag: Tag) -> VR {
     StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr.relaxed())
 }
 
+/// Whether an attribute is one of several values for multiple value matching, by its VR and its Value Multiplicity in
+/// PS3.6. Of a private or unknown one nobody knows the multiplicity: it is none.
+pub fn has_several_values(tag: Tag) -> bool {
+    OF_SEVERAL_VALUES.binary_search(&tag).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -140,6 +148,28 @@ mod tests {
         assert_eq!(vr_of(Tag(0x0009, 0x1001)), VR::UN);
         assert_eq!(keyword_of(Tag(0x0008, 0x0018)), Some("SOPInstanceUID"));
         assert_eq!(keyword_of(Tag(0x0009, 0x1001)), None);
+    }
+
+    #[test]
+    fn attributes_of_several_values_are_in_order_and_of_the_right_vr() {
+        assert!(OF_SEVERAL_VALUES.is_sorted());
+        for tag in OF_SEVERAL_VALUES {
+            let vr = vr_of(*tag);
+            let vrs = [VR::AE, VR::AS, VR::AT, VR::CS, VR::LO, VR::PN, VR::SH, VR::UC];
+            assert!(vrs.contains(&vr), "{tag:?} {vr:?}");
+        }
+        for (keyword, several) in [
+            ("ImageType", true),
+            ("ModalitiesInStudy", true),
+            ("OperatorsName", true),
+            ("ScheduledStationAETitle", true),
+            ("PatientID", false),
+            ("PatientName", false),
+            ("SOPClassesInStudy", false),
+            ("ImageOrientationPatient", false),
+        ] {
+            assert_eq!(has_several_values(tag_of(keyword).unwrap()), several, "{keyword}");
+        }
     }
 
     #[test]
