@@ -111,6 +111,12 @@ fn cancelled_by(request: &Command) -> Option<MessageId> {
 }
 
 impl Association {
+    /// Whether a request that is put off has this Message ID.
+    pub(crate) fn is_put_off(&self, message_id: MessageId) -> bool {
+        let mut requests = self.put_off.requests.iter();
+        requests.any(|request| request.message.command.request_id() == Some(message_id))
+    }
+
     /// As [`Association::receive`], past what is put off.
     ///
     /// Cancel safe.
@@ -289,6 +295,7 @@ mod tests {
             let message = arriving(&mut acceptor).await;
             acceptor.put_off(message, 2).unwrap();
         }
+        assert_eq!([1, 2, 3].map(|id| acceptor.is_put_off(MessageId(id))), [true, true, false]);
         let third = arriving(&mut acceptor).await;
         let third = acceptor.put_off(third, 2).unwrap_err();
         assert_eq!(acceptor.take_cancelled(MessageId(9)), None);

@@ -202,17 +202,18 @@ fn log_refusal(command: &Command, refusal: &Refusal) {
 
 /// Service and Message ID of a request, for the log.
 fn named(request: &Command) -> Option<(&'static str, Option<MessageId>)> {
-    Some(match request {
-        Command::CEchoRq(request) => ("C-ECHO", Some(request.message_id)),
-        Command::CStoreRq(request) => ("C-STORE", Some(request.message_id)),
-        Command::CFindRq(request) => ("C-FIND", Some(request.message_id)),
-        Command::CGetRq(request) => ("C-GET", Some(request.message_id)),
-        Command::CMoveRq(request) => ("C-MOVE", Some(request.message_id)),
-        Command::NActionRq(request) => ("N-ACTION", Some(request.message_id)),
-        Command::NEventReportRq(request) => ("N-EVENT-REPORT", Some(request.message_id)),
-        Command::Unknown(request) => ("unknown", request.message_id),
+    let service = match request {
+        Command::CEchoRq(_) => "C-ECHO",
+        Command::CStoreRq(_) => "C-STORE",
+        Command::CFindRq(_) => "C-FIND",
+        Command::CGetRq(_) => "C-GET",
+        Command::CMoveRq(_) => "C-MOVE",
+        Command::NActionRq(_) => "N-ACTION",
+        Command::NEventReportRq(_) => "N-EVENT-REPORT",
+        Command::Unknown(_) => "unknown",
         _ => return None,
-    })
+    };
+    Some((service, request.request_id()))
 }
 
 /// The response that says no to a request.

@@ -218,6 +218,38 @@ async fn what_the_window_does_not_hold_is_refused_and_so_is_a_store() {
 }
 
 #[tokio::test]
+async fn a_message_id_in_use_is_a_duplicate_invocation_at_once_and_the_retrieve_goes_on() {
+    let (mut requestor, acceptor) = associate(with_window(8)).await;
+    let asking = async {
+        requestor.get().await;
+        let (message, request, _) = requestor.store_rq().await;
+        ask(&mut requestor, FIND, &find_rq(78), &identifier("First")).await;
+        ask(&mut requestor, COMMITMENT, &action_rq(79), &identifier("Second")).await;
+        let mut refused = Vec::new();
+        for (context_id, request) in [
+            (GET, get_rq(GET_ID.0)),
+            (FIND, find_rq(GET_ID.0)),
+            (CT, store_rq(GET_ID.0)),
+            (MOVE, move_rq(78)),
+            (COMMITMENT, action_rq(79)),
+        ] {
+            ask(&mut requestor, context_id, &request, &identifier("Refused")).await;
+            refused.push(response(&mut requestor).await);
+        }
+        requestor.store_rsp(message.context_id, &request, Status::SUCCESS).await;
+        (refused, requestor.finish().await.0)
+    };
+    let ((refused, last), handed_out) = tokio::join!(asking, serve_and_hand_out(acceptor, cts(1), 2));
+    assert_eq!(
+        refused,
+        [("C-GET", 77), ("C-FIND", 77), ("C-STORE", 77), ("C-MOVE", 78), ("N-ACTION", 79)]
+            .map(|(service, id)| (service, id, Status::DUPLICATE_INVOCATION))
+    );
+    assert_eq!((last.status, last.message_id), (Status::SUCCESS, GET_ID));
+    assert_eq!(handed_out, [(78, "First".to_owned()), (79, "Second".to_owned())]);
+}
+
+#[tokio::test]
 async fn identifiers_beyond_a_mebibyte_are_not_held() {
     let (mut requestor, acceptor) = associate(with_window(8)).await;
     let asking = async {

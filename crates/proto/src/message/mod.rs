@@ -164,6 +164,28 @@ impl Command {
         }
     }
 
+    /// The Message ID of a request; `None` of a response, and of a C-CANCEL-RQ, which has none of its own.
+    pub fn request_id(&self) -> Option<MessageId> {
+        match self {
+            Command::CEchoRq(command) => Some(command.message_id),
+            Command::CStoreRq(command) => Some(command.message_id),
+            Command::CFindRq(command) => Some(command.message_id),
+            Command::CGetRq(command) => Some(command.message_id),
+            Command::CMoveRq(command) => Some(command.message_id),
+            Command::NEventReportRq(command) => Some(command.message_id),
+            Command::NActionRq(command) => Some(command.message_id),
+            Command::Unknown(command) => command.message_id.filter(|_| command.command_field & RESPONSE == 0),
+            Command::CEchoRsp(_)
+            | Command::CStoreRsp(_)
+            | Command::CFindRsp(_)
+            | Command::CGetRsp(_)
+            | Command::CMoveRsp(_)
+            | Command::CCancelRq(_)
+            | Command::NEventReportRsp(_)
+            | Command::NActionRsp(_) => None,
+        }
+    }
+
     /// The shortest response that says no to a request: for one that could not be read
     /// ([`CommandError::MistypedArgument`]) or is of no service known here ([`Command::Unknown`]).
     pub fn refusal(command_field: u16, message_id: MessageId, status: Status) -> Command {

@@ -274,7 +274,7 @@ impl Line for Answer<'_> {
                 Ok(None)
             }
             Received::Message(message) => {
-                meanwhile::take(self.requestor, message).await?;
+                meanwhile::take(self.requestor, message, self.operation.message_id).await?;
                 Ok(None)
             }
         }

@@ -1,6 +1,6 @@
 //! What the requestor of a retrieve asks for while it goes on: C-ECHO is answered at once; what may wait is put off,
 //! as far as the asynchronous operations window allows, for [`crate::service::next_request`] to hand out afterwards;
-//! anything else is refused.
+//! anything else is refused, and so is what has a Message ID that is in use.
 
 use dicomet_proto::message::{CGetRsp, CMoveRsp, Command, MessageId, Refusal, Status, SubOperations};
 
@@ -12,12 +12,23 @@ use crate::{Association, Error};
 /// grant if not told otherwise. Their data sets are bounded too.
 const MAX_PUT_OFF: usize = c_store::WINDOW as usize;
 
-/// Answers a request, or puts it off. Refused is what cannot wait, for want of resources, so that the peer may ask
-/// again; its data set is passed over.
+/// Answers a request that comes while the operation of a Message ID is under way, or puts it off. Refused is what cannot
+/// wait, for want of resources, so that the peer may ask again; its data set is passed over.
 ///
 /// # Errors
 /// [`Error`].
-pub(super) async fn take(association: &mut Association, message: Message) -> Result<(), Error> {
+pub(super) async fn take(
+    association: &mut Association,
+    message: Message,
+    under_way: MessageId,
+) -> Result<(), Error> {
+    // PS3.7 Annex C. Put off it would be no better: of two responses nobody could say which is to what.
+    if let Some(message_id) = message.command.request_id()
+        && (message_id == under_way || association.is_put_off(message_id))
+    {
+        let refusal = Refusal::new(Status::DUPLICATE_INVOCATION, "the Message ID is in use");
+        return refuse(association, &message, &refusal).await;
+    }
     let message = match message.command {
         Command::CEchoRq(request) => {
             return match association.context(message.context_id).cloned() {
@@ -42,8 +53,12 @@ pub(super) async fn take(association: &mut Association, message: Message) -> Res
         _ => Status::UNRECOGNIZED_OPERATION,
     };
     let refusal = Refusal::new(status, "another retrieve is going on on this association");
-    log_refusal(&message.command, &refusal);
-    respond_refusal(association, message.context_id, &message.command, &refusal).await
+    refuse(association, &message, &refusal).await
+}
+
+async fn refuse(association: &mut Association, message: &Message, refusal: &Refusal) -> Result<(), Error> {
+    log_refusal(&message.command, refusal);
+    respond_refusal(association, message.context_id, &message.command, refusal).await
 }
 
 /// Puts a request off, unless more are waiting than the window allows beside the retrieve.
