@@ -60,7 +60,22 @@ static DEFINED_TERMS: [DefinedTerm; 21] = [
 impl DefinedTerm {
     /// The term as the standard spells it, where it stands alone or among `extended` ones.
     pub(super) fn standard_spelling(&self, extended: bool) -> &'static str {
-        if extended && !self.extended.is_empty() { self.extended } else { self.plain }
+        match self.plain {
+            "CP949" => "ISO 2022 IR 149",
+            _ if extended && !self.extended.is_empty() => self.extended,
+            plain => plain,
+        }
+    }
+
+    /// Whether it is of Table C.12-5, which prohibits code extensions.
+    pub(super) fn stands_alone(&self) -> bool {
+        matches!(self.g1, Some(G1::Utf8 | G1::Gb18030 | G1::Gbk))
+    }
+
+    /// Whether it is of Table C.12-4, whose sets are code extensions alone.
+    pub(super) fn is_multi_byte(&self) -> bool {
+        matches!(self.g0, Some(G0::Jis0208 | G0::Jis0212))
+            || matches!(self.g1, Some(G1::Ksx1001 | G1::Gb2312))
     }
 }
 

@@ -80,14 +80,23 @@ impl CharacterSets {
         self.defined_terms.iter().all(|term| defined_term::parse(term).is_some())
     }
 
-    /// The same sets, in the standard's spelling; unknown terms as they came.
+    /// The same sets, in the standard's spelling and in a combination that it allows (PS3.3 C.12.1.1.2): a set that
+    /// prohibits code extensions stands alone, a multi-byte one is never the first. Unknown terms stay as they came.
     pub fn normalised(&self) -> CharacterSets {
-        let extended = self.defined_terms.len() > 1;
-        CharacterSets::from_defined_terms(self.defined_terms.iter().map(|term| {
-            match defined_term::parse(term) {
-                Some(known) if !term.is_empty() => known.standard_spelling(extended),
-                _ => term,
-            }
+        let terms = || self.defined_terms.iter().map(|term| (term.as_str(), defined_term::parse(term)));
+        let known = || terms().filter_map(|(_, known)| known);
+        if let Some(alone) = known().find(|known| known.stands_alone()) {
+            return CharacterSets::from_defined_terms([alone.standard_spelling(false)]);
+        }
+        let first = terms().next();
+        let of_first = first.and_then(|(_, known)| known).filter(|known| known.is_multi_byte()).map(|_| "");
+        let rest = terms().skip(1).filter(|(term, _)| !term.is_empty());
+        let legal: Vec<_> =
+            of_first.map(|empty| (empty, None)).into_iter().chain(first).chain(rest).collect();
+        let extended = legal.len() > 1;
+        CharacterSets::from_defined_terms(legal.into_iter().map(|(term, known)| match known {
+            Some(known) if !term.is_empty() => known.standard_spelling(extended),
+            _ => term,
         }))
     }
 
@@ -128,14 +137,15 @@ impl CharacterSets {
         texts.into_iter().all(|(text, kind)| encode::encode(&self.repertoire, text, kind).is_some())
     }
 
-    /// The smallest character sets for some texts: the default repertoire if they are ASCII, these sets if they
-    /// can hold them, else ISO_IR 192, which holds everything.
+    /// The smallest character sets for some texts: the default repertoire if they are ASCII, these sets if they are known
+    /// and can hold them, else ISO_IR 192, which holds everything.
     pub fn fitting<'a>(&self, texts: impl IntoIterator<Item = (&'a str, TextKind)>) -> CharacterSets {
         let texts: Vec<_> = texts.into_iter().collect();
+        let normalised = self.normalised();
         if texts.iter().all(|(text, _)| text.is_ascii()) {
             CharacterSets::default_repertoire()
-        } else if self.can_encode(texts) {
-            self.normalised()
+        } else if self.is_known() && normalised.can_encode(texts) {
+            normalised
         } else {
             CharacterSets::utf8()
         }

@@ -273,8 +273,31 @@ fn what_fits_is_chosen() {
     assert_eq!(fitting("", "Müller"), "ISO_IR 192");
     assert_eq!(fitting(r"\ISO 2022 IR 87", "Yamada=山田"), r"\ISO 2022 IR 87");
     assert_eq!(fitting("GB18030", "𠀀"), "GB18030");
+    assert_eq!(fitting(r"ISO_IR 100\NO SUCH SET", "Müller"), "ISO_IR 192");
     let error = sets("ISO_IR 100").encode("山田", TextKind::PersonName).unwrap_err();
     assert_eq!(error.to_string(), "a character cannot be written in 'ISO_IR 100'");
+}
+
+#[test]
+fn sets_that_may_not_stand_together_are_made_such_as_may() {
+    for (terms, legal) in [
+        ("", ""),
+        ("ISO 2022 IR 100", "ISO_IR 100"),
+        (r"ISO_IR 100\ISO_IR 144", r"ISO 2022 IR 100\ISO 2022 IR 144"),
+        (r"\ISO 2022 IR 87", r"\ISO 2022 IR 87"),
+        (r"ISO_IR 192\ISO 2022 IR 87", "ISO_IR 192"),
+        (r"\ISO_IR 192", "ISO_IR 192"),
+        (r"ISO 2022 IR 6\GB18030", "GB18030"),
+        (r"GBK\ISO_IR 100", "GBK"),
+        ("ISO 2022 IR 87", r"\ISO 2022 IR 87"),
+        (r"ISO 2022 IR 149\ISO_IR 100", r"\ISO 2022 IR 149\ISO 2022 IR 100"),
+        ("EUC-KR", r"\ISO 2022 IR 149"),
+        (r"ISO_IR 100\", "ISO_IR 100"),
+    ] {
+        let normalised = sets(terms).normalised();
+        assert_eq!(normalised.defined_terms().join("\\"), legal, "{terms}");
+        assert_eq!(normalised.normalised(), normalised);
+    }
 }
 
 const ALL: [&str; 24] = [
@@ -373,6 +396,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(sets in any_sets(), kind in any_kind(), text in any_text()) {
         let chosen = sets.fitting([(text.as_str(), kind)]);
+        prop_assert_eq!(chosen.normalised(), chosen.clone());
         prop_assert_eq!(chosen.decode(&chosen.encode(&text, kind).unwrap(), kind), text.clone());
         if let Ok(bytes) = sets.encode(&text, kind) {
             prop_assert_eq!(sets.decode(&bytes, kind), text);

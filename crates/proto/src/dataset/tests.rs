@@ -224,6 +224,12 @@ fn an_answer_is_in_the_character_sets_of_who_asks_where_they_can_hold_it() {
         ("Jérôme", None, japanese, Some("ISO_IR 192")),
         ("Yamada^Tarou=山田^太郎", None, japanese, Some(japanese)),
         ("Yamada^Tarou=山田^太郎", Some("ISO_IR 100"), "ISO_IR 13", Some("ISO_IR 192")),
+        // What the request says and the standard does not allow (PS3.3 C.12.1.1.2).
+        ("Bowen^William", Some("ISO_IR 100"), r"ISO_IR 192\ISO 2022 IR 87", None),
+        ("Yamada^Tarou=山田^太郎", None, r"ISO_IR 192\ISO 2022 IR 87", Some("ISO_IR 192")),
+        ("Jérôme", None, r"ISO_IR 100\GB18030", Some("GB18030")),
+        ("Jérôme", Some(r"ISO_IR 100\GB18030"), "", Some("GB18030")),
+        ("Yamada^Tarou=山田^太郎", None, "ISO 2022 IR 87", Some(r"\ISO 2022 IR 87")),
     ] {
         let mut data_set = DataSet::new();
         if let Some(own) = own {

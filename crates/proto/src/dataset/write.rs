@@ -37,10 +37,10 @@ pub(super) fn data_set(object: &InMemDicomObject, encoding: Encoding) -> Vec<u8>
 /// theirs, then in its own, and in ISO_IR 192 when none of them has every character.
 pub(super) fn data_set_for(object: &InMemDicomObject, encoding: Encoding, theirs: &CharacterSets) -> Vec<u8> {
     let mut writer = Writer { bytes: Vec::new(), encoding };
-    let theirs = theirs.is_known().then(|| theirs.normalised());
-    let candidates = [Some(CharacterSets::default_repertoire()), theirs, own_sets(object)];
-    for sets in candidates.into_iter().flatten() {
-        if writer.elements_in(object, &sets).is_ok() {
+    let own = own_sets(object).unwrap_or_default();
+    for sets in [&CharacterSets::default_repertoire(), theirs, &own] {
+        let sets = sets.normalised();
+        if sets.is_known() && writer.elements_in(object, &sets).is_ok() {
             return writer.bytes;
         }
         writer.bytes.clear();
