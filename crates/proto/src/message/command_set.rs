@@ -94,18 +94,31 @@ pub enum CommandError {
         message_id: Option<MessageId>,
         /// The element that is missing, mistyped or repeated.
         element: Tag,
+        /// Which of these it is.
+        fault: ArgumentFault,
         /// Whether a data set follows and must be passed over.
         data_set_type: DataSetType,
     },
 }
 
+/// What is wrong with an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArgumentFault {
+    /// It is absent or has no value.
+    Lacking,
+    /// Its value is none of its type, or not what the command always says.
+    Unreadable,
+    /// It comes twice.
+    Repeated,
+}
+
 impl CommandError {
-    /// The status of an answer, where there can be one: 0117 for a SOP Instance UID that is no UID (PS3.7 C.5.6),
-    /// else 0212.
+    /// The status of an answer, where there can be one: 0117 for a SOP Instance UID that is there and no UID (PS3.7
+    /// C.5.6), else 0212.
     pub fn status(&self) -> Option<Status> {
         match self {
             CommandError::Malformed(_) => None,
-            CommandError::MistypedArgument { element, .. }
+            CommandError::MistypedArgument { element, fault: ArgumentFault::Unreadable, .. }
                 if [element::AFFECTED_SOP_INSTANCE_UID, element::REQUESTED_SOP_INSTANCE_UID]
                     .contains(element) =>
             {
@@ -286,7 +299,18 @@ impl CommandSet {
             command_field: self.command_field,
             message_id: self.message_id(),
             element,
+            fault: self.fault(element),
             data_set_type: self.data_set_type().unwrap_or_else(|| self.usual_data_set_type()),
+        }
+    }
+
+    fn fault(&self, element: Tag) -> ArgumentFault {
+        let is_padding = |byte: &u8| matches!(byte, 0 | b' ');
+        match self.values.get(&element.element()) {
+            _ if self.repeated == Some(element) => ArgumentFault::Repeated,
+            None => ArgumentFault::Lacking,
+            Some(value) if value.iter().all(is_padding) => ArgumentFault::Lacking,
+            Some(_) => ArgumentFault::Unreadable,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::command_set::element;
+use super::command_set::{ArgumentFault, element};
 use super::*;
 use crate::dataset::Tag;
 use crate::{AeTitle, Uid};
@@ -352,6 +352,7 @@ fn an_argument_that_comes_twice_is_mistyped() {
             command_field: 0x0001,
             message_id: Some(MessageId(7)),
             element: element::AFFECTED_SOP_INSTANCE_UID,
+            fault: ArgumentFault::Repeated,
             data_set_type: DataSetType::Present,
         }
     );
@@ -367,12 +368,19 @@ fn elements_of_a_data_set_behind_the_command_are_passed_over() {
 }
 
 #[test]
-fn a_sop_instance_uid_that_is_no_uid_is_an_invalid_sop_instance() {
+fn a_sop_instance_uid_that_is_no_uid_is_an_invalid_sop_instance_and_one_that_lacks_is_mistyped() {
     let (hex, _) = &made_by_pynetdicom()[2];
-    let mut hostile = without(&bytes(hex), element::AFFECTED_SOP_INSTANCE_UID);
-    hostile.extend_from_slice(b"\0\0\x00\x10\x08\0\0\0../../.x");
-    let error = Command::decode(&hostile).unwrap_err();
-    assert_eq!(error.status(), Some(Status::INVALID_SOP_INSTANCE));
+    let lacking = without(&bytes(hex), element::AFFECTED_SOP_INSTANCE_UID);
+    for (element, status) in [
+        (&b"\0\0\x00\x10\x08\0\0\0../../.x"[..], Status::INVALID_SOP_INSTANCE),
+        (b"", Status::MISTYPED_ARGUMENT),
+        (b"\0\0\x00\x10\0\0\0\0", Status::MISTYPED_ARGUMENT),
+        (b"\0\0\x00\x10\x02\0\0\0\0\0", Status::MISTYPED_ARGUMENT),
+    ] {
+        let hostile = [&lacking, element].concat();
+        let error = Command::decode(&hostile).unwrap_err();
+        assert_eq!(error.status(), Some(status), "{element:?}");
+    }
     assert_eq!(CommandError::Malformed("").status(), None);
 }
 
