@@ -99,6 +99,11 @@ for original, frames in ((dose, [2, 5, 15]), (colour, [2])):
     assert extraction.get("SimpleFrameList") in (frames, frames[0])
     purpose = instance.ContributingEquipmentSequence[-1].PurposeOfReferenceCodeSequence[0]
     assert purpose.CodeValue == "109105"
+    if original is dose:
+        # Of transverse planes, with relative offsets (PS3.3 C.8.8.3.2).
+        planes = lambda of: [of.ImagePositionPatient[2] + offset for offset in of.GridFrameOffsetVector]
+        assert instance.GridFrameOffsetVector[0] == 0
+        assert planes(instance) == [planes(original)[frame - 1] for frame in frames]
 
 assert get(ROOT, "FRAME", dose.SOPInstanceUID, CalculatedFrameList=[1, 5, 2, 14, 0xFFFFFFFF, 1]) == 0x0000
 (instance,) = received

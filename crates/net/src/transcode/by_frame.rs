@@ -22,7 +22,8 @@ const VECTORS: [Tag; 9] = [
 ];
 
 /// A text for each frame: the vectors of secondary capture (PS3.3 C.8.6.3), the increments of table and positioner of
-/// X-ray angiography (C.8.7.4, C.8.7.5), Grid Frame Offset Vector of dose (C.8.8.3).
+/// X-ray angiography (C.8.7.4, C.8.7.5), Grid Frame Offset Vector of dose (C.8.8.3; where it can be understood,
+/// `dose_grid` says more).
 const TEXT_VECTORS: [(Tag, VR); 12] = [
     (Tag(0x0018, 0x1135), VR::DS),
     (Tag(0x0018, 0x1136), VR::DS),

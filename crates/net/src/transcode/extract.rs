@@ -2,7 +2,7 @@
 //! (Frame Extraction Module).
 //!
 //! The pixels are copied as they are stored, compressed or not. What counts by frames is cut with them: per-frame
-//! functional groups, frame times, and what `by_frame` knows.
+//! functional groups, frame times, the planes of a dose, and what `by_frame` knows.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -13,6 +13,7 @@ use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{Tag, VR};
 
+use super::dose_grid::DoseGrid;
 use super::elements::{Element, Elements, Encoding, Event, Stretch, invalid, is_long, unit};
 use super::encode::{Edits, encode};
 use super::pieces::{Pieces, Stored, swap};
@@ -30,6 +31,8 @@ const FRAME_EXTRACTION_SEQUENCE: Tag = Tag(0x0008, 0x1164);
 const CONTRIBUTING_EQUIPMENT_SEQUENCE: Tag = Tag(0x0018, 0xA001);
 const FRAME_TIME: Tag = Tag(0x0018, 0x1063);
 const FRAME_TIME_VECTOR: Tag = Tag(0x0018, 0x1065);
+const IMAGE_POSITION_PATIENT: Tag = Tag(0x0020, 0x0032);
+const IMAGE_ORIENTATION_PATIENT: Tag = Tag(0x0020, 0x0037);
 const SAMPLES_PER_PIXEL: Tag = Tag(0x0028, 0x0002);
 const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);
 const NUMBER_OF_FRAMES: Tag = Tag(0x0028, 0x0008);
@@ -37,6 +40,7 @@ const FRAME_INCREMENT_POINTER: Tag = Tag(0x0028, 0x0009);
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
 const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
+const GRID_FRAME_OFFSET_VECTOR: Tag = Tag(0x3004, 0x000C);
 
 /// The frames that are asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -178,6 +182,17 @@ impl Source {
         Some((0..self.frames).map(|frame| f64::from(frame) * step).collect())
     }
 
+    /// Where the planes of a dose are now, unless they begin where they did.
+    fn dose_grid(&self, numbers: &[u32]) -> Option<DoseGrid> {
+        let offsets = self.decimals(GRID_FRAME_OFFSET_VECTOR)?;
+        if numbers.first() == Some(&1) || offsets.len() != self.frames as usize {
+            return None;
+        }
+        let position = self.decimals(IMAGE_POSITION_PATIENT)?;
+        let orientation = self.decimals(IMAGE_ORIENTATION_PATIENT)?;
+        DoseGrid::of_frames(&position, &orientation, &offsets, numbers)
+    }
+
     /// The numbers of the frames that are asked for and there, rising.
     fn numbers(&self, list: &FrameList) -> Result<Vec<u32>, ExtractError> {
         let rising = |list: &[u32]| list.first() >= Some(&1) && list.is_sorted_by(|a, b| a < b);
@@ -270,6 +285,10 @@ impl Source {
             let cut: Vec<f64> = chosen().map(|at| times[at]).collect();
             describe_times(edits, &cut, self.values.contains_key(&FRAME_TIME_VECTOR));
         }
+        if let Some(grid) = self.dose_grid(numbers) {
+            edits.set(IMAGE_POSITION_PATIENT, VR::DS, decimal_strings(&grid.position));
+            edits.set(GRID_FRAME_OFFSET_VECTOR, VR::DS, decimal_strings(&grid.offsets));
+        }
         let source = self.text(SOP_INSTANCE_UID).unwrap_or_default();
         edits.append_item(FRAME_EXTRACTION_SEQUENCE, frame_extraction(&source, list));
         edits.append_item(CONTRIBUTING_EQUIPMENT_SEQUENCE, contributing_equipment());
@@ -306,6 +325,8 @@ fn is_needed(tag: Tag) -> bool {
         ROWS,
         COLUMNS,
         BITS_ALLOCATED,
+        IMAGE_POSITION_PATIENT,
+        IMAGE_ORIENTATION_PATIENT,
     ];
     few.contains(&tag) || by_frame::counts_by_frames(tag)
 }
@@ -399,11 +420,13 @@ fn element(tag: Tag, vr: VR, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Numbers as decimal strings of at most 16 characters.
+/// Numbers as decimal strings of at most 16 characters. What a sum has behind ten digits is taken for its error.
 fn decimal_strings(numbers: &[f64]) -> Vec<u8> {
     let text = |number: &f64| {
-        let shortest = number.to_string();
-        if shortest.len() <= 16 { shortest } else { format!("{number:.8e}") }
+        let rounded = format!("{number:.9e}").parse().unwrap_or(*number);
+        let shortest = [*number, rounded].map(|number| number.to_string());
+        let fitting = shortest.into_iter().find(|text| text.len() <= 16);
+        fitting.unwrap_or_else(|| format!("{number:.8e}"))
     };
     numbers.iter().map(text).collect::<Vec<_>>().join("\\").into_bytes()
 }

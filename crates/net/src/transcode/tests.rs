@@ -379,6 +379,29 @@ fn what_counts_by_frames_is_cut_and_what_names_them_gets_their_new_numbers() {
 }
 
 #[test]
+fn the_planes_of_a_dose_are_where_they_were() {
+    let (position, offsets) = (Tag(0x0020, 0x0032), Tag(0x3004, 0x000C));
+    let dose = |vector: &[u8]| {
+        six_frames(&[
+            (0x0020, 0x0032, b"DS", b"-10.5\\20\\30.1"),
+            (0x0020, 0x0037, b"DS", b"1\\0\\0\\0\\1\\0 "),
+            (0x3004, 0x000C, b"DS", vector),
+        ])
+    };
+    let relative = taken(&dose(b"0\\0.1\\0.3\\0.6\\1\\1.5"), &FrameList::Simple(vec![3, 4, 6]));
+    assert_eq!(relative.texts(position), ["-10.5", "20", "30.4"]);
+    assert_eq!(relative.texts(offsets), ["0", "0.3", "1.2"]);
+    let absolute = taken(&dose(b"30.1\\31\\32\\33\\34\\35 "), &FrameList::Simple(vec![2, 6]));
+    assert_eq!(absolute.texts(position), ["-10.5", "20", "31"]);
+    assert_eq!(absolute.texts(offsets), ["31", "35"]);
+    let from_the_first = taken(&dose(b"0.0\\1\\2\\3\\4\\5 "), &FrameList::Simple(vec![1, 6]));
+    assert_eq!(from_the_first.texts(position), ["-10.5", "20", "30.1"]);
+    assert_eq!(from_the_first.texts(offsets), ["0.0", "5"]);
+    let neither = taken(&dose(b"1\\2\\3\\4\\5\\6 "), &FrameList::Simple(vec![2, 6]));
+    assert_eq!((neither.texts(position)[2].as_str(), neither.texts(offsets).len()), ("30.1", 2));
+}
+
+#[test]
 fn frame_times_follow_the_frames_that_are_taken() {
     let bytes =
         six_frames(&[(0x0018, 0x1063, b"DS", b"40"), (0x0028, 0x0009, b"AT", &[0x18, 0, 0x63, 0x10])]);
