@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::dataset::Tag;
 
+/// The most characters of an Error Comment, which is of VR LO.
+const MAX_COMMENT: usize = 64;
+
 /// A DIMSE status code (0000,0900).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Status(u16);
@@ -171,20 +174,20 @@ pub struct Refusal {
     pub status: Status,
     /// Error Comment (0000,0902): at most 64 characters of ASCII, never a value of the data set.
     comment: String,
+    /// What the comment was made of.
+    reason: String,
     /// Offending Element (0000,0901).
     pub offending_elements: Vec<Tag>,
 }
 
 impl Refusal {
-    /// Makes a refusal; a comment of more than 64 characters is cut, since VR LO holds no more, and what is
-    /// not printable ASCII becomes `?`.
-    pub fn new(status: Status, comment: &str) -> Refusal {
-        let comment = comment
-            .chars()
-            .take(64)
-            .map(|c| if matches!(c, ' '..='~') && c != '\\' { c } else { '?' })
-            .collect();
-        Refusal { status, comment, offending_elements: Vec::new() }
+    /// Makes a refusal; of more than 64 characters the comment has the first clauses or words, since VR LO holds no
+    /// more, and what is not printable ASCII becomes `?`.
+    pub fn new(status: Status, reason: &str) -> Refusal {
+        let printable = |c| if matches!(c, ' '..='~') && c != '\\' { c } else { '?' };
+        let reason: String = reason.chars().map(printable).collect();
+        let comment = beginning(&reason).to_owned();
+        Refusal { status, comment, reason, offending_elements: Vec::new() }
     }
 
     /// Names an element that the refusal is about.
@@ -198,6 +201,20 @@ impl Refusal {
     pub fn comment(&self) -> &str {
         &self.comment
     }
+
+    /// The words as they were before they were cut, for a log.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+/// What an Error Comment has of a sentence in ASCII: all of it, or its clauses as far as they fit, or its words where
+/// the first clause is short.
+fn beginning(sentence: &str) -> &str {
+    let Some(fitting) = sentence.get(..MAX_COMMENT + 1) else { return sentence };
+    let clause = fitting.rfind(", ").filter(|at| *at > MAX_COMMENT / 2);
+    let end = clause.or_else(|| fitting.rfind(' ')).unwrap_or(MAX_COMMENT);
+    fitting[..end].trim_end_matches([',', ':', ';', ' '])
 }
 
 impl fmt::Display for Refusal {
@@ -238,5 +255,30 @@ mod tests {
         let refusal = Refusal::new(Status::UNABLE_TO_PROCESS, &format!("a\\b\n{}", "x".repeat(100)));
         assert_eq!(refusal.comment().len(), 64);
         assert!(refusal.comment().starts_with("a?b?x"));
+        assert_eq!(refusal.reason().len(), 104);
+    }
+
+    #[test]
+    fn a_comment_that_is_too_long_ends_at_a_clause_or_a_word() {
+        let comment = |reason: &str| Refusal::new(Status::UNABLE_TO_PROCESS, reason).comment().to_owned();
+        for (reason, expected) in [
+            (
+                "no value representation where one must be, at element (0008,0016), byte 128",
+                "no value representation where one must be",
+            ),
+            (
+                "elements out of order, at element (0010,0020), in something that goes on and on",
+                "elements out of order, at element (0010,0020)",
+            ),
+            (
+                "one, then a clause that has more words in it than there is room for in a comment",
+                "one, then a clause that has more words in it than there is room",
+            ),
+        ] {
+            assert_eq!(comment(reason), expected);
+        }
+        let (whole, longer) = ("x".repeat(60) + " yyy", "x".repeat(60) + " yyyy");
+        assert_eq!(comment(&whole), whole);
+        assert_eq!(comment(&longer), "x".repeat(60));
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn answer(
                 message_id,
                 sop_class = %request.affected_sop_class_uid,
                 status = %refusal.status,
-                comment = refusal.comment(),
+                comment = refusal.reason(),
                 bytes = progress.received_bytes(),
                 seconds = began.elapsed().as_secs_f64(),
                 "C-STORE refused"
