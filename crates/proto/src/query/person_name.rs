@@ -209,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn a_letter_that_folds_to_two_takes_two_question_marks() {
+        for (name, one, two) in [
+            ("Straße^Ößwald", "Stra?e*", "Stra??e*"),
+            ("Æsir^Þor", "?sir*", "??sir*"),
+            ("Æsir^Þor", "*^?or", "*^??or"),
+        ] {
+            let name = normalise_person_name(name);
+            assert!(!NameKey::new(one).matches(&name) && NameKey::new(two).matches(&name), "{one} {two}");
+        }
+        // An accent that is taken away is none of its letter.
+        assert!(NameKey::new("M?ller^J?r?me").matches(&normalise_person_name("Müller^Jérôme")));
+    }
+
+    #[test]
     fn a_missing_component_is_an_empty_one() {
         let name = normalise_person_name("Bowen");
         for key in ["Bowen^*", "Bowen^^*", "BOWEN^", "B?wen^*"] {
