@@ -317,7 +317,7 @@ fn study_key() -> impl Strategy<Value = (Tag, String)> {
             tags::PATIENT_NAME,
             "(|Maier|[abAä?*]{1,3}|[ab*?]{0,2}\\^[a*]{0,2}|[a*]?=[山*?]{1,2}|a\\*=山=あ|山|あ\\*)"
         ),
-        key(tags::PATIENT_ID, "(P1|P2|P\\?|\\*|\"\"|)"),
+        key(tags::PATIENT_ID, "(P1|P2|P1\\\\P2|P\\?|\\*|\"\"|)"),
         key(tags::STUDY_DATE, "(2020010[1-3]|2020010[12]-|-2020010[23]|20200101-20200102|\"\"|)"),
         key(tags::STUDY_TIME, "(10|1015|101530|1[01]-|-1015|101000-101530)"),
         key(tags::STUDY_DESCRIPTION, "[a*\\[\\]?%_]{0,4}"),
