@@ -2,7 +2,8 @@
 //!
 //! Study by study, each in one transaction in which its blobs are noted as doomed: after a crash at any point a
 //! study's instances are all there or all gone, and files that nobody needs any more go when the archive is next
-//! opened. It may be done while the archive runs.
+//! opened. It may be done while the archive runs, and where the disk is full: there it has what is set apart for that
+//! ([`reserve`](crate::reserve)).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,6 +24,7 @@ use crate::index::condition::{Selection, select};
 use crate::index::remove::remove;
 use crate::index::schema::{open_beside, open_for_reading, open_for_writing};
 use crate::index::settle::bury;
+use crate::reserve::{Reserve, Share};
 use crate::{Absent, Archive, Error, Settings};
 
 /// How long a running archive is waited for that is at its index: as long as its largest commit takes on a slow disk.
@@ -101,12 +103,18 @@ impl Removal {
         if !layout.index.exists() {
             return Err(Error::IndexLost(layout.root));
         }
+        Reserve::of(&layout.root)
+            .with_room(Share::ToOpen, || Removal::find(&layout, query.level, &selection))
+            .map(|studies| Removal { layout, studies })
+    }
+
+    fn find(layout: &Layout, level: Level, selection: &Selection) -> Result<Vec<RemovedStudy>, Error> {
         let index = open_for_reading(&layout.index, &Settings::default())?;
         let mut studies = Studies::default();
-        for row in matching_rows(&index, &layout.blobs, &selection)? {
-            studies.add(&index, query.level, row)?;
+        for row in matching_rows(&index, &layout.blobs, selection)? {
+            studies.add(&index, level, row)?;
         }
-        Ok(Removal { layout, studies: studies.found })
+        Ok(studies.found)
     }
 
     /// Removes what was found, and tells of each study as it is gone. What has gone meanwhile is passed over.
@@ -116,24 +124,29 @@ impl Removal {
     /// are gone, the others are as they were.
     pub fn carry_out(&self, mut tell: impl FnMut(&RemovedStudy)) -> Result<(), Error> {
         let _removing = self.layout.lock_removal()?;
-        let settings = Settings::default();
         let running = match Folder::open(&self.layout.root, Absent::Refuse) {
             Ok(folder) => Some(folder),
             Err(Error::InUse(_)) => None,
             Err(error) => return Err(error),
         };
         let open = if running.is_some() { open_for_writing } else { open_beside };
-        let mut index = open(&self.layout.index, &settings)?;
+        let reserve = Reserve::of(&self.layout.root);
+        let mut index =
+            reserve.with_room(Share::ToOpen, || open(&self.layout.index, &Settings::default()))?;
         index.busy_timeout(PATIENCE)?;
         let mut gone = Vec::new();
         for study in &self.studies {
-            let doomed = study.remove(&mut index, &gone)?;
+            let doomed = reserve.with_room(Share::All, || study.remove(&mut index, &gone))?;
             tell(study);
             gone = bury(&self.layout.blobs, doomed);
         }
-        let transaction = index.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        RemovedStudy::forget(&transaction, &gone)?;
-        Ok(transaction.commit()?)
+        reserve.with_room(Share::All, || {
+            let transaction = index.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            RemovedStudy::forget(&transaction, &gone)?;
+            Ok(transaction.commit()?)
+        })?;
+        reserve.fill();
+        Ok(())
     }
 
     /// Instances that go.

@@ -150,7 +150,7 @@ impl From<rusqlite::Error> for Error {
                 }
             }
             // A limit of the process or of the user (EFBIG, EDQUOT), for which SQLite has no word of its own.
-            _ if is_write_failure(&error) => Error::NoRoom {
+            _ if is_write_failure(&error) || lacks_shared_memory(&error) => Error::NoRoom {
                 doing: "writing the index",
                 source: io::Error::other("the system refused the write"),
             },
@@ -164,6 +164,11 @@ impl From<rusqlite::Error> for Error {
 /// first, its last frame makes the commit.
 pub(crate) fn is_write_failure(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE)
+}
+
+/// Whether the file beside the index by which its users know of each other could not be made longer.
+fn lacks_shared_memory(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 impl From<io::Error> for Error {

@@ -8,6 +8,7 @@
 //! DIR/commitment.sqlite  what others asked us to answer for, until the report is delivered; for the same reason
 //! DIR/blobs/             the instances, byte for byte as they came, a DICOM file each
 //! DIR/incoming/          instances on their way in
+//! DIR/reserve            room that is set apart for a full disk
 //! DIR/quarantine/        what a repair has set aside, and why
 //! ```
 //!
@@ -23,6 +24,7 @@
 
 mod error;
 mod folder;
+mod reserve;
 mod settings;
 
 mod store;

@@ -32,6 +32,7 @@ use crate::index::settle;
 use crate::index::write::{self, Conflicts};
 use crate::index::writer::{Outcome, Stored, Writer};
 use crate::reread::{Unreadable, reread};
+use crate::reserve::{Reserve, Share};
 use crate::{Commitments, Duplicates, Error, Settings, Worklist};
 
 /// An archive: stores, finds and gives back instances. A clone is another handle of the same archive.
@@ -77,7 +78,15 @@ impl Archive {
     /// [`Error::NotAnArchive`], [`Error::NoArchive`], [`Error::InUse`], [`Error::NotWritable`],
     /// [`Error::IndexLost`], [`Error::IndexBehind`], [`Error::NewerSchema`], or a fault of the system.
     pub fn open(folder: &Path, settings: Settings) -> Result<Archive, Error> {
-        let folder = Folder::open(folder, settings.absent)?;
+        let reserve = Reserve::of(folder);
+        let archive = reserve.with_room(Share::ToOpen, || {
+            Archive::open_folder(Folder::open(folder, settings.absent)?, &settings)
+        })?;
+        reserve.fill();
+        Ok(archive)
+    }
+
+    fn open_folder(folder: Folder, settings: &Settings) -> Result<Archive, Error> {
         let Layout { blobs, index: path, root, .. } = &folder.layout;
         let highest = blobs.highest().map_err(|error| Error::io("looking through the blobs", error))?;
         if highest.is_some() && !path.exists() {
@@ -85,13 +94,13 @@ impl Archive {
         }
         // What an earlier process has left in the log is durable from here on, whatever it had come to.
         sync_log(path).map_err(|error| Error::io("syncing the index", error))?;
-        let index = open_for_writing(path, &settings)?;
-        let readers = Readers::new(path.clone(), &settings);
-        let worklist = Worklist::of_folder(&folder, &settings)?;
+        let index = open_for_writing(path, settings)?;
+        let readers = Readers::new(path.clone(), settings);
+        let worklist = Worklist::of_folder(&folder, settings)?;
         // Before anything is buried: no number is used again while it is noted as doomed.
         let numbers = Arc::new(Numbers::from(settle::next_blob(&index, highest)?, blobs.clone()));
-        let commitments = Commitments::open(&folder.layout.commitments, &settings)?;
-        let writer = Writer::start(index, blobs.clone(), &settings, highest)?;
+        let commitments = Commitments::open(&folder.layout.commitments, settings)?;
+        let writer = Writer::start(index, blobs.clone(), settings, highest)?;
         let next_incoming = AtomicU64::new(0);
         Ok(Archive {
             shared: Arc::new(Shared {

@@ -93,6 +93,10 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
              better put in its place first",
             folder.display()
         )),
+        Error::NoRoom { .. } => failure.hint(format!(
+            "make a few MiB of room on its disk by hand; then dicomet delete --data {} can make more",
+            folder.display()
+        )),
         Error::NewerSchema { .. } => failure.hint("use the version of dicomet that wrote it, or a later one"),
         Error::Index(_) => failure.hint(format!(
             "dicomet check --data {0} says what is wrong; with --repair it builds a broken index anew",

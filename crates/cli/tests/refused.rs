@@ -1,12 +1,13 @@
 //! `dicomet serve` on a system that refuses to make, write, remove or sync files, be it read-only, out of quota or out of
-//! order: the right status, everything as it was, and no restart when it is well again, unless a sync has failed. A library
-//! between the program and the system refuses what the test says.
+//! order: the right status, everything as it was, and no restart when it is well again, unless a sync has failed; and
+//! `dicomet delete` on a full disk. A library between the program and the system refuses what the test says.
 
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
 use std::fs;
+use std::process::Output;
 
 use dicomet_proto::message::Status;
 
@@ -85,4 +86,69 @@ async fn after_a_sync_that_failed_nothing_is_taken_before_a_restart() {
         assert_eq!(store(&mut requestor, 2, bytes).await, Status::SUCCESS);
         assert_sound(&system.data(), 2);
     }
+}
+
+/// An archive of a few instances in two series, and the length of what it has set apart.
+async fn filled(system: &Preloaded) -> u64 {
+    let serve = system.serve(&[]);
+    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
+    for number in 0..4 {
+        assert_eq!(store(&mut requestor, number, 3_000).await, Status::SUCCESS);
+    }
+    set_apart(system)
+}
+
+fn set_apart(system: &Preloaded) -> u64 {
+    fs::metadata(system.data().join("reserve")).unwrap().len()
+}
+
+fn delete(system: &Preloaded, number: u64) -> Output {
+    let key = format!("SOPInstanceUID=2.999.1.1.{number}");
+    system.command().args(["delete", &key, "--yes", "--data"]).arg(system.data()).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_makes_room_on_a_full_disk_alone_and_beside_serve() {
+    let system = Preloaded::new("refuse.c", "REFUSE");
+    let plenty = filled(&system).await;
+    for (number, errno) in [(0, ENOSPC), (1, EDQUOT)] {
+        refuse(&system, "full", errno, "/new/data/");
+        let alone = delete(&system, number);
+        assert!(alone.status.success(), "{alone:?}");
+        // It has taken of what is set apart, and nothing else is refused any more.
+        assert!(!system.told().exists());
+        assert_sound(&system.data(), 3 - number);
+        assert_eq!(set_apart(&system), plenty);
+    }
+    let _serve = system.serve(&[]);
+    refuse(&system, "full", ENOSPC, "/new/data/");
+    let beside = delete(&system, 2);
+    assert!(beside.status.success(), "{beside:?}");
+    assert_sound(&system.data(), 1);
+    assert_eq!(set_apart(&system), plenty);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_starts_on_a_full_disk() {
+    let system = Preloaded::new("refuse.c", "REFUSE");
+    filled(&system).await;
+    refuse(&system, "full", ENOSPC, "/new/data/");
+    let serve = system.serve(&[]);
+    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
+    assert_eq!(store(&mut requestor, 4, 3_000).await, Status::SUCCESS);
+    assert_sound(&system.data(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_needs_more_than_is_set_apart_says_what_to_do() {
+    let system = Preloaded::new("refuse.c", "REFUSE");
+    filled(&system).await;
+    let _serve = system.serve(&[]);
+    refuse(&system, "change", ENOSPC, "/index.sqlite-wal");
+    let failed = delete(&system, 0);
+    let told = String::from_utf8_lossy(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(told.contains("no room") && told.contains("hint: remove less at a time"), "{told}");
+    allow(&system);
+    assert_sound(&system.data(), 4);
 }

@@ -1,6 +1,6 @@
 //! `dicomet delete`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -20,7 +20,8 @@ use crate::query_args::{LevelArg, add_keys};
 /// series, and everything else whole studies. A key that cannot be matched at its level is refused: nothing goes that
 /// was not meant.
 ///
-/// It may run while the archive is served. Each study goes wholly or not at all, whatever happens meanwhile.
+/// It may run while the archive is served, and where the disk is full. Each study goes wholly or not at all, whatever
+/// happens meanwhile.
 ///
 /// Exit status: 0 done, or shown; 1 failed, or nothing matches; 2 wrong usage; 3 cut off after some studies.
 ///
@@ -81,7 +82,10 @@ fn delete(args: &DeleteArgs) -> Result<ExitCode, CommandError> {
             }
         });
         if let Err(error) = outcome {
-            let mut failure = explain(&args.data, &error);
+            let mut failure = match &error {
+                Error::NoRoom { .. } => out_of_room(&args.data, &error),
+                _ => explain(&args.data, &error),
+            };
             failure.exit = if removed > 0 { Exit::Partial } else { Exit::Failed };
             return Err(failure);
         }
@@ -100,6 +104,13 @@ fn delete(args: &DeleteArgs) -> Result<ExitCode, CommandError> {
         eprintln!("nothing is removed yet; --yes does it");
     }
     Ok(Exit::Done.into())
+}
+
+/// A study goes as a whole, which takes room itself: more than was set apart.
+fn out_of_room(data: &Path, error: &Error) -> CommandError {
+    CommandError::new(format!("cannot remove from the archive in {}: {error}", data.display())).hint(
+        "remove less at a time, such as one series (SeriesInstanceUID=...), or make a few MiB of room by hand",
+    )
 }
 
 /// The keys as a query, at the level that they name.

@@ -1,6 +1,6 @@
 /* A system that refuses what it is asked for: while the file that REFUSE names holds "CALL NUMBER PART", that call fails
- * with that error number for files with that part in their path. CALL is "change" (making, writing, removing) or "sync".
- * To be loaded with LD_PRELOAD.
+ * with that error number for files with that part in their path. CALL is "change" (making, writing, removing), "sync", or
+ * "full" (writing, until a file "reserve" of that path is removed or made shorter). To be loaded with LD_PRELOAD.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,13 +29,17 @@ static int is_refused(const char *call, const char *path) {
     return is_refused;
 }
 
-static int is_refused_for(const char *call, int file) {
-    char link[64], path[4096];
+static int path_of(int file, char path[4096]) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0) return 0;
-    path[length] = 0;
-    return is_refused(call, path);
+    ssize_t length = readlink(link, path, 4095);
+    path[length < 0 ? 0 : length] = 0;
+    return length > 0;
+}
+
+static int is_refused_for(const char *call, int file) {
+    char path[4096];
+    return path_of(file, path) && is_refused(call, path);
 }
 
 int open64(const char *path, int flags, ...) {
@@ -48,12 +52,25 @@ int open64(const char *path, int flags, ...) {
 }
 
 ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t place) {
-    if (is_refused_for("change", file)) return -1;
+    if (is_refused_for("change", file) || is_refused_for("full", file)) return -1;
     return NEXT(pwrite64)(file, bytes, length, place);
+}
+
+/* Whether that made room. */
+static void gives_room(const char *path) {
+    const char *name = strrchr(path, '/');
+    if (name && !strcmp(name, "/reserve") && is_refused("full", path)) NEXT(unlink)(getenv("REFUSE"));
+}
+
+int ftruncate64(int file, off64_t length) {
+    char path[4096];
+    if (path_of(file, path)) gives_room(path);
+    return NEXT(ftruncate64)(file, length);
 }
 
 int unlink(const char *path) {
     if (is_refused("change", path)) return -1;
+    gives_room(path);
     return NEXT(unlink)(path);
 }
 
