@@ -4,7 +4,7 @@
 //! (heals when there is space again), and a fault of ours. None of the texts has a value of a data set in it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dicomet_proto::message::{Refusal, Status};
 
@@ -51,6 +51,15 @@ pub enum Error {
     /// The index failed.
     #[error("index: {0}")]
     Index(String),
+    /// A database beside the index failed, which cannot be built from anything: the worklist, or the storage commitment
+    /// reports that are due.
+    #[error("{}: {reason}", file.display())]
+    BesideIndex {
+        /// The database.
+        file: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
     /// A folder with files in it, and none of them the marker of an archive.
     #[error("{0} is not empty and not an archive (no file 'dicomet-archive' in it)")]
     NotAnArchive(PathBuf),
@@ -107,6 +116,14 @@ impl Error {
             | io::ErrorKind::OutOfMemory => Error::NoRoom { doing, source },
             _ if source.raw_os_error().is_some_and(is_exhaustion) => Error::NoRoom { doing, source },
             _ => Error::Io { doing, source },
+        }
+    }
+
+    /// The same of a database beside the index.
+    pub(crate) fn beside_index(self, file: &Path) -> Error {
+        match self {
+            Error::Index(reason) => Error::BesideIndex { file: file.to_owned(), reason },
+            error => error,
         }
     }
 

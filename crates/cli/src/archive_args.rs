@@ -102,6 +102,21 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
             "dicomet check --data {0} says what is wrong; with --repair it builds a broken index anew",
             folder.display()
         )),
+        Error::BesideIndex { file, .. } => failure.hint(to_set_aside(file)),
         _ => failure,
     }
+}
+
+/// What to do about a database that nothing can be built from.
+pub fn to_set_aside(file: &Path) -> String {
+    let is_of_worklist = file.file_name().is_some_and(|name| name == "worklist.sqlite");
+    let lost = match is_of_worklist {
+        true => "the items of the worklist are lost then, and can be added again",
+        false => "who waits for a storage commitment report has to ask again then",
+    };
+    let file = file.display();
+    format!(
+        "if it is broken, stop what uses it, and restore it or move it elsewhere, with {file}-wal and -shm if they are \
+         there, and start again: {lost}; the instances are not concerned"
+    )
 }

@@ -92,6 +92,31 @@ fn a_lost_index_is_said_at_the_start_with_what_to_do() {
 }
 
 #[test]
+fn a_broken_database_beside_the_index_is_named_and_can_be_set_aside() {
+    for (name, lost) in [("worklist.sqlite", "items of the worklist"), ("commitment.sqlite", "ask again")] {
+        let folder = filled();
+        let data = folder.path().join("data");
+        let file = data.join(name);
+        fs::write(&file, "not a database, however long it is read. ".repeat(100)).unwrap();
+        let refused = dicomet(&data, &["serve", "--listen", "127.0.0.1:0"]);
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(told.contains(&format!("{name}: file is not a database")), "{told}");
+        assert!(told.contains("move it elsewhere") && told.contains(lost), "{told}");
+        assert!(!told.contains("--repair"), "{told}");
+        fs::rename(&file, folder.path().join(name)).unwrap();
+        assert!(dicomet(&data, &["delete", "PatientID=P1", "--yes"]).status.success());
+        assert_eq!(dicomet(&data, &["check"]).status.code(), Some(0));
+    }
+    let folder = filled();
+    let data = folder.path().join("data");
+    fs::write(data.join("worklist.sqlite"), "not a database, however long it is read. ".repeat(100)).unwrap();
+    let refused = dicomet(&data, &["worklist", "list"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("worklist.sqlite: file is not a database\nhint: if it is broken"), "{told}");
+}
+
+#[test]
 fn neither_makes_an_archive_where_there_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("nowhere");

@@ -62,7 +62,8 @@ pub struct Due {
 
 impl Commitments {
     pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Commitments, Error> {
-        let database = open_with_migrations(path, settings, MIGRATIONS)?;
+        let database = open_with_migrations(path, settings, MIGRATIONS);
+        let database = database.map_err(|error| error.beside_index(path))?;
         Ok(Commitments { database: Arc::new(Mutex::new(database)), most_due: settings.commitments_due })
     }
 

@@ -90,7 +90,7 @@ impl Worklist {
     /// Opens the worklist of an archive's folder. The archive may be served meanwhile.
     ///
     /// # Errors
-    /// [`Error::NoArchive`], [`Error::NewerSchema`], or a fault of the system.
+    /// [`Error::NoArchive`], [`Error::NewerSchema`], [`Error::BesideIndex`], or a fault of the system.
     pub fn open(folder: &Path) -> Result<Worklist, Error> {
         Worklist::at(&Folder::worklist_in(folder)?, &Settings::default())
     }
@@ -100,11 +100,16 @@ impl Worklist {
     }
 
     fn at(path: &Path, settings: &Settings) -> Result<Worklist, Error> {
+        let writer = Worklist::writer(path, settings).map_err(|error| error.beside_index(path))?;
+        let readers = Readers::new(path.to_owned(), settings);
+        Ok(Worklist { shared: Arc::new(Shared { writer: Mutex::new(writer), readers }) })
+    }
+
+    fn writer(path: &Path, settings: &Settings) -> Result<Connection, Error> {
         let mut writer = open_with_migrations(path, settings, MIGRATIONS)?;
         writer.busy_timeout(BUSY_TIMEOUT)?;
         names::complete(&mut writer)?;
-        let readers = Readers::new(path.to_owned(), settings);
-        Ok(Worklist { shared: Arc::new(Shared { writer: Mutex::new(writer), readers }) })
+        Ok(writer)
     }
 
     /// Puts items in, all or none of them; when this returns, they are durable.

@@ -14,7 +14,7 @@ use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::query::{Level, Model, Query};
 
 use super::find::Asking;
-use crate::archive_args::DEFAULT_DATA;
+use crate::archive_args::{DEFAULT_DATA, to_set_aside};
 use crate::config;
 use crate::exit::{CommandError, Exit};
 use crate::node_args::NodeArgs;
@@ -332,6 +332,7 @@ impl DataArgs {
                 dicomet_archive::Error::NotWritable { .. } => {
                     failure.hint("try it as the user whose folder it is, such as with sudo -u dicomet")
                 }
+                dicomet_archive::Error::BesideIndex { file, .. } => failure.hint(to_set_aside(&file)),
                 _ => failure,
             }
         })
