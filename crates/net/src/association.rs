@@ -474,7 +474,7 @@ impl Association {
                 self.count_refused();
                 tracing::info!(
                     message_id = message_id.0,
-                    %status,
+                    status = %status.digits(),
                     comment = %error,
                     "request refused: it lacks an argument"
                 );

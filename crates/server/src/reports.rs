@@ -265,7 +265,7 @@ async fn deliver_one(
         delivered(server, &due).await;
         return Ok(true);
     }
-    tracing::warn!(calling = %requestor.calling, %status, "a storage commitment report was refused");
+    tracing::warn!(calling = %requestor.calling, status = %status.digits(), "a storage commitment report was refused");
     Ok(false)
 }
 

@@ -1,4 +1,4 @@
-//! The log has a line for each operation, with figures, also for what does not come to its end; and for what is refused.
+//! The log has a line for each operation, with status and figures, also for what does not come to its end; and for what is refused.
 
 #![allow(clippy::unwrap_used)]
 
@@ -79,7 +79,7 @@ async fn what_is_refused_before_any_service_has_it_is_logged_and_counted() {
         peer.send(&p_data_command(1, true, &command)).await;
         let (_, response, _) = peer.expect_command().await;
         assert_eq!(command_number(&response, 0x0900), Some(status));
-        line(&["calling=\"REFUSED\"", "request refused", &format!("status=0x{status:04X}")]);
+        line(&["calling=\"REFUSED\"", "request refused", &format!("status={status:04X}")]);
     }
     peer.send(&p_data_command(1, true, &c_echo_rq("1.2.840.10008.1.1"))).await;
     peer.expect_command().await;
@@ -87,7 +87,7 @@ async fn what_is_refused_before_any_service_has_it_is_logged_and_counted() {
     peer.expect(pdu_type::RELEASE_RP).await;
     stop(server).await;
     line(&["calling=\"REFUSED\"", "association ended", "echo=1", "refused=3", "end=\"released\""]);
-    line(&["calling=\"REFUSED\"", "C-ECHO answered", "seconds="]);
+    line(&["calling=\"REFUSED\"", "C-ECHO answered", "status=0000 seconds="]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,6 +103,6 @@ async fn a_values_odd_length_is_kept_and_logged() {
     let (_, response, _) = peer.expect_command().await;
     assert_eq!(command_number(&response, 0x0900), Some(0));
     stop(server).await;
-    line(&["calling=\"ODD\"", "C-STORE answered", "odd_lengths=1"]);
+    line(&["calling=\"ODD\"", "C-STORE answered", "status=0000 bytes=", "odd_lengths=1"]);
     assert!(logged(&["calling=\"ODD\"", "trailing_zeros"]).is_empty());
 }

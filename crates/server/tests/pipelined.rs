@@ -181,7 +181,7 @@ async fn requests_made_without_waiting_are_answered_in_their_order_and_completel
     requestor.association.release().await.unwrap();
     let (_at_once, serving) = server.stop();
     serving.await.unwrap();
-    line(&["calling=\"PIPELINED\"", "C-FIND answered", "message_id=2"]);
+    line(&["calling=\"PIPELINED\"", "C-FIND answered", "message_id=2", "status=0000"]);
     line(&["calling=\"PIPELINED\"", "association ended", "find=1", "get=2", "refused=0", "end=\"released\""]);
 }
 

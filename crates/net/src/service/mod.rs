@@ -197,7 +197,7 @@ pub async fn respond_refusal(
 fn log_refusal(command: &Command, refusal: &Refusal) {
     let Some((service, message_id)) = named(command) else { return };
     let message_id = message_id.map(|id| id.0);
-    tracing::info!(service, message_id, status = %refusal.status, comment = refusal.comment(), "request refused");
+    tracing::info!(service, message_id, status = %refusal.status.digits(), comment = refusal.comment(), "request refused");
 }
 
 /// Service and Message ID of a request, for the log.

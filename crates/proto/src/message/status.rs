@@ -92,6 +92,11 @@ impl Status {
         self.0
     }
 
+    /// The code as the log has it, and PS3.7 Annex C: four hexadecimal digits.
+    pub fn digits(self) -> String {
+        format!("{:04X}", self.0)
+    }
+
     /// The kind by PS3.7 Annex C. A code of no class there is a failure, so that an unknown status never
     /// passes for success and never keeps a requestor waiting.
     pub const fn kind(self) -> StatusKind {

@@ -92,11 +92,11 @@ impl Commitments {
         let message_id = request.message_id.0;
         match &outcome {
             Ok(references) => {
-                let seconds = began.elapsed().as_secs_f64();
-                tracing::info!(message_id, references, seconds, "N-ACTION answered");
+                let (status, seconds) = (Status::SUCCESS.digits(), began.elapsed().as_secs_f64());
+                tracing::info!(message_id, %status, references, seconds, "N-ACTION answered");
             }
             Err(refusal) => {
-                let (status, comment) = (refusal.status, refusal.comment());
+                let (status, comment) = (refusal.status.digits(), refusal.comment());
                 tracing::warn!(message_id, %status, comment, "N-ACTION refused");
             }
         }
@@ -175,7 +175,7 @@ impl Commitments {
         if matches!(status.kind(), StatusKind::Success | StatusKind::Warning) {
             crate::reports::delivered(&self.server, &due).await;
         } else {
-            tracing::warn!(calling = %due.requestor.calling, %status, "a storage commitment report was refused");
+            tracing::warn!(calling = %due.requestor.calling, status = %status.digits(), "a storage commitment report was refused");
             let _ = self.elsewhere.send(crate::reports::failed(&self.server, due).await);
         }
     }

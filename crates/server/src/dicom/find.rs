@@ -50,7 +50,7 @@ pub(super) async fn answer(
     let query = match query {
         Ok(query) => query,
         Err(refusal) => {
-            tracing::info!(message_id = request.message_id.0, status = %refusal.status, comment = refusal.comment(), "C-FIND refused");
+            tracing::info!(message_id = request.message_id.0, status = %refusal.status.digits(), comment = refusal.comment(), "C-FIND refused");
             return answer.finish(Err(refusal)).await;
         }
     };
@@ -75,7 +75,7 @@ pub(super) async fn answer(
         message_id = request.message_id.0,
         ?level,
         matches,
-        status,
+        status = %status.digits(),
         seconds = began.elapsed().as_secs_f64(),
         "C-FIND answered"
     );
@@ -90,7 +90,7 @@ fn is_retrieved_from(query: &Query, ae_title: &AeTitle) -> Result<bool, Refusal>
     Ok(keys.iter().filter(|key| key.tag() == RETRIEVE_AE_TITLE).all(|key| key.matches(&constant)))
 }
 
-/// Sends what a search finds; says how many matches were sent and how it ended. The search hands each match to the
+/// Sends what a search finds; says how many matches were sent and the status of its end. The search hands each match to the
 /// function that it is given, and ends when that says that no more are wanted; so it does at a stop, for which it has to
 /// look while it finds nothing. When this returns, the search has ended; when it is dropped, it is about to.
 pub(super) async fn send_matches(
@@ -99,7 +99,7 @@ pub(super) async fn send_matches(
     search: impl FnOnce(&Stop, &mut dyn FnMut(DataSet, Status) -> bool) -> Result<(), dicomet_archive::Error>
     + Send
     + 'static,
-) -> Result<(u64, &'static str), Error> {
+) -> Result<(u64, Status), Error> {
     let (found, mut next) = mpsc::channel(MATCHES_AHEAD);
     let stop = StopAtEnd(Stop::default());
     let stopped = stop.0.clone();
@@ -114,16 +114,16 @@ pub(super) async fn send_matches(
         if let Err(error) = finding.await {
             super::fault(&error, Status::UNABLE_TO_PROCESS);
         }
-        return Ok((sent, "cancelled"));
+        return Ok((sent, Status::CANCEL));
     }
     let outcome = match finding.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(refusal(&error)),
         Err(error) => Err(super::fault(&error, Status::UNABLE_TO_PROCESS)),
     };
-    let end = outcome.as_ref().map_or("refused", |()| "success");
+    let status = outcome.as_ref().map_or_else(|refusal| refusal.status, |()| Status::SUCCESS);
     answer.finish(outcome).await?;
-    Ok((sent, end))
+    Ok((sent, status))
 }
 
 /// Stops a search when its matches are wanted no more, however that came.
@@ -223,7 +223,7 @@ mod tests {
         search: impl FnOnce(&Stop, &mut dyn FnMut(DataSet, Status) -> bool) -> Result<(), dicomet_archive::Error>
         + Send
         + 'static,
-    ) -> Result<(u64, &'static str), Error> {
+    ) -> Result<(u64, Status), Error> {
         match next_request(acceptor).await.unwrap() {
             Some(Request::Find(context, request, _)) => {
                 send_matches(Answer::new(acceptor, &context, &request), &Progress::default(), search).await
@@ -264,7 +264,7 @@ mod tests {
         let events = events.await.unwrap();
         find.cancel().await.unwrap();
         assert_eq!(find.finish().await.unwrap().status, Status::CANCEL);
-        assert_eq!(answering.await.unwrap().unwrap(), (0, "cancelled"));
+        assert_eq!(answering.await.unwrap().unwrap(), (0, Status::CANCEL));
         // Not told later: the answering has waited for it.
         assert_eq!(events.try_recv(), Ok("ended"));
     }

@@ -266,7 +266,7 @@ fn operation(request: &Request) -> Operation {
 async fn refuse(association: &mut Association, request: Request, refusal: &Refusal) -> Result<(), Error> {
     let service = operation(&request).name();
     let message_id = Underway::begin(&request).message_id();
-    tracing::warn!(service, message_id, status = %refusal.status, comment = refusal.comment(), "operation not allowed");
+    tracing::warn!(service, message_id, status = %refusal.status.digits(), comment = refusal.comment(), "operation not allowed");
     if matches!(request, Request::Store(..)) {
         // A peer reads no response before it has sent all.
         while association.receive_data().await?.is_some() {}

@@ -134,7 +134,7 @@ fn portions(server: &Server, instances: Vec<Planned>, progress: &Progress) -> Ve
 }
 
 fn log_refusal(service: &'static str, message_id: MessageId, refusal: &Refusal) {
-    tracing::info!(message_id = message_id.0, status = %refusal.status, comment = refusal.comment(), "{service} refused");
+    tracing::info!(message_id = message_id.0, status = %refusal.status.digits(), comment = refusal.comment(), "{service} refused");
 }
 
 fn log(
@@ -147,7 +147,7 @@ fn log(
     tracing::info!(
         message_id = message_id.0,
         destination = destination.map(tracing::field::display),
-        status = %report.status,
+        status = %report.status.digits(),
         completed = report.sub_operations.completed,
         failed = report.sub_operations.failed,
         warning = report.sub_operations.warning,

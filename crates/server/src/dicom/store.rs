@@ -7,7 +7,7 @@ use dicomet_archive::{Provenance, Stored};
 use dicomet_net::service::c_store;
 use dicomet_net::{Association, Error};
 use dicomet_proto::association::negotiation::Context;
-use dicomet_proto::message::{CStoreRq, Refusal};
+use dicomet_proto::message::{CStoreRq, Refusal, Status};
 
 use super::log::Progress;
 use crate::Server;
@@ -29,6 +29,7 @@ pub(super) async fn answer(
             tracing::debug!(sop_instance = %request.affected_sop_instance_uid, "instance stored");
             tracing::info!(
                 message_id,
+                status = %Status::SUCCESS.digits(),
                 bytes = stored.data_set_length,
                 odd_lengths = some(stored.odd_lengths),
                 trailing_zeros = some(stored.trailing_zeros),
@@ -40,7 +41,7 @@ pub(super) async fn answer(
             tracing::warn!(
                 message_id,
                 sop_class = %request.affected_sop_class_uid,
-                status = %refusal.status,
+                status = %refusal.status.digits(),
                 comment = refusal.reason(),
                 bytes = progress.received_bytes(),
                 seconds = began.elapsed().as_secs_f64(),

@@ -30,7 +30,7 @@ pub(super) async fn answer(
     let query = match identifier::worklist_query(identifier, extended) {
         Ok(query) => query,
         Err(refusal) => {
-            tracing::info!(message_id = request.message_id.0, status = %refusal.status, comment = refusal.comment(), "worklist C-FIND refused");
+            tracing::info!(message_id = request.message_id.0, status = %refusal.status.digits(), comment = refusal.comment(), "worklist C-FIND refused");
             return answer.finish(Err(refusal)).await;
         }
     };
@@ -49,7 +49,7 @@ pub(super) async fn answer(
     tracing::info!(
         message_id = request.message_id.0,
         matches,
-        status,
+        status = %status.digits(),
         seconds = began.elapsed().as_secs_f64(),
         "worklist C-FIND answered"
     );
