@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use dicomet_net::Node;
 use dicomet_proto::AeTitle;
-use dicomet_server::config::{Config, NodeEntry, Text};
+use dicomet_server::config::{Config, ConfigError, NodeEntry, Text};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::echo::echo;
@@ -192,10 +192,12 @@ fn edit(
     let failed = |error: &dyn std::fmt::Display| CommandError::new(format!("{}: {error}", file.display()));
     // The file itself, where a link points to it.
     let file_itself = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    let text = match std::fs::read_to_string(&file_itself) {
+    let text = match Config::read_text(&file_itself) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(failed(&error)),
+        Err(ConfigError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            String::new()
+        }
+        Err(error) => return Err(CommandError::usage(error)),
     };
     let mut document: DocumentMut = text.parse().map_err(|error| failed(&error))?;
     change(&mut document)?;

@@ -123,7 +123,7 @@ impl ServeArgs {
             self.fill(&loaded.config.serve);
         }
         let entry = loaded.as_ref().map(|loaded| &loaded.config.serve);
-        let log = entry.and_then(|entry| entry.log.clone());
+        let log = entry.and_then(|entry| entry.log.as_ref()).map(|Text(filter)| filter.as_str().to_owned());
         let format = entry.and_then(|entry| entry.log_format);
         self.loaded = loaded;
         Ok((log, format))

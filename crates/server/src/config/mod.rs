@@ -31,7 +31,7 @@ use serde::Deserialize;
 
 pub use node::NodeEntry;
 pub use serve::{Called, Duplicate, LogFormat, ServeEntry, Stored};
-pub use text::{Size, Text};
+pub use text::{LogFilter, Size, Text};
 
 use crate::nodes::{KnownNode, Nodes, Strangers};
 
@@ -57,6 +57,16 @@ pub enum ConfigError {
         file: String,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// It is no text in UTF-8, which TOML is written in.
+    #[error("{file}, line {line}: no UTF-8 behind '{before}'")]
+    NotUtf8 {
+        /// The file.
+        file: String,
+        /// Where the first byte stands that is none.
+        line: usize,
+        /// What the line has before it.
+        before: String,
     },
     /// It is no TOML, or has a key or a value that it should not have. Several lines: place, line, reason.
     #[error("{file}: {source}")]
@@ -86,11 +96,25 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn read(file: &Path) -> Result<Config, ConfigError> {
+        Config::parse(&Config::read_text(file)?, &file.display().to_string())
+    }
+
+    /// Reads the text of a file, which is not checked.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`], [`ConfigError::NotUtf8`].
+    pub fn read_text(file: &Path) -> Result<String, ConfigError> {
         let name = file.display().to_string();
-        match std::fs::read_to_string(file) {
-            Ok(text) => Config::parse(&text, &name),
-            Err(source) => Err(ConfigError::Unreadable { file: name, source }),
-        }
+        let bytes = match std::fs::read(file) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(ConfigError::Unreadable { file: name, source }),
+        };
+        String::from_utf8(bytes).map_err(|error| {
+            let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+            let before = good.rsplit('\n').next().unwrap_or_default();
+            let line = good.matches('\n').count() + 1;
+            ConfigError::NotUtf8 { file: name, line, before: before.trim_start().to_owned() }
+        })
     }
 
     /// Reads and checks a text; `file` is its name in errors.

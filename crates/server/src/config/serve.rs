@@ -8,7 +8,7 @@ use std::time::Duration;
 use dicomet_proto::AeTitle;
 use serde::Deserialize;
 
-use super::{Size, Text};
+use super::{LogFilter, Size, Text};
 use crate::Settings;
 use crate::settings::{CalledAeTitles, SopClasses};
 
@@ -47,7 +47,7 @@ pub struct ServeEntry {
     /// The most bytes of instances.
     pub quota: Option<Text<Size>>,
     /// What is logged.
-    pub log: Option<String>,
+    pub log: Option<Text<LogFilter>>,
     /// How it is logged.
     pub log_format: Option<LogFormat>,
 }

@@ -69,6 +69,7 @@ fn an_error_names_line_and_key() {
         ("[serve]\naet = \"SEVENTEEN_LETTERS\"\n", "line 2", "aet"),
         ("[serve]\nmax_window = 0\n", "line 2", "max_window"),
         ("[serve]\nquota = \"much\"\n", "line 2", "500G"),
+        ("[serve]\nlog = \"x=y=z\"\n", "line 2", "log"),
         ("\n[[node]]\nname = \"a\"\naet = \"A\"\nfrom = [\"10.0.0.0/40\"]\n", "line 5", "from"),
         ("[[node]]\nname = \"a\"\naet = \"A\"\nfrom = [\"any\"]\nallow = [\"stor\"]\n", "line 5", "stor"),
         ("[[node]]\nname = \"a\"\nfrom = [\"any\"]\n", "line 1", "aet"),
@@ -77,6 +78,15 @@ fn an_error_names_line_and_key() {
         let error = told(text);
         assert!(error.contains(line) && error.contains(words), "{error}");
     }
+}
+
+#[test]
+fn a_byte_that_is_no_utf8_is_told_with_its_line_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dicomet.toml");
+    std::fs::write(&file, b"# Our caf\xC3\xA9\n[serve]\n  data = \"/srv/caf\xE9\"\naet = \"A\"\n").unwrap();
+    let error = Config::read(&file).unwrap_err().to_string();
+    assert!(error.ends_with("dicomet.toml, line 3: no UTF-8 behind 'data = \"/srv/caf'"), "{error}");
 }
 
 #[test]

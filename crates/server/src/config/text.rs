@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 /// A value of the configuration that is read from text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,25 @@ impl FromStr for Size {
             _ => return Err(invalid()),
         };
         Ok(Size((number * base.powi(power)) as u64))
+    }
+}
+
+/// What is logged: a level, or a filter of `tracing-subscriber`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    /// As it stands in the file.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<LogFilter, ParseError> {
+        EnvFilter::builder().parse(text).map(|_| LogFilter(text.to_owned()))
     }
 }
 
