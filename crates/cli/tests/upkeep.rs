@@ -1,4 +1,4 @@
-//! `dicomet check` and `delete` as a person or a script runs them: words, JSON and exit status.
+//! `dicomet check`, `delete` and `import` as a person or a script runs them: words, JSON and exit status.
 
 #![allow(clippy::unwrap_used)]
 
@@ -114,6 +114,24 @@ fn a_broken_database_beside_the_index_is_named_and_can_be_set_aside() {
     let refused = dicomet(&data, &["worklist", "list"]);
     let told = String::from_utf8_lossy(&refused.stderr);
     assert!(told.contains("worklist.sqlite: file is not a database\nhint: if it is broken"), "{told}");
+}
+
+#[test]
+fn import_fails_when_nothing_is_stored_and_is_done_in_part_when_something_is() {
+    let folder = filled();
+    let (data, files) = (folder.path().join("data"), folder.path().join("files"));
+    let other = folder.path().join("other.txt");
+    fs::write(&other, "not DICOM").unwrap();
+    let import = |paths: &[&Path]| {
+        let paths: Vec<&str> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+        dicomet(&data, &[&["import"], &paths[..]].concat()).status.code()
+    };
+    // There already.
+    assert_eq!(import(&[&files]), Some(0));
+    assert_eq!(import(&[&files, &other]), Some(3));
+    assert_eq!(import(&[&other]), Some(1));
+    let help = Command::new(env!("CARGO_BIN_EXE_dicomet")).args(["import", "--help"]).output().unwrap();
+    assert!(stdout(&help).contains("1 it has none"), "{}", stdout(&help));
 }
 
 #[test]

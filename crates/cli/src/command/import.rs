@@ -15,7 +15,10 @@ use crate::exit::{CommandError, Exit};
 /// Bring files into an archive without a network
 ///
 /// Folders are walked; symbolic links in them are not followed. A file that is not DICOM, or that the archive
-/// refuses, is named with the reason, and the rest goes on. Exit status 3 says that there were such.
+/// refuses, is named with the reason, and the rest goes on.
+///
+/// Exit status: 0 the archive has every file; 1 it has none; 2 wrong usage; 3 done in part: it is said which files it
+/// has not, and why.
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
     /// Files and folders
