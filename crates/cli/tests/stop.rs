@@ -1,4 +1,5 @@
-//! `dicomet serve` as a process: how signals end it, what the environment can forbid, and its log as JSON.
+//! `dicomet serve` as a process: how signals end it and have its table read again, what the environment can forbid, and its log
+//! as JSON.
 
 #![allow(clippy::unwrap_used)]
 
@@ -44,8 +45,22 @@ impl Running {
     }
 
     fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Has it read its configuration again; answers its log up to a line with these words.
+    fn reload(&mut self, words: &str) -> String {
+        self.signal("-HUP");
+        let mut log = String::new();
+        while !log.contains(words) {
+            assert!(self.stderr.read_line(&mut log).unwrap() > 0, "{log}");
+        }
+        log
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     /// Its exit status, and the rest of its log.
@@ -104,6 +119,30 @@ async fn the_first_sigterm_waits_for_what_is_under_way_and_the_second_does_not()
     assert_eq!(lines("C-STORE not answered to its end"), 1, "{log}");
     assert_eq!(lines("cut off: the archive stops"), 2, "{log}");
     assert_eq!(lines("told to stop at once"), 1, "{log}");
+}
+
+#[test]
+fn a_table_that_is_emptied_on_loopback_lets_everybody_in_with_a_warning() {
+    let data = tempdir().unwrap();
+    let file = data.path().join("dicomet.toml");
+    std::fs::write(&file, "[[node]]\nname = \"ct\"\naet = \"CT\"\nfrom = [\"192.0.2.0/24\"]\n").unwrap();
+    let mut serve = Running::start(&data.path().join("data"), &["--config", file.to_str().unwrap()]);
+    assert!(!serve.reload("was read again").contains("WARN"));
+    std::fs::write(&file, "").unwrap();
+    let log = serve.reload("the table of nodes is empty");
+    let warning = log.lines().find(|line| line.contains("WARN")).unwrap();
+    assert!(warning.contains("everybody on this machine is let in, with all rights"), "{log}");
+    serve.terminate();
+    assert_eq!(serve.end().0, Some(0));
+}
+
+#[test]
+fn a_reload_without_a_configuration_is_answered_in_the_log() {
+    let data = tempdir().unwrap();
+    let mut serve = Running::start(data.path(), &[]);
+    assert!(serve.reload("no configuration to read again").contains("WARN"));
+    serve.terminate();
+    assert_eq!(serve.end().0, Some(0));
 }
 
 #[tokio::test]

@@ -189,10 +189,15 @@ struct Doors {
 }
 
 impl Doors {
+    /// Whether everybody on this machine is let in, for nobody is named.
+    fn is_without_a_table(&self, config: &Config) -> bool {
+        config.nodes.is_empty() && self.listen.ip().is_loopback()
+    }
+
     /// The table of nodes. Beyond loopback nobody is let in whom it does not name, unless that was asked for.
     fn table(&self, config: &Config) -> Result<Nodes, CommandError> {
-        let loopback = self.listen.ip().is_loopback();
-        if !loopback && !self.open && config.nodes.is_empty() && self.more.is_empty() {
+        let is_beyond_loopback = !self.listen.ip().is_loopback();
+        if is_beyond_loopback && !self.open && config.nodes.is_empty() && self.more.is_empty() {
             return Err(CommandError::usage(format!(
                 "{} can be reached from other machines, and there is no table of nodes to say who may call",
                 self.listen
@@ -202,7 +207,7 @@ impl Doors {
                  or say --open if everybody there may find, get, move and store",
             ));
         }
-        let strangers = match config.nodes.is_empty() && loopback || self.open {
+        let strangers = match self.open || self.is_without_a_table(config) {
             true => Strangers::Admitted,
             false => Strangers::Rejected,
         };
@@ -311,7 +316,7 @@ async fn reload(
             std::future::pending::<()>().await;
         }
         let Some(before) = &mut loaded else {
-            tracing::warn!("there is no configuration to read again");
+            tracing::warn!("there is no configuration to read again: there was none at the start");
             continue;
         };
         let again = config::read(before.file.clone());
@@ -319,6 +324,11 @@ async fn reload(
         match table {
             Ok((nodes, again)) => {
                 tracing::info!(nodes = nodes.iter().count(), "the table of nodes was read again");
+                if doors.is_without_a_table(&again.config) && !doors.open {
+                    tracing::warn!(
+                        "the table of nodes is empty: everybody on this machine is let in, with all rights"
+                    );
+                }
                 if again.config.serve != before.config.serve {
                     tracing::warn!("what has changed in [serve] holds from the next start");
                 }
