@@ -63,8 +63,6 @@ impl Reserve {
     pub(crate) fn fill(&self) {
         if let Err(error) = self.try_fill() {
             tracing::debug!(%error, "no room is set apart for a full disk");
-            // Cut in the middle it may have taken what little there was.
-            let _ = fs::remove_file(&self.path);
         }
     }
 
@@ -80,7 +78,11 @@ impl Reserve {
             return Ok(());
         }
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path)?;
-        Ok(fallocate(&file, FallocateFlags::empty(), 0, wanted)?)
+        fallocate(&file, FallocateFlags::empty(), 0, wanted).or_else(|error| {
+            // Cut in the middle it may have taken what little there was.
+            file.set_len(length)?;
+            Err(error.into())
+        })
     }
 
     fn length(&self) -> u64 {
@@ -91,7 +93,10 @@ impl Reserve {
     fn give(&self, share: Share) -> bool {
         let given = match (share, self.length()) {
             (_, 0) => return false,
-            (Share::ToOpen, length) if length > TO_OPEN => self.shorten(length - TO_OPEN),
+            (Share::ToOpen, length) if length > TO_OPEN => {
+                // What another user has made may only be removed.
+                self.shorten(length - TO_OPEN).or_else(|_| self.remove())
+            }
             _ => self.remove(),
         };
         match given {
