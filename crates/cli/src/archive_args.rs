@@ -89,8 +89,8 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
             folder.display()
         )),
         Error::IndexBehind => failure.hint(format!(
-            "dicomet check --repair --data {} puts them into the index; an index of before, if there is a newer one, is \
-             better put in its place first",
+            "dicomet check --repair --data {} puts in what it lacks; if a newer copy of the index is at hand, put that in its \
+             place first",
             folder.display()
         )),
         Error::NoRoom { .. } => failure.hint(format!(
