@@ -135,6 +135,28 @@ fn import_fails_when_nothing_is_stored_and_is_done_in_part_when_something_is() {
 }
 
 #[test]
+fn a_restore_that_finds_damage_says_so_in_words_and_by_its_exit_status() {
+    let folder = filled();
+    let data = folder.path().join("data");
+    fs::remove_file(data.join("index.sqlite")).unwrap();
+    let blob = data.join("blobs/000000/000/000000000003.dcm");
+    let mut bytes = fs::read(&blob).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&blob, bytes).unwrap();
+    let repaired = dicomet(&data, &["check", "--repair"]);
+    assert_eq!(repaired.status.code(), Some(3));
+    let told = stdout(&repaired);
+    assert!(
+        told.contains("altered     blobs/000000/000/000000000003.dcm  it is not what its seal says"),
+        "{told}"
+    );
+    assert!(told.contains("by its file meta information it is 2.999."), "{told}");
+    let done = "index built anew with 5 instances, 1 instance lost, 1 file moved to quarantine\n";
+    assert!(told.ends_with(done), "{told}");
+    assert_eq!(dicomet(&data, &["check"]).status.code(), Some(0));
+}
+
+#[test]
 fn neither_makes_an_archive_where_there_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("nowhere");

@@ -4,6 +4,7 @@
 //! what is stored meanwhile has both; whatever looks damaged is looked at again before it is named, so that what
 //! is replaced or removed meanwhile is not. [`repair`] acts on what is found.
 
+mod orphan;
 mod quarantine;
 mod rebuild;
 mod repair;
@@ -21,7 +22,7 @@ use rustix::io::Errno;
 
 pub use repair::{Repair, repair};
 
-use self::verify::{Row, verify_all};
+use self::verify::{Row, side_by_side, verify_all};
 use crate::Error;
 use crate::blob::BlobNumber;
 use crate::blob::list::BlobSet;
@@ -40,7 +41,7 @@ const LONGEST_COMMIT: Duration = Duration::from_secs(60);
 pub enum Depth {
     /// Every file is there and as long as it was.
     Sizes,
-    /// Every byte is what it was.
+    /// Every byte is what it was; of files that the index does not know, by their own seals.
     Bytes,
 }
 
@@ -55,7 +56,7 @@ pub enum Damage {
     Altered,
     /// The system does not let us read it; it may be good.
     Unreadable,
-    /// A file is there that the index does not know.
+    /// A file is there that the index does not know, and that is whole as far as was looked.
     Orphan,
     /// A file is among the instances that is none of ours.
     Stray,
@@ -160,13 +161,20 @@ pub fn check(folder: &Path, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> Re
 pub(crate) struct Check<'a> {
     layout: Layout,
     depth: Depth,
+    /// How closely is looked at files that no row names.
+    depth_without_row: Depth,
     tell: &'a mut dyn FnMut(Event<'_>),
     summary: Summary,
 }
 
 impl<'a> Check<'a> {
     pub(crate) fn new(layout: Layout, depth: Depth, tell: &'a mut dyn FnMut(Event<'_>)) -> Check<'a> {
-        Check { layout, depth, tell, summary: Summary::default() }
+        Check { layout, depth, depth_without_row: depth, tell, summary: Summary::default() }
+    }
+
+    /// Reads files that no row names, whatever else is read: they are to be put into the index, or given up.
+    pub(crate) fn reading_what_has_no_row(self) -> Check<'a> {
+        Check { depth_without_row: Depth::Bytes, ..self }
     }
 
     pub(crate) fn run(mut self) -> Result<Summary, Error> {
@@ -262,7 +270,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// Names the files that no row names, not even one that was written meanwhile.
+    /// Names the files that no row names, not even one that was written meanwhile: whole ones, and what is left of others.
     fn orphans(&mut self, index: &Connection, mut files: BlobSet) -> Result<(), Error> {
         if files.len() == 0 {
             return Ok(());
@@ -281,16 +289,20 @@ impl<'a> Check<'a> {
         while let Some(row) = rows.next()? {
             files.remove(BlobNumber(row.get::<_, i64>(0)? as u64));
         }
-        for blob in files.iter() {
-            let path = self.layout.blobs.path(blob);
-            if path.exists() {
-                let file = self.relative(path);
-                let detail = "the index does not know it".to_owned();
-                let damage = Damage::Orphan;
+        let mut files = files.iter();
+        loop {
+            let page: Vec<BlobNumber> = files.by_ref().take(PAGE).collect();
+            if page.is_empty() {
+                return Ok(());
+            }
+            let depth = self.depth_without_row;
+            let looks = side_by_side(&page, |blob| orphan::look(&self.layout.blobs.path(*blob), depth));
+            for (&blob, look) in page.iter().zip(looks) {
+                let Some((damage, detail)) = look else { continue };
+                let file = self.relative(self.layout.blobs.path(blob));
                 self.tell_of(Finding { damage, instance: None, file, detail, row: None, blob: Some(blob) });
             }
         }
-        Ok(())
     }
 
     /// Names a file that waits for an instance. While the archive runs, that is as it should be.

@@ -26,7 +26,7 @@ pub(super) fn path(layout: &Layout) -> PathBuf {
 }
 
 /// Builds the index from the blobs and puts it in the place of the old one, which is set aside. Files that are
-/// no instances are left without a row: orphans, for the check that follows.
+/// no whole instances are left without a row, for the check that follows to name.
 pub(super) fn rebuild(layout: &Layout, tell: &mut dyn FnMut(Event<'_>)) -> Result<u64, Error> {
     let looking = |error| Error::io("looking through the blobs", error);
     let new = path(layout);

@@ -26,8 +26,8 @@ pub struct Repair {
     pub rebuilt: Option<u64>,
     /// Files without a row that are indexed again.
     pub indexed: u64,
-    /// Instances that are gone from the index because their files are missing or damaged. They are lost unless
-    /// they come again from elsewhere.
+    /// Instances whose files are missing or damaged: they are in the index no more, or could not be put into it. They are
+    /// lost unless they come again from elsewhere.
     pub lost: u64,
     /// Files moved to the quarantine.
     pub set_aside: u64,
@@ -71,7 +71,7 @@ fn find(layout: &Layout, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> Resul
         }
         tell(event);
     };
-    Check::new(layout.clone(), depth, &mut keep).run()?;
+    Check::new(layout.clone(), depth, &mut keep).reading_what_has_no_row().run()?;
     Ok(findings)
 }
 
@@ -87,6 +87,7 @@ impl Repairer<'_> {
             (Damage::Missing | Damage::Cut | Damage::Altered, Some(row), Some(_)) => {
                 self.take_out(finding, row)
             }
+            (Damage::Cut | Damage::Altered, None, Some(_)) => self.give_up(finding),
             (Damage::Orphan, _, Some(blob)) => self.index_again(finding, blob),
             (Damage::Stray, ..) => self.set_aside(finding, "set aside").map(drop),
             _ => {
@@ -112,6 +113,13 @@ impl Repairer<'_> {
         Ok(())
     }
 
+    /// Whether somebody was told that it is stored nobody knows without its row, so it is a loss.
+    fn give_up(&mut self, finding: &Finding) -> Result<(), Error> {
+        self.set_aside(finding, "set aside: no whole instance, and in no index")?;
+        self.done.lost += 1;
+        Ok(())
+    }
+
     fn index_again(&mut self, finding: &Finding, blob: BlobNumber) -> Result<(), Error> {
         let record = match reread(&self.layout.blobs.path(blob)) {
             Ok(record) => record,
@@ -119,9 +127,8 @@ impl Repairer<'_> {
                 self.done.left += 1;
                 return Ok(());
             }
-            Err(reason) => {
-                return self.set_aside(finding, &format!("set aside: no whole instance, {reason}"));
-            }
+            // Read a moment ago, it was whole.
+            Err(_) => return self.give_up(finding),
         };
         match write::present(&self.index, &record)? {
             None => self.take_in(blob, &record),

@@ -68,6 +68,10 @@ fn flip_last_byte(file: &Path) {
     file.write_all(&[!byte[0]]).unwrap();
 }
 
+fn extend(file: &Path) {
+    OpenOptions::new().append(true).open(file).unwrap().write_all(&[0; 2]).unwrap();
+}
+
 fn cut(file: &Path) {
     let length = fs::metadata(file).unwrap().len();
     OpenOptions::new().write(true).open(file).unwrap().set_len(length - 1).unwrap();
@@ -173,7 +177,7 @@ fn a_repair_sets_aside_what_is_damaged_and_indexes_what_is_not() {
     fs::copy(blob(&folder, 3), blob(&folder, 0x99)).unwrap();
     fs::write(blob(&folder, 0x98), b"not DICOM").unwrap();
     let done = mend(&data(&folder));
-    assert_eq!(done, Repair { lost: 3, set_aside: 4, ..Repair::default() });
+    assert_eq!(done, Repair { lost: 4, set_aside: 4, ..Repair::default() });
     assert_eq!(damages(&data(&folder), Depth::Bytes), []);
 
     let quarantine = data(&folder).join("quarantine");
@@ -228,6 +232,50 @@ fn a_lost_index_is_not_taken_for_an_empty_one_and_is_built_anew() {
     assert_eq!(sop_instances(&archive).len(), 300);
     let studies = query(Level::Study, &[(tags::PATIENT_NAME, "bowen*"), (tags::STUDY_RELATED_INSTANCES, "")]);
     assert_eq!(found(&archive, &studies, tags::STUDY_RELATED_INSTANCES), ["300"]);
+}
+
+#[test]
+fn what_does_not_fit_its_seal_when_the_index_is_built_anew_is_named_as_damaged_and_lost() {
+    let folder = filled(9);
+    flip_last_byte(&blob(&folder, 1));
+    cut(&blob(&folder, 2));
+    extend(&blob(&folder, 3));
+    fs::write(blob(&folder, 4), [0; 3000]).unwrap();
+    fs::write(blob(&folder, 5), fs::read(blob(&folder, 5)).unwrap().split_at(200).0).unwrap();
+    fs::remove_file(data(&folder).join("index.sqlite")).unwrap();
+    let mut named = Vec::new();
+    let done = repair(&data(&folder), Depth::Sizes, &mut |event| {
+        if let Event::Found(finding) = event {
+            named.push((finding.damage, finding.detail.clone()));
+        }
+    });
+    assert_eq!(
+        done.unwrap(),
+        Repair { rebuilt: Some(4), lost: 5, set_aside: 5, ..Repair::default() },
+        "{named:?}"
+    );
+    let kinds: Vec<Damage> = named.iter().map(|(damage, _)| *damage).collect();
+    let (altered, cut) = (Damage::Altered, Damage::Cut);
+    assert_eq!(kinds, [Damage::Index, altered, cut, altered, cut, altered]);
+    for (number, (_, detail)) in named.iter().enumerate().skip(1).take(3) {
+        assert!(detail.contains(&format!("2.999.1.1.{}", number + 1)), "{detail}");
+    }
+    let notes = fs::read_to_string(data(&folder).join("quarantine/findings.jsonl")).unwrap();
+    assert_eq!(notes.matches("\"damage\":\"altered\"").count(), 3, "{notes}");
+    assert_eq!(notes.matches("\"damage\":\"cut\"").count(), 2, "{notes}");
+    // Told once; what is left is whole.
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+}
+
+#[test]
+fn a_damaged_file_that_the_index_does_not_know_is_named_as_damaged_where_it_is_read() {
+    let folder = filled(3);
+    fs::copy(blob(&folder, 0), blob(&folder, 0x99)).unwrap();
+    flip_last_byte(&blob(&folder, 0x99));
+    let file = "blobs/000000/000/000000000099.dcm".to_owned();
+    assert_eq!(damages(&data(&folder), Depth::Sizes), [(Damage::Orphan, file.clone())]);
+    assert_eq!(damages(&data(&folder), Depth::Bytes), [(Damage::Altered, file)]);
+    assert_eq!(mend(&data(&folder)), Repair { lost: 1, set_aside: 1, ..Repair::default() });
 }
 
 #[test]

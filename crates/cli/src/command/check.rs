@@ -17,14 +17,14 @@ use crate::output;
 /// Look whether every instance of an archive is there and as it was
 ///
 /// Holds the index against the files, both ways, and names what is wrong: an instance whose file is missing, cut,
-/// altered (its digest differs) or unreadable; a file that the index does not know (orphan), or that is none of an
-/// archive's (stray); what was left when something was cut off (leftover); a broken index. Changes nothing. It may run
-/// while the archive is served.
+/// altered (its digest differs) or unreadable; a file that the index does not know (orphan; cut or altered when it does
+/// not fit the length and digest that it carries), or that is none of an archive's (stray); what was left when
+/// something was cut off (leftover); a broken index. Changes nothing. It may run while the archive is served.
 ///
 /// --repair makes index and files agree again, and needs the archive for itself. The index is built anew from the
 /// files when it is lost or broken; orphans are indexed again. Nothing is deleted: instances whose files are missing or
 /// damaged are taken out of the index, so that they can be stored again, and what cannot stay is moved to DIR/quarantine
-/// with a line in findings.jsonl there.
+/// with a line in findings.jsonl there. They count as lost, and so does a damaged file that the index does not know.
 ///
 /// With --output: what the output folder of `dicomet get` lacks of all that was ever expected in it, by its journal and
 /// without asking any peer. `dicomet get` with the same keys brings it.
