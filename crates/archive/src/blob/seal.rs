@@ -58,6 +58,12 @@ impl Seal {
         Some(Seal { length: u64::from_le_bytes(*length), digest: *digest })
     }
 
+    /// Whether private information is this seal, and zeros.
+    pub(crate) fn is_all_of(self, private: &PrivateInformation) -> bool {
+        let zeros = private.value.len().checked_sub(LENGTH);
+        zeros.is_some_and(|zeros| *private == self.with_zeros(zeros))
+    }
+
     /// Holds the seal of a file against what is in it.
     pub(crate) fn fit(self, found: Seal) -> Fit {
         match self {

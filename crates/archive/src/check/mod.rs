@@ -4,6 +4,7 @@
 //! what is stored meanwhile has both; whatever looks damaged is looked at again before it is named, so that what
 //! is replaced or removed meanwhile is not. [`repair`] acts on what is found.
 
+mod head;
 mod orphan;
 mod quarantine;
 mod rebuild;
@@ -22,7 +23,7 @@ use rustix::io::Errno;
 
 pub use repair::{Repair, repair};
 
-use self::verify::{Row, side_by_side, verify_all};
+use self::verify::{Fault, Row, side_by_side, verify_all};
 use crate::Error;
 use crate::blob::BlobNumber;
 use crate::blob::list::BlobSet;
@@ -107,6 +108,16 @@ pub struct Finding {
     pub detail: String,
     pub(crate) row: Option<i64>,
     pub(crate) blob: Option<BlobNumber>,
+    pub(crate) extent: Extent,
+}
+
+/// How much of a file is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Its data set, or nobody knows.
+    All,
+    /// What comes before the data set.
+    Head,
 }
 
 /// The UIDs of an instance.
@@ -247,26 +258,22 @@ impl<'a> Check<'a> {
                 self.summary.instances += 1;
                 self.summary.bytes += row.file_length();
                 bytes += if self.depth == Depth::Bytes { row.file_length() } else { 0 };
-                if let Err((damage, detail)) = outcome
+                if let Err(fault) = outcome
                     && is_still_there(index, row)?
                 {
-                    self.damaged(index, row, damage, detail)?;
+                    self.damaged(index, row, fault)?;
                 }
             }
             (self.tell)(Event::Progress { instances: self.summary.instances, of, bytes });
         }
     }
 
-    fn damaged(
-        &mut self,
-        index: &Connection,
-        row: &Row,
-        damage: Damage,
-        detail: String,
-    ) -> Result<(), Error> {
+    fn damaged(&mut self, index: &Connection, row: &Row, fault: Fault) -> Result<(), Error> {
+        let Fault { damage, extent, detail } = fault;
         let file = self.relative(self.layout.blobs.path(row.blob));
         let instance = Some(verify::named(index, row.id)?);
-        self.tell_of(Finding { damage, instance, file, detail, row: Some(row.id), blob: Some(row.blob) });
+        let (row, blob) = (Some(row.id), Some(row.blob));
+        self.tell_of(Finding { damage, instance, file, detail, row, blob, extent });
         Ok(())
     }
 
@@ -299,8 +306,7 @@ impl<'a> Check<'a> {
             let looks = side_by_side(&page, |blob| orphan::look(&self.layout.blobs.path(*blob), depth));
             for (&blob, look) in page.iter().zip(looks) {
                 let Some((damage, detail)) = look else { continue };
-                let file = self.relative(self.layout.blobs.path(blob));
-                self.tell_of(Finding { damage, instance: None, file, detail, row: None, blob: Some(blob) });
+                self.tell_of_file(damage, self.layout.blobs.path(blob), detail, Some(blob));
             }
         }
     }
@@ -333,8 +339,13 @@ impl<'a> Check<'a> {
     }
 
     fn found(&mut self, damage: Damage, file: PathBuf, detail: String) {
+        self.tell_of_file(damage, file, detail, None);
+    }
+
+    fn tell_of_file(&mut self, damage: Damage, file: PathBuf, detail: String, blob: Option<BlobNumber>) {
         let file = self.relative(file);
-        self.tell_of(Finding { damage, instance: None, file, detail, row: None, blob: None });
+        let extent = Extent::All;
+        self.tell_of(Finding { damage, instance: None, file, detail, row: None, blob, extent });
     }
 
     fn tell_of(&mut self, finding: Finding) {

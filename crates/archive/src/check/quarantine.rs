@@ -2,7 +2,7 @@
 //!
 //! Nothing is deleted here, ever; whoever has read `quarantine/findings.jsonl` may.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +15,28 @@ use crate::folder::Layout;
 
 /// Moves a file into the quarantine, durably; answers its name below the archive's folder.
 pub(super) fn set_aside(layout: &Layout, file: &Path) -> io::Result<PathBuf> {
+    let target = free_name(layout, file)?;
+    fs::rename(file, &target)?;
+    sync_folder(&layout.quarantine)?;
+    if let Some(folder) = file.parent() {
+        sync_folder(folder)?;
+    }
+    Ok(below(layout, &target))
+}
+
+/// Gives a file that is to be replaced a name in the quarantine as well, durably; answers that below the archive's folder.
+pub(super) fn keep(layout: &Layout, file: &Path) -> io::Result<PathBuf> {
+    let target = free_name(layout, file)?;
+    // Not every file system has a second name for a file.
+    if fs::hard_link(file, &target).is_err() {
+        fs::copy(file, &target)?;
+        File::open(&target)?.sync_all()?;
+    }
+    sync_folder(&layout.quarantine)?;
+    Ok(below(layout, &target))
+}
+
+fn free_name(layout: &Layout, file: &Path) -> io::Result<PathBuf> {
     make(layout)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut target = layout.quarantine.join(&name);
@@ -24,12 +46,11 @@ pub(super) fn set_aside(layout: &Layout, file: &Path) -> io::Result<PathBuf> {
         }
         target = layout.quarantine.join(format!("{name}.{again}"));
     }
-    fs::rename(file, &target)?;
-    sync_folder(&layout.quarantine)?;
-    if let Some(folder) = file.parent() {
-        sync_folder(folder)?;
-    }
-    Ok(target.strip_prefix(&layout.root).map(Path::to_owned).unwrap_or(target))
+    Ok(target)
+}
+
+fn below(layout: &Layout, target: &Path) -> PathBuf {
+    target.strip_prefix(&layout.root).unwrap_or(target).to_owned()
 }
 
 /// Notes what was found and done. UIDs and file names, nothing of a patient.

@@ -1,14 +1,15 @@
 //! Brings rows and blobs together again. Nothing is deleted: what cannot stay is moved to `quarantine/` and noted.
 //!
 //! In this order, so that it can be cut off anywhere and run again: the index is built anew if it is broken;
-//! damaged files are set aside, then their rows taken out; files without a row are indexed again.
+//! damaged files are set aside, then their rows taken out, but where the head alone is damaged it is written anew; files
+//! without a row are indexed again.
 
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::quarantine::{note, set_aside};
-use super::{Check, Damage, Depth, Event, Finding, rebuild};
+use super::{Check, Damage, Depth, Event, Extent, Finding, head, rebuild, verify};
 use crate::blob::{BlobNumber, sync};
 use crate::folder::{Folder, Layout};
 use crate::index::record::Record;
@@ -26,6 +27,8 @@ pub struct Repair {
     pub rebuilt: Option<u64>,
     /// Files without a row that are indexed again.
     pub indexed: u64,
+    /// Files of which all but the data set was damaged: that is written anew.
+    pub mended: u64,
     /// Instances whose files are missing or damaged: they are in the index no more, or could not be put into it. They are
     /// lost unless they come again from elsewhere.
     pub lost: u64,
@@ -84,6 +87,7 @@ struct Repairer<'a> {
 impl Repairer<'_> {
     fn repair(&mut self, finding: &Finding) -> Result<(), Error> {
         match (finding.damage, finding.row, finding.blob) {
+            (_, Some(row), _) if finding.extent == Extent::Head => self.write_head_anew(finding, row),
             (Damage::Missing | Damage::Cut | Damage::Altered, Some(row), Some(_)) => {
                 self.take_out(finding, row)
             }
@@ -95,6 +99,22 @@ impl Repairer<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn write_head_anew(&mut self, finding: &Finding, row: i64) -> Result<(), Error> {
+        let failed = |error| Error::io("writing file meta information anew", error);
+        let page = verify::page(&self.index, row - 1, 1)?;
+        let row = page.first().filter(|found| found.id == row);
+        let written = row.map_or(Ok(None), |row| head::write_anew(self.layout, row)).map_err(failed)?;
+        let Some(kept) = written else {
+            self.done.left += 1;
+            return Ok(());
+        };
+        self.done.mended += 1;
+        self.note(
+            finding,
+            &format!("its file meta information written anew; what it was is {}", kept.display()),
+        )
     }
 
     /// The file goes first: without its row it would look like an orphan, and be believed.

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use dicomet_proto::Uid;
-use dicomet_proto::dataset::{FileMeta, FileMetaError};
 use rusqlite::Connection;
 
-use super::{Damage, Depth, Named};
+use super::head::Head;
+use super::{Damage, Depth, Extent, Named};
 use crate::Error;
+use crate::blob::seal::Seal;
 use crate::blob::{BlobNumber, Blobs};
 use crate::reread::PIECE;
 
@@ -17,24 +18,23 @@ use crate::reread::PIECE;
 pub(super) struct Row {
     pub(super) id: i64,
     pub(super) blob: BlobNumber,
-    sop_instance: String,
-    transfer_syntax: String,
-    offset: u64,
-    length: u64,
-    digest: Vec<u8>,
+    pub(super) head: Head,
+    /// Where the data set begins: the length of the head.
+    pub(super) offset: u64,
+    pub(super) received_at: i64,
 }
 
 impl Row {
     pub(super) fn file_length(&self) -> u64 {
-        self.offset.saturating_add(self.length)
+        self.offset.saturating_add(self.head.seal.length)
     }
 }
 
 /// The next rows after one, in the order in which they came.
 pub(super) fn page(index: &Connection, after: i64, length: usize) -> Result<Vec<Row>, Error> {
     let mut statement = index.prepare_cached(
-        "SELECT id, blob, sop_instance_uid, transfer_syntax_uid, data_set_offset, data_set_length,
-             data_set_digest
+        "SELECT id, blob, sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae_title,
+             data_set_offset, data_set_length, data_set_digest, received_at
          FROM instance
          WHERE id > ?1
          ORDER BY id
@@ -45,11 +45,15 @@ pub(super) fn page(index: &Connection, after: i64, length: usize) -> Result<Vec<
         Ok(Row {
             id: row.get(0)?,
             blob: BlobNumber(number(1)?),
-            sop_instance: row.get(2)?,
-            transfer_syntax: row.get(3)?,
-            offset: number(4)?,
-            length: number(5)?,
-            digest: row.get(6)?,
+            head: Head {
+                sop_class: row.get(2)?,
+                sop_instance: row.get(3)?,
+                transfer_syntax: row.get(4)?,
+                source_ae_title: row.get(5)?,
+                seal: Seal { length: number(7)?, digest: row.get(8)? },
+            },
+            offset: number(6)?,
+            received_at: row.get(9)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -70,8 +74,21 @@ pub(super) fn named(index: &Connection, id: i64) -> Result<Named, Error> {
     Ok(Named { study: uid(study)?, series: uid(series)?, sop_instance: uid(sop_instance)? })
 }
 
-/// What is wrong with a file, and more about it.
-pub(super) type Outcome = Result<(), (Damage, String)>;
+/// What is wrong with a file, how much of it, and more about it.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) damage: Damage,
+    pub(super) extent: Extent,
+    pub(super) detail: String,
+}
+
+impl Fault {
+    fn of_all(damage: Damage, detail: impl Into<String>) -> Fault {
+        Fault { damage, extent: Extent::All, detail: detail.into() }
+    }
+}
+
+pub(super) type Outcome = Result<(), Fault>;
 
 /// Looks at the files of all rows, side by side when they are to be read; answers in their order.
 pub(super) fn verify_all(blobs: &Blobs, rows: &[Row], depth: Depth) -> Vec<Outcome> {
@@ -96,14 +113,14 @@ pub(super) fn side_by_side<T: Sync, U: Send>(all: &[T], one: impl Fn(&T) -> U + 
 
 fn verify(blobs: &Blobs, row: &Row, depth: Depth) -> Outcome {
     let mut file = File::open(blobs.path(row.blob)).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => (Damage::Missing, "its file is not there".to_owned()),
+        ErrorKind::NotFound => Fault::of_all(Damage::Missing, "its file is not there"),
         _ => unreadable(&error),
     })?;
     let length = file.metadata().map_err(|error| unreadable(&error))?.len();
     let expected = row.file_length();
     if length != expected {
         let damage = if length < expected { Damage::Cut } else { Damage::Altered };
-        return Err((damage, format!("it has {length} bytes, not {expected}")));
+        return Err(Fault::of_all(damage, format!("it has {length} bytes, not {expected}")));
     }
     match depth {
         Depth::Sizes => Ok(()),
@@ -112,25 +129,19 @@ fn verify(blobs: &Blobs, row: &Row, depth: Depth) -> Outcome {
 }
 
 fn verify_bytes(file: &mut File, row: &Row) -> Outcome {
-    let altered = |what: &str| (Damage::Altered, what.to_owned());
-    match FileMeta::read(file) {
-        Ok((meta, offset)) => {
-            let instance = meta.media_storage_sop_instance_uid.as_ref().map(Uid::as_str);
-            let is_same = instance == Some(row.sop_instance.as_str())
-                && meta.transfer_syntax.as_str() == row.transfer_syntax
-                && offset == row.offset;
-            if !is_same {
-                return Err(altered("its file meta information is another instance's"));
-            }
-        }
-        Err(FileMetaError::Io(error)) => return Err(unreadable(&error)),
-        Err(_) => return Err(altered("its file meta information cannot be read")),
-    }
+    let mut head = Vec::new();
+    file.take(row.offset).read_to_end(&mut head).map_err(|error| unreadable(&error))?;
     let digest = digest(file, row.offset).map_err(|error| unreadable(&error))?;
-    if digest.as_slice() != row.digest {
-        return Err(altered("its data set has another digest"));
+    if digest != row.head.seal.digest {
+        return Err(Fault::of_all(Damage::Altered, "its data set has another digest"));
     }
-    Ok(())
+    match row.head.fault(&head) {
+        None => Ok(()),
+        Some(detail) => {
+            let detail = format!("{detail}; its data set is as it was");
+            Err(Fault { damage: Damage::Altered, extent: Extent::Head, detail })
+        }
+    }
 }
 
 fn digest(file: &mut File, offset: u64) -> io::Result<[u8; 32]> {
@@ -147,6 +158,6 @@ fn digest(file: &mut File, offset: u64) -> io::Result<[u8; 32]> {
     }
 }
 
-fn unreadable(error: &io::Error) -> (Damage, String) {
-    (Damage::Unreadable, error.to_string())
+fn unreadable(error: &io::Error) -> Fault {
+    Fault::of_all(Damage::Unreadable, error.to_string())
 }

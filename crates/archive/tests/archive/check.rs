@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dicomet_archive::check::{Damage, Depth, Event, Finding, Repair, Summary, check, repair};
 use dicomet_archive::{Archive, Duplicates, Error, Outcome, Settings};
+use dicomet_proto::dataset::FileMeta;
 use dicomet_proto::query::Level;
 use dicomet_testkit::instance::Pixels;
 
@@ -166,6 +167,98 @@ fn other_file_meta_information_is_an_alteration_too() {
     let folder = filled(2);
     fs::copy(blob(&folder, 0), blob(&folder, 1)).unwrap();
     assert_eq!(damages(&data(&folder), Depth::Bytes), [(Damage::Altered, "2.999.1.1.2".to_owned())]);
+}
+
+/// Changes one bit of a byte.
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[at] ^= 1 << (at % 8);
+    fs::write(file, bytes).unwrap();
+}
+
+/// Where the data set begins.
+fn head_length(file: &Path) -> usize {
+    FileMeta::read(&mut fs::File::open(file).unwrap()).unwrap().1 as usize
+}
+
+/// An archive with a small instance, and a larger one with zeros after its seal.
+fn with_heads_of_both_kinds() -> tempfile::TempDir {
+    let (folder, archive) = archive();
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    store(&archive, &slice("2.999.1.1.2").pixels(Pixels::Native(100_000))).unwrap();
+    assert!(head_length(&blob(&folder, 1)) > head_length(&blob(&folder, 0)));
+    folder
+}
+
+#[test]
+fn any_bit_of_a_head_that_is_not_as_it_was_is_an_alteration() {
+    let folder = with_heads_of_both_kinds();
+    for number in [0, 1] {
+        let file = blob(&folder, number);
+        let sound = fs::read(&file).unwrap();
+        let length = head_length(&file);
+        let last_of_zeros = (500..length).step_by(499).chain([length - 1]);
+        for at in (0..500.min(length)).chain(last_of_zeros) {
+            // The version of what wrote it is that of an earlier one, for all that is known.
+            let found = |word: &[u8]| sound.windows(word.len()).position(|window| window == word).unwrap();
+            let implementation = found(b"\x02\0\x12\0UI") + 8..found(b"\x02\0\0\x01UI");
+            flip(&file, at);
+            let named = look(&data(&folder), Depth::Bytes).1;
+            assert!(named.len() == 1 || implementation.contains(&at), "byte {at}: {named:?}");
+            assert!(named.iter().all(|finding| finding.damage == Damage::Altered), "byte {at}: {named:?}");
+            fs::write(&file, &sound).unwrap();
+        }
+    }
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+}
+
+#[test]
+fn a_head_that_alone_is_damaged_is_written_anew_and_costs_nothing_when_the_index_is_lost() {
+    let folder = with_heads_of_both_kinds();
+    let sound = [0, 1].map(|number| fs::read(blob(&folder, number)).unwrap());
+    let arrived = fs::metadata(blob(&folder, 0)).unwrap().modified().unwrap();
+    let found = |word: &[u8]| sound[0].windows(word.len()).position(|window| window == word).unwrap();
+    let sop_class = found(CT.as_bytes()) + CT.len() - 1;
+    let digest = head_length(&blob(&folder, 0)) - 1;
+    for at in [140, sop_class, digest, 132, 200] {
+        for number in [0, 1] {
+            flip(&blob(&folder, number), at);
+        }
+        let named = look(&data(&folder), Depth::Bytes).1;
+        assert!(
+            named.iter().all(|finding| finding.detail.ends_with("; its data set is as it was")),
+            "{named:?}"
+        );
+        assert_eq!(mend(&data(&folder)), Repair { mended: 2, ..Repair::default() }, "byte {at}");
+        for (number, sound) in sound.iter().enumerate() {
+            assert!(fs::read(blob(&folder, number as u64)).unwrap() == *sound, "byte {at}");
+        }
+    }
+    let modified = fs::metadata(blob(&folder, 0)).unwrap().modified().unwrap();
+    assert!(arrived.duration_since(modified).unwrap().as_secs() <= 1, "it is the time of arrival");
+    assert_eq!(fs::read_dir(data(&folder).join("incoming")).unwrap().count(), 0);
+    assert_eq!(files_below(&data(&folder).join("quarantine")).len(), 11);
+    fs::remove_file(data(&folder).join("index.sqlite")).unwrap();
+    assert_eq!(mend(&data(&folder)), Repair { rebuilt: Some(2), ..Repair::default() });
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+}
+
+#[test]
+fn a_head_of_before_there_were_seals_is_as_good() {
+    let folder = filled(1);
+    let file = blob(&folder, 0);
+    let bytes = fs::read(&file).unwrap();
+    let (mut meta, begins_at) = FileMeta::read(&mut &bytes[..]).unwrap();
+    meta.private_information = None;
+    let unsealed = [meta.to_bytes(), bytes[begins_at as usize..].to_vec()].concat();
+    fs::write(&file, &unsealed).unwrap();
+    let index = rusqlite::Connection::open(data(&folder).join("index.sqlite")).unwrap();
+    index.execute("UPDATE instance SET data_set_offset = ?1", [meta.to_bytes().len() as i64]).unwrap();
+    drop(index);
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+    flip(&file, 140);
+    assert_eq!(mend(&data(&folder)), Repair { mended: 1, ..Repair::default() });
+    assert_eq!(fs::read(&file).unwrap(), unsealed);
 }
 
 #[test]

@@ -17,12 +17,13 @@ use crate::output;
 /// Look whether every instance of an archive is there and as it was
 ///
 /// Holds the index against the files, both ways, and names what is wrong: an instance whose file is missing, cut,
-/// altered (its digest differs) or unreadable; a file that the index does not know (orphan; cut or altered when it does
+/// altered (data set or file meta information) or unreadable; a file that the index does not know (orphan; cut or altered when it does
 /// not fit the length and digest that it carries), or that is none of an archive's (stray); what was left when
 /// something was cut off (leftover); a broken index. Changes nothing. It may run while the archive is served.
 ///
 /// --repair makes index and files agree again, and needs the archive for itself. The index is built anew from the
-/// files when it is lost or broken; orphans are indexed again. Nothing is deleted: instances whose files are missing or
+/// files when it is lost or broken; orphans are indexed again; file meta information that alone is damaged is written
+/// anew. Nothing is deleted: instances whose files are missing or
 /// damaged are taken out of the index, so that they can be stored again, and what cannot stay is moved to DIR/quarantine
 /// with a line in findings.jsonl there. They count as lost, and so does a damaged file that the index does not know.
 ///
@@ -168,6 +169,11 @@ fn repaired(done: &Repair) -> String {
     }
     for (number, one, more) in [
         (done.indexed, "file indexed again", "files indexed again"),
+        (
+            done.mended,
+            "file given its file meta information anew",
+            "files given their file meta information anew",
+        ),
         (done.lost, "instance lost", "instances lost"),
         (done.set_aside, "file moved to quarantine", "files moved to quarantine"),
         (done.left, "thing not repaired", "things not repaired"),
@@ -183,6 +189,7 @@ fn repair_json(done: &Repair) -> Value {
     json!({
         "rebuilt": done.rebuilt,
         "indexed": done.indexed,
+        "mended": done.mended,
         "lost": done.lost,
         "set_aside": done.set_aside,
         "left": done.left,
