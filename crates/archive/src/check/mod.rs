@@ -13,6 +13,7 @@ mod verify;
 
 use std::fmt;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -165,7 +166,7 @@ pub struct Summary {
 /// # Errors
 /// [`Error::NoArchive`], [`Error::NewerSchema`], or a fault of the system. Damage is no error.
 pub fn check(folder: &Path, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> Result<Summary, Error> {
-    Check::new(Layout::existing(folder)?, depth, tell).run()
+    Ok(Check::new(Layout::existing(folder)?, depth, tell).run()?.0)
 }
 
 /// A check under way.
@@ -176,11 +177,14 @@ pub(crate) struct Check<'a> {
     depth_without_row: Depth,
     tell: &'a mut dyn FnMut(Event<'_>),
     summary: Summary,
+    /// Empty files that wait for an instance.
+    made_ahead: Vec<BlobNumber>,
 }
 
 impl<'a> Check<'a> {
     pub(crate) fn new(layout: Layout, depth: Depth, tell: &'a mut dyn FnMut(Event<'_>)) -> Check<'a> {
-        Check { layout, depth, depth_without_row: depth, tell, summary: Summary::default() }
+        let (summary, made_ahead) = (Summary::default(), Vec::new());
+        Check { layout, depth, depth_without_row: depth, tell, summary, made_ahead }
     }
 
     /// Reads files that no row names, whatever else is read: they are to be put into the index, or given up.
@@ -188,7 +192,8 @@ impl<'a> Check<'a> {
         Check { depth_without_row: Depth::Bytes, ..self }
     }
 
-    pub(crate) fn run(mut self) -> Result<Summary, Error> {
+    /// Answers the files as well that were made ahead, by their numbers.
+    pub(crate) fn run(mut self) -> Result<(Summary, Vec<BlobNumber>), Error> {
         let listing =
             self.layout.blobs.list().map_err(|error| Error::io("looking through the blobs", error))?;
         self.summary.files = listing.blobs.len();
@@ -202,7 +207,7 @@ impl<'a> Check<'a> {
         self.beside_the_index(self.layout.worklist.clone(), Damage::Worklist)?;
         self.beside_the_index(self.layout.commitments.clone(), Damage::Commitment)?;
         self.leftovers()?;
-        Ok(self.summary)
+        Ok((self.summary, self.made_ahead))
     }
 
     /// Lets SQLite look through a database that is not made of the blobs.
@@ -282,12 +287,9 @@ impl<'a> Check<'a> {
         if files.len() == 0 {
             return Ok(());
         }
-        let made_ahead: Vec<BlobNumber> =
-            files.iter().filter(|blob| is_empty(&self.layout.blobs.path(*blob))).collect();
-        for blob in made_ahead {
-            files.remove(blob);
-            self.made_ahead(self.layout.blobs.path(blob))?;
-        }
+        self.made_ahead = files.iter().filter(|blob| is_empty(&self.layout.blobs.path(*blob))).collect();
+        self.made_ahead.iter().for_each(|blob| files.remove(*blob));
+        self.tell_of_made_ahead()?;
         // Whoever stores holds a file locked until it has a row, or is gone.
         files.retain(|blob| !is_being_stored(&self.layout.blobs.path(blob)));
         let known = "SELECT blob FROM instance UNION ALL SELECT blob FROM doomed_blob";
@@ -311,10 +313,14 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Names a file that waits for an instance. While the archive runs, that is as it should be.
-    fn made_ahead(&mut self, file: PathBuf) -> Result<(), Error> {
-        self.summary.files -= 1;
-        if !self.layout.is_in_use()? {
+    /// Names files that wait for an instance. While the archive runs, or is repaired, that is as it should be.
+    fn tell_of_made_ahead(&mut self) -> Result<(), Error> {
+        self.summary.files -= self.made_ahead.len() as u64;
+        if self.layout.is_in_use()? {
+            return Ok(());
+        }
+        let paths: Vec<PathBuf> = self.made_ahead.iter().map(|blob| self.layout.blobs.path(*blob)).collect();
+        for file in paths {
             let detail = "it was made ahead, for an instance; it goes when the archive is next opened";
             self.found(Damage::Leftover, file, detail.to_owned());
         }
@@ -326,8 +332,12 @@ impl<'a> Check<'a> {
         if self.layout.is_in_use()? {
             return Ok(());
         }
-        let received = leftovers(&self.layout.incoming);
-        for file in received.map_err(|error| Error::io("looking through incoming", error))? {
+        let received = match leftovers(&self.layout.incoming) {
+            // A copy need not have it; it is made when the archive is opened.
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(|error| Error::io("looking through incoming", error))?,
+        };
+        for file in received {
             let detail = "it was being received; it goes when the archive is next opened".to_owned();
             self.found(Damage::Leftover, file, detail);
         }

@@ -1,4 +1,5 @@
-//! Brings rows and blobs together again. Nothing is deleted: what cannot stay is moved to `quarantine/` and noted.
+//! Brings rows and blobs together again. Nothing is deleted but empty files that were made ahead: what cannot stay is moved
+//! to `quarantine/` and noted.
 //!
 //! In this order, so that it can be cut off anywhere and run again: the index is built anew if it is broken;
 //! damaged files are set aside, then their rows taken out, but where the head alone is damaged it is written anew; files
@@ -32,6 +33,8 @@ pub struct Repair {
     /// Instances whose files are missing or damaged: they are in the index no more, or could not be put into it. They are
     /// lost unless they come again from elsewhere.
     pub lost: u64,
+    /// Empty files, made ahead for instances, that were removed.
+    pub cleared: u64,
     /// Files moved to the quarantine.
     pub set_aside: u64,
     /// What could not be repaired.
@@ -49,11 +52,15 @@ pub fn repair(folder: &Path, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> R
     let layout = &folder.layout;
     let _no_removal = layout.lock_removal()?;
     let mut done = Repair::default();
-    let mut findings = find(layout, depth, tell)?;
+    let (mut findings, mut made_ahead) = find(layout, depth, tell)?;
     if findings.iter().any(rebuild::is_needed) {
         done.rebuilt = Some(rebuild::rebuild(layout, tell)?);
         // All was read a moment ago, and the digests are of what was read.
-        findings = find(layout, Depth::Sizes, tell)?;
+        (findings, made_ahead) = find(layout, Depth::Sizes, tell)?;
+    }
+    for blob in made_ahead {
+        layout.blobs.remove(blob).map_err(|error| Error::io("removing what was made ahead", error))?;
+        done.cleared += 1;
     }
     if !findings.is_empty() {
         let index = open_for_writing(&layout.index, &Settings::default())?;
@@ -66,7 +73,12 @@ pub fn repair(folder: &Path, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> R
     Ok(done)
 }
 
-fn find(layout: &Layout, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> Result<Vec<Finding>, Error> {
+/// What is wrong, and which files were made ahead.
+fn find(
+    layout: &Layout,
+    depth: Depth,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<(Vec<Finding>, Vec<BlobNumber>), Error> {
     let mut findings = Vec::new();
     let mut keep = |event: Event<'_>| {
         if let Event::Found(finding) = &event {
@@ -74,8 +86,8 @@ fn find(layout: &Layout, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> Resul
         }
         tell(event);
     };
-    Check::new(layout.clone(), depth, &mut keep).reading_what_has_no_row().run()?;
-    Ok(findings)
+    let (_, made_ahead) = Check::new(layout.clone(), depth, &mut keep).reading_what_has_no_row().run()?;
+    Ok((findings, made_ahead))
 }
 
 struct Repairer<'a> {

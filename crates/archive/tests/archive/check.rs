@@ -95,7 +95,8 @@ fn a_sound_archive_has_nothing_to_be_named_while_it_runs_and_after() {
 }
 
 #[test]
-fn files_that_wait_for_an_instance_are_named_only_after_a_crash_and_go_when_the_archive_is_opened() {
+fn files_that_wait_for_an_instance_are_named_only_after_a_crash_and_go_when_the_archive_is_opened_or_repaired()
+ {
     let (folder, archive) = archive();
     store(&archive, &slice("2.999.1.1.1")).unwrap();
     let crashed = tempfile::tempdir().unwrap();
@@ -106,11 +107,33 @@ fn files_that_wait_for_an_instance_are_named_only_after_a_crash_and_go_when_the_
         assert_eq!(*damage, Damage::Leftover, "{file}");
         assert_eq!(fs::metadata(data(&crashed).join(file)).unwrap().len(), 0, "{file}");
     }
-    assert_eq!(mend(&data(&crashed)), Repair::default());
+    let repaired = tempfile::tempdir().unwrap();
+    copy_folder(&data(&crashed), &data(&repaired));
+    let cleared = damages_then.len() as u64;
+    assert_eq!(mend(&data(&repaired)), Repair { cleared, ..Repair::default() });
+    assert_eq!(damages(&data(&repaired), Depth::Bytes), []);
     let opened = Archive::open(&data(&crashed), Settings::default()).unwrap();
     assert_eq!(look(&data(&crashed), Depth::Bytes), look(&data(&folder), Depth::Bytes));
     drop(opened);
     assert_eq!(damages(&data(&crashed), Depth::Bytes), []);
+}
+
+#[test]
+fn a_copy_that_was_made_while_the_archive_ran_is_sound_once_it_is_repaired() {
+    let (folder, archive) = archive();
+    for number in 1..=3 {
+        store(&archive, &slice(&format!("2.999.1.1.{number}"))).unwrap();
+    }
+    let copy = tempfile::tempdir().unwrap();
+    fs::create_dir_all(data(&copy)).unwrap();
+    fs::copy(data(&folder).join("dicomet-archive"), data(&copy).join("dicomet-archive")).unwrap();
+    copy_folder(&data(&folder).join("blobs"), &data(&copy).join("blobs"));
+    assert_eq!(damages(&data(&copy), Depth::Bytes), [(Damage::Index, "index.sqlite".to_owned())]);
+    let cleared = files_below(&data(&copy).join("blobs")).len() as u64 - 3;
+    assert!(cleared > 0);
+    assert_eq!(mend(&data(&copy)), Repair { rebuilt: Some(3), cleared, ..Repair::default() });
+    assert_eq!(damages(&data(&copy), Depth::Bytes), []);
+    assert_eq!(files_below(&data(&copy).join("blobs")).len(), 3);
 }
 
 #[test]

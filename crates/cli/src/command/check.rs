@@ -23,9 +23,9 @@ use crate::output;
 ///
 /// --repair makes index and files agree again, and needs the archive for itself. The index is built anew from the
 /// files when it is lost or broken; orphans are indexed again; file meta information that alone is damaged is written
-/// anew. Nothing is deleted: instances whose files are missing or
-/// damaged are taken out of the index, so that they can be stored again, and what cannot stay is moved to DIR/quarantine
-/// with a line in findings.jsonl there. They count as lost, and so does a damaged file that the index does not know.
+/// anew. Nothing is deleted but empty files that were made ahead: instances whose files are missing or damaged are
+/// taken out of the index, so that they can be stored again, and what cannot stay is moved to DIR/quarantine with a
+/// line in findings.jsonl there. They count as lost, and so does a damaged file that the index does not know.
 ///
 /// With --output: what the output folder of `dicomet get` lacks of all that was ever expected in it, by its journal and
 /// without asking any peer. `dicomet get` with the same keys brings it.
@@ -42,7 +42,7 @@ pub struct CheckArgs {
     #[arg(long, short, value_name = "DIR", conflicts_with_all = ["data", "quick", "repair"])]
     output: Option<PathBuf>,
 
-    /// Compare sizes alone, and read no file
+    /// Compare sizes alone, and read no file that the index knows
     #[arg(long)]
     quick: bool,
 
@@ -175,6 +175,7 @@ fn repaired(done: &Repair) -> String {
             "files given their file meta information anew",
         ),
         (done.lost, "instance lost", "instances lost"),
+        (done.cleared, "empty file that was made ahead removed", "empty files that were made ahead removed"),
         (done.set_aside, "file moved to quarantine", "files moved to quarantine"),
         (done.left, "thing not repaired", "things not repaired"),
     ] {
@@ -191,6 +192,7 @@ fn repair_json(done: &Repair) -> Value {
         "indexed": done.indexed,
         "mended": done.mended,
         "lost": done.lost,
+        "cleared": done.cleared,
         "set_aside": done.set_aside,
         "left": done.left,
     })
