@@ -11,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::quarantine::{note, set_aside};
 use super::{Check, Damage, Depth, Event, Extent, Finding, head, rebuild, verify};
+use crate::blob::numbers::SPREAD;
 use crate::blob::{BlobNumber, sync};
 use crate::folder::{Folder, Layout};
 use crate::index::record::Record;
@@ -64,7 +65,8 @@ pub fn repair(folder: &Path, depth: Depth, tell: &mut dyn FnMut(Event<'_>)) -> R
     }
     if !findings.is_empty() {
         let index = open_for_writing(&layout.index, &Settings::default())?;
-        let mut repairer = Repairer { layout, index, done };
+        let last_row = last_row(&index)?;
+        let mut repairer = Repairer { layout, index, last_row, done };
         for finding in &findings {
             repairer.repair(finding)?;
         }
@@ -93,7 +95,19 @@ fn find(
 struct Repairer<'a> {
     layout: &'a Layout,
     index: Connection,
+    /// The highest blob of the last rows, before anything was repaired.
+    last_row: Option<BlobNumber>,
     done: Repair,
+}
+
+fn last_row(index: &Connection) -> Result<Option<BlobNumber>, Error> {
+    let highest: Option<i64> = index.query_row(
+        "SELECT MAX(blob)
+         FROM (SELECT blob FROM instance ORDER BY id DESC LIMIT ?1)",
+        [SPREAD as i64],
+        |row| row.get(0),
+    )?;
+    Ok(highest.map(|blob| BlobNumber(blob as u64)))
 }
 
 impl Repairer<'_> {
@@ -103,7 +117,7 @@ impl Repairer<'_> {
             (Damage::Missing | Damage::Cut | Damage::Altered, Some(row), Some(_)) => {
                 self.take_out(finding, row)
             }
-            (Damage::Cut | Damage::Altered, None, Some(_)) => self.give_up(finding),
+            (Damage::Cut | Damage::Altered, None, Some(blob)) => self.give_up(finding, blob),
             (Damage::Orphan, _, Some(blob)) => self.index_again(finding, blob),
             (Damage::Stray, ..) => self.set_aside(finding, "set aside").map(drop),
             _ => {
@@ -145,11 +159,20 @@ impl Repairer<'_> {
         Ok(())
     }
 
-    /// Whether somebody was told that it is stored nobody knows without its row, so it is a loss.
-    fn give_up(&mut self, finding: &Finding) -> Result<(), Error> {
+    /// Whether somebody was told that it is stored nobody knows without its row, so it is a loss; but for what a crash cut off.
+    fn give_up(&mut self, finding: &Finding, blob: BlobNumber) -> Result<(), Error> {
+        if finding.damage == Damage::Cut && self.is_of_a_crash(blob) {
+            return self
+                .set_aside(finding, "set aside: it was cut off before anybody was told that it is stored");
+        }
         self.set_aside(finding, "set aside: no whole instance, and in no index")?;
         self.done.lost += 1;
         Ok(())
+    }
+
+    /// Whether a file lies where a crash leaves what is not whole: the next start would take it away.
+    fn is_of_a_crash(&self, blob: BlobNumber) -> bool {
+        self.done.rebuilt.is_none() && self.last_row.is_none_or(|last| blob.0 + SPREAD > last.0)
     }
 
     fn index_again(&mut self, finding: &Finding, blob: BlobNumber) -> Result<(), Error> {
@@ -160,7 +183,7 @@ impl Repairer<'_> {
                 return Ok(());
             }
             // Read a moment ago, it was whole.
-            Err(_) => return self.give_up(finding),
+            Err(_) => return self.give_up(finding, blob),
         };
         match write::present(&self.index, &record)? {
             None => self.take_in(blob, &record),

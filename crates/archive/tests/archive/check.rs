@@ -453,6 +453,24 @@ fn a_repair_is_refused_while_the_archive_is_in_use_and_where_there_is_none() {
 }
 
 #[test]
+fn a_file_that_a_crash_cut_off_is_no_loss_but_one_far_from_the_last_rows_is() {
+    let folder = filled(3);
+    fs::copy(blob(&folder, 0), blob(&folder, 3)).unwrap();
+    cut(&blob(&folder, 3));
+    assert_eq!(mend(&data(&folder)), Repair { set_aside: 1, ..Repair::default() });
+    // Two thousand numbers on.
+    let far = data(&folder).join("blobs/000000/002");
+    fs::create_dir(&far).unwrap();
+    fs::copy(blob(&folder, 2), far.join("000000000801.dcm")).unwrap();
+    let index = rusqlite::Connection::open(data(&folder).join("index.sqlite")).unwrap();
+    index.execute("UPDATE instance SET blob = 2049 WHERE blob = 2", []).unwrap();
+    drop(index);
+    cut(&blob(&folder, 2));
+    assert_eq!(mend(&data(&folder)), Repair { lost: 1, set_aside: 1, ..Repair::default() });
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+}
+
+#[test]
 fn an_index_of_a_later_version_is_neither_checked_nor_repaired() {
     let folder = filled(1);
     let index = rusqlite::Connection::open(data(&folder).join("index.sqlite")).unwrap();

@@ -236,7 +236,7 @@ fn a_file_that_is_not_what_its_seal_says_is_not_taken_in_and_named() {
         whole[last] ^= 1;
         whole
     };
-    assert_eq!(opened_with(altered, Settings::default()), (only(&["2.999.1.1.1"]), vec![Damage::Orphan]));
+    assert_eq!(opened_with(altered, Settings::default()), (only(&["2.999.1.1.1"]), vec![Damage::Altered]));
 }
 
 #[test]

@@ -25,7 +25,8 @@ use crate::output;
 /// files when it is lost or broken; orphans are indexed again; file meta information that alone is damaged is written
 /// anew. Nothing is deleted but empty files that were made ahead: instances whose files are missing or damaged are
 /// taken out of the index, so that they can be stored again, and what cannot stay is moved to DIR/quarantine with a
-/// line in findings.jsonl there. They count as lost, and so does a damaged file that the index does not know.
+/// line in findings.jsonl there. They count as lost, and so does a damaged file that the index does not know, unless
+/// it lies where a crash leaves what is cut.
 ///
 /// With --output: what the output folder of `dicomet get` lacks of all that was ever expected in it, by its journal and
 /// without asking any peer. `dicomet get` with the same keys brings it.
