@@ -33,7 +33,7 @@ pub(crate) enum Unreadable {
 /// Reads a file of ours, all of it, and holds it against its seal. The time of arrival is that of the file.
 pub(crate) fn reread(path: &Path) -> Result<Record, Unreadable> {
     let no_instance = |error: &dyn std::fmt::Display| Unreadable::NoInstance(error.to_string());
-    let mut file = File::open(path)?;
+    let mut file = crate::blob::open(path)?;
     let (meta, offset) = match FileMeta::read(&mut file) {
         Ok(read) => read,
         Err(FileMetaError::Io(error)) => return Err(error.into()),

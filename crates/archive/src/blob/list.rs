@@ -67,8 +67,26 @@ fn place(blob: BlobNumber) -> (usize, u64) {
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) blobs: BlobSet,
-    /// Files whose name or place is not that of a blob.
+    /// Files whose name or place is not that of a blob, and what is no file.
     pub(crate) strays: Vec<PathBuf>,
+}
+
+/// What an entry of a folder is itself; no link is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Folder,
+    File,
+    Other,
+}
+
+impl Kind {
+    fn of(file_type: fs::FileType) -> Kind {
+        match file_type.is_dir() {
+            true => Kind::Folder,
+            false if file_type.is_file() => Kind::File,
+            false => Kind::Other,
+        }
+    }
 }
 
 impl Blobs {
@@ -77,11 +95,10 @@ impl Blobs {
         let mut listing = Listing::default();
         let mut folders = vec![self.root.clone()];
         while let Some(folder) = folders.pop() {
-            for (path, is_folder) in entries(&folder)? {
-                let blob = path.file_name().and_then(|name| BlobNumber::of_file_name(name.to_str()?));
-                match blob {
-                    _ if is_folder => folders.push(path),
-                    Some(blob) if self.path(blob) == path => listing.blobs.insert(blob),
+            for (path, kind) in entries(&folder)? {
+                match (kind, self.in_place(&path)) {
+                    (Kind::File, Some(blob)) => listing.blobs.insert(blob),
+                    (Kind::Folder, None) => folders.push(path),
                     _ => listing.strays.push(path),
                 }
             }
@@ -93,7 +110,7 @@ impl Blobs {
 
 impl Blobs {
     /// The blobs from the folder of one down to the folder of another, which has the lower number; a folder at a
-    /// time, rising within. What does not lie where its name says is passed over.
+    /// time, rising within. What does not lie where its name says, or is no file, is passed over.
     pub(crate) fn folders_down(
         &self,
         from: BlobNumber,
@@ -107,10 +124,8 @@ impl Blobs {
             let path = self.root().join(BlobNumber(folder << BITS_A_FOLDER).folder());
             let mut blobs: Vec<BlobNumber> = entries(&path)?
                 .into_iter()
-                .filter_map(|(path, _)| {
-                    let blob = BlobNumber::of_file_name(path.file_name()?.to_str()?)?;
-                    (self.path(blob) == path).then_some(blob)
-                })
+                .filter(|(_, kind)| *kind == Kind::File)
+                .filter_map(|(path, _)| self.in_place(&path))
                 .collect();
             blobs.sort();
             Ok(blobs)
@@ -134,15 +149,21 @@ impl Blobs {
         there.dedup();
         Ok(there)
     }
+
+    /// The blob whose name and place a path has.
+    fn in_place(&self, path: &Path) -> Option<BlobNumber> {
+        let blob = BlobNumber::of_file_name(path.file_name()?.to_str()?)?;
+        (self.path(blob) == path).then_some(blob)
+    }
 }
 
-/// The entries of a folder, and whether each is a folder. A link is a file that does not belong there.
-fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+/// The entries of a folder, and what each is.
+fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, Kind)>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    entries.map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir())))).collect()
+    entries.map(|entry| entry.and_then(|entry| Ok((entry.path(), Kind::of(entry.file_type()?))))).collect()
 }
 
 #[cfg(test)]

@@ -160,6 +160,26 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Opens a file among the blobs to read it. No link is followed, nothing but a file opened, and nothing waited for,
+/// whatever lies there.
+///
+/// # Errors
+/// `NotFound` also when something else is in its place, with words that say so.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use rustix::fs::OFlags;
+    let no_file = || io::Error::new(io::ErrorKind::NotFound, "a link, a folder or the like is in its place");
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(no_file());
+        }
+        other => other?,
+    };
+    if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+}
+
 /// Makes a file and its name durable. The file first: what its rename has changed is then written with it, and
 /// little is left to do for the folder.
 pub(crate) fn sync(file: &Path) -> io::Result<()> {

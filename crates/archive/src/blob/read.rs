@@ -77,7 +77,7 @@ impl Blob {
 
 /// Opens a file that is as long as it was.
 pub(crate) fn open_whole(path: &Path, offset: u64, length: u64) -> Result<File, Error> {
-    let file = File::open(path).map_err(|error| match error.kind() {
+    let file = super::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::Damaged("it is missing"),
         _ => Error::io("opening an instance", error),
     })?;

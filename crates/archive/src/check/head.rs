@@ -122,3 +122,62 @@ fn copy(from: &mut File, to: &mut File) -> io::Result<Seal> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> Head {
+        Head {
+            sop_class: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
+            sop_instance: "2.999.1.1".to_owned(),
+            transfer_syntax: "1.2.840.10008.1.2.1".to_owned(),
+            source_ae_title: "SENDER".to_owned(),
+            seal: Seal { length: 3000, digest: [7; 32] },
+        }
+    }
+
+    /// What the head has, sealed with so many zeros, or unsealed.
+    fn bytes(zeros: Option<usize>) -> Vec<u8> {
+        let uid = Uid::from_static;
+        let sop_class = uid("1.2.840.10008.5.1.4.1.1.2");
+        let meta = FileMeta {
+            implementation_class_uid: Some(IMPLEMENTATION_CLASS_UID),
+            implementation_version_name: Some(IMPLEMENTATION_VERSION_NAME.to_owned()),
+            source_ae_title: AeTitle::new("SENDER").ok(),
+            private_information: zeros.map(|zeros| head().seal.with_zeros(zeros)),
+            ..FileMeta::new(sop_class, uid("2.999.1.1"), uid("1.2.840.10008.1.2.1"))
+        };
+        meta.to_bytes()
+    }
+
+    #[test]
+    fn every_bit_is_held_against_the_index_but_those_of_what_wrote_the_file() {
+        for zeros in [None, Some(0), Some(2), Some(3500)] {
+            let sound = bytes(zeros);
+            assert_eq!(head().fault(&sound), None);
+            let place = |word: &[u8]| sound.windows(word.len()).position(|window| window == word).unwrap();
+            let implementation = place(b"\x02\0\x12\0UI") + 8..place(b"\x02\0\x16\0AE");
+            for bit in 0..sound.len() * 8 {
+                let mut other = sound.clone();
+                other[bit / 8] ^= 1 << (bit % 8);
+                let is_found = head().fault(&other).is_some();
+                assert!(is_found || implementation.contains(&(bit / 8)), "bit {bit}, zeros {zeros:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_written_as_it_was_or_at_least_as_long() {
+        for zeros in [None, Some(0), Some(2), Some(3500)] {
+            let sound = bytes(zeros);
+            assert_eq!(head().of_length(sound.len() as u64).unwrap(), sound);
+        }
+        // Of a version with a longer name, and with a shorter one.
+        for other in [bytes(Some(0)).len() + 2, bytes(Some(0)).len() - 2] {
+            let written = head().of_length(other as u64).unwrap();
+            assert_eq!((written.len(), head().fault(&written)), (other, None));
+        }
+        assert_eq!(head().of_length(200), None);
+    }
+}

@@ -12,7 +12,7 @@ mod repair;
 mod verify;
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,8 +26,8 @@ pub use repair::{Repair, repair};
 
 use self::verify::{Fault, Row, side_by_side, verify_all};
 use crate::Error;
-use crate::blob::BlobNumber;
 use crate::blob::list::BlobSet;
+use crate::blob::{BlobNumber, open};
 use crate::folder::{Layout, leftovers};
 use crate::index::schema::LATEST;
 
@@ -60,7 +60,7 @@ pub enum Damage {
     Unreadable,
     /// A file is there that the index does not know, and that is whole as far as was looked.
     Orphan,
-    /// A file is among the instances that is none of ours.
+    /// Something is among the instances that is none of ours: a file, a link, a folder in place of a file.
     Stray,
     /// A file was being received or written, or waited to be, when that was cut off.
     Leftover,
@@ -198,7 +198,11 @@ impl<'a> Check<'a> {
             self.layout.blobs.list().map_err(|error| Error::io("looking through the blobs", error))?;
         self.summary.files = listing.blobs.len();
         for stray in listing.strays {
-            self.found(Damage::Stray, stray, "its name or place is not that of an instance".to_owned());
+            self.found(
+                Damage::Stray,
+                stray,
+                "its name or place is not that of an instance, or it is no file".to_owned(),
+            );
         }
         if let Some(index) = self.sound_index()? {
             let without_row = self.rows(&index, listing.blobs)?;
@@ -454,6 +458,6 @@ fn is_empty(path: &Path) -> bool {
 
 /// Whether somebody is still at a file that has no row. If not, it has one by now, or never will.
 fn is_being_stored(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(file) = open(path) else { return false };
     flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
 }

@@ -4,9 +4,11 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use dicomet_proto::Uid;
 use dicomet_proto::dataset::FileMeta;
 
 use super::{Damage, Depth};
+use crate::blob::open;
 use crate::reread::{Unreadable, reread};
 
 /// What a file is called that no row names, and more about it; nothing when it is gone meanwhile.
@@ -31,7 +33,7 @@ fn name(path: &Path) -> Option<(Damage, String)> {
 }
 
 /// What the file itself says which instance it is.
-fn instance(path: &Path) -> Option<dicomet_proto::Uid> {
-    let (meta, _) = FileMeta::read(&mut std::fs::File::open(path).ok()?).ok()?;
+fn instance(path: &Path) -> Option<Uid> {
+    let (meta, _) = FileMeta::read(&mut open(path).ok()?).ok()?;
     meta.media_storage_sop_instance_uid
 }

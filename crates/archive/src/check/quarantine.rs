@@ -41,7 +41,8 @@ fn free_name(layout: &Layout, file: &Path) -> io::Result<PathBuf> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut target = layout.quarantine.join(&name);
     for again in 1_u32.. {
-        if !target.exists() {
+        // Not 'exists': it would overwrite a link that leads nowhere.
+        if fs::symlink_metadata(&target).is_err() {
             break;
         }
         target = layout.quarantine.join(format!("{name}.{again}"));

@@ -159,7 +159,8 @@ impl Repairer<'_> {
         Ok(())
     }
 
-    /// Whether somebody was told that it is stored nobody knows without its row, so it is a loss; but for what a crash cut off.
+    /// Whether somebody was told that it is stored nobody knows without its row, so it is a loss; but for what a crash
+    /// cut off.
     fn give_up(&mut self, finding: &Finding, blob: BlobNumber) -> Result<(), Error> {
         if finding.damage == Damage::Cut && self.is_of_a_crash(blob) {
             return self

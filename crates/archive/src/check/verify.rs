@@ -10,7 +10,7 @@ use super::head::Head;
 use super::{Damage, Depth, Extent, Named};
 use crate::Error;
 use crate::blob::seal::Seal;
-use crate::blob::{BlobNumber, Blobs};
+use crate::blob::{BlobNumber, Blobs, open};
 use crate::reread::PIECE;
 
 /// What the index says of a file.
@@ -112,7 +112,8 @@ pub(super) fn side_by_side<T: Sync, U: Send>(all: &[T], one: impl Fn(&T) -> U + 
 }
 
 fn verify(blobs: &Blobs, row: &Row, depth: Depth) -> Outcome {
-    let mut file = File::open(blobs.path(row.blob)).map_err(|error| match error.kind() {
+    let mut file = open(&blobs.path(row.blob)).map_err(|error| match error.kind() {
+        ErrorKind::NotFound if error.get_ref().is_some() => Fault::of_all(Damage::Missing, error.to_string()),
         ErrorKind::NotFound => Fault::of_all(Damage::Missing, "its file is not there"),
         _ => unreadable(&error),
     })?;

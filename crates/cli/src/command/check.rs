@@ -17,9 +17,10 @@ use crate::output;
 /// Look whether every instance of an archive is there and as it was
 ///
 /// Holds the index against the files, both ways, and names what is wrong: an instance whose file is missing, cut,
-/// altered (data set or file meta information) or unreadable; a file that the index does not know (orphan; cut or altered when it does
-/// not fit the length and digest that it carries), or that is none of an archive's (stray); what was left when
-/// something was cut off (leftover); a broken index. Changes nothing. It may run while the archive is served.
+/// altered (data set or file meta information) or unreadable; a file that the index does not know (orphan; cut or
+/// altered when it does not fit the length and digest that it carries); what is none of an archive's files, such as a
+/// link (stray); what was left when something was cut off (leftover); a broken index. Changes nothing. It may run
+/// while the archive is served.
 ///
 /// --repair makes index and files agree again, and needs the archive for itself. The index is built anew from the
 /// files when it is lost or broken; orphans are indexed again; file meta information that alone is damaged is written
