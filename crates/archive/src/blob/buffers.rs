@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::direct::AlignedBuffer;
 
-/// Bytes that a buffer has room for, in whole blocks. Written at once, an instance of 525 KB is durable sooner than in pieces as it comes.
+/// Bytes that a buffer has room for, in whole blocks. Written at once, an instance of 525 KB is durable sooner than in
+/// pieces as it comes.
 pub(super) const SIZE: usize = 1024 * 1024;
 
 /// So many are kept for those who come; more were needed for a while only.

@@ -169,7 +169,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
 
     use rustix::fs::OFlags;
-    let no_file = || io::Error::new(io::ErrorKind::NotFound, "a link, a folder or the like is in its place");
+    let no_file = || io::Error::new(ErrorKind::NotFound, "a link, a folder or the like is in its place");
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {

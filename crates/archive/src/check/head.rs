@@ -15,7 +15,7 @@ use dicomet_proto::{AeTitle, Uid};
 use super::quarantine::keep;
 use super::verify::Row;
 use crate::blob::seal::Seal;
-use crate::blob::sync_folder;
+use crate::blob::{open, sync_folder};
 use crate::folder::Layout;
 use crate::reread::PIECE;
 
@@ -90,7 +90,7 @@ pub(super) fn write_anew(layout: &Layout, row: &Row) -> io::Result<Option<PathBu
     let unfinished = layout.incoming.join("head.tmp");
     let mut new = File::create(&unfinished)?;
     new.write_all(&head)?;
-    let mut old = File::open(&path)?;
+    let mut old = open(&path)?;
     old.seek(SeekFrom::Start(row.offset))?;
     if copy(&mut old, &mut new)? != row.head.seal {
         fs::remove_file(&unfinished)?;

@@ -102,12 +102,8 @@ impl PutOff {
 
 /// What a C-CANCEL-RQ of a request has for its Message ID Being Responded To; `None` where there is no such thing.
 fn cancelled_by(request: &Command) -> Option<MessageId> {
-    match request {
-        Command::CFindRq(request) => Some(request.message_id),
-        Command::CGetRq(request) => Some(request.message_id),
-        Command::CMoveRq(request) => Some(request.message_id),
-        _ => None,
-    }
+    let can_be_cancelled = matches!(request, Command::CFindRq(_) | Command::CGetRq(_) | Command::CMoveRq(_));
+    request.request_id().filter(|_| can_be_cancelled)
 }
 
 impl Association {

@@ -195,14 +195,14 @@ pub async fn respond_refusal(
 
 /// The line of a request that becomes no [`Request`]; whoever gets one writes its own.
 fn log_refusal(command: &Command, refusal: &Refusal) {
-    let Some((service, message_id)) = named(command) else { return };
-    let message_id = message_id.map(|id| id.0);
+    let Some(service) = service_name(command) else { return };
+    let message_id = command.request_id().map(|id| id.0);
     tracing::info!(service, message_id, status = %refusal.status.digits(), comment = refusal.comment(), "request refused");
 }
 
-/// Service and Message ID of a request, for the log.
-fn named(request: &Command) -> Option<(&'static str, Option<MessageId>)> {
-    let service = match request {
+/// The service of a request, for the log.
+fn service_name(request: &Command) -> Option<&'static str> {
+    Some(match request {
         Command::CEchoRq(_) => "C-ECHO",
         Command::CStoreRq(_) => "C-STORE",
         Command::CFindRq(_) => "C-FIND",
@@ -212,8 +212,7 @@ fn named(request: &Command) -> Option<(&'static str, Option<MessageId>)> {
         Command::NEventReportRq(_) => "N-EVENT-REPORT",
         Command::Unknown(_) => "unknown",
         _ => return None,
-    };
-    Some((service, request.request_id()))
+    })
 }
 
 /// The response that says no to a request.

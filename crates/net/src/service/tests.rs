@@ -224,20 +224,25 @@ async fn matches_arrive_one_by_one_and_the_end_tells_of_unsupported_keys() {
     tokio::join!(ask, serve);
 }
 
+/// Takes a C-FIND-RQ and sends matches until it is cancelled.
+async fn answer_find_until_cancelled(acceptor: &mut Association) {
+    let Some(Request::Find(context, request, _)) = next_request(acceptor).await.unwrap() else {
+        panic!("no C-FIND-RQ");
+    };
+    let mut answer = c_find::scp::Answer::new(acceptor, &context, &request);
+    let mut sent = 0;
+    while answer.pending(&patient(sent), Status::PENDING).await.unwrap() {
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+    answer.finish(Ok(())).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_cancelled_find_ends_with_exactly_one_final_response() {
     let (mut requestor, mut acceptor) = pair(1000).await;
     let serve = async {
-        let Some(Request::Find(context, request, _)) = next_request(&mut acceptor).await.unwrap() else {
-            panic!("no C-FIND-RQ");
-        };
-        let mut answer = c_find::scp::Answer::new(&mut acceptor, &context, &request);
-        let mut sent = 0;
-        while answer.pending(&patient(sent), Status::PENDING).await.unwrap() {
-            sent += 1;
-            tokio::task::yield_now().await;
-        }
-        answer.finish(Ok(())).await.unwrap();
+        answer_find_until_cancelled(&mut acceptor).await;
         serve_echo(acceptor).await;
     };
     let ask = async {
@@ -266,16 +271,7 @@ async fn what_comes_during_a_find_waits_for_its_end_and_the_cancel_behind_it_is_
         })
     };
     let serve = async {
-        let Some(Request::Find(context, request, _)) = next_request(&mut acceptor).await.unwrap() else {
-            panic!("no C-FIND-RQ");
-        };
-        let mut answer = c_find::scp::Answer::new(&mut acceptor, &context, &request);
-        let mut sent = 0;
-        while answer.pending(&patient(sent), Status::PENDING).await.unwrap() {
-            sent += 1;
-            tokio::task::yield_now().await;
-        }
-        answer.finish(Ok(())).await.unwrap();
+        answer_find_until_cancelled(&mut acceptor).await;
         let Some(Request::Find(context, request, identifier)) = next_request(&mut acceptor).await.unwrap()
         else {
             panic!("no second C-FIND-RQ");

@@ -5,7 +5,7 @@
 use dicomet_proto::message::{CGetRsp, CMoveRsp, Command, MessageId, Refusal, Status, SubOperations};
 
 use crate::association::{Data, Message};
-use crate::service::{c_echo, c_store, log_refusal, named, refusal_response, respond_refusal};
+use crate::service::{c_echo, c_store, log_refusal, refusal_response, respond_refusal, service_name};
 use crate::{Association, Error};
 
 /// So many requests are put off at most, whatever larger window was negotiated: those that the window holds which we
@@ -76,7 +76,7 @@ fn put_off(association: &mut Association, message: Message) -> Result<(), Messag
 pub(super) async fn cancel(association: &mut Association, message_id: MessageId) -> Result<(), Error> {
     let Some(Message { context_id, command }) = association.take_cancelled(message_id) else { return Ok(()) };
     let Some(response) = cancelled(&command) else { return Ok(()) };
-    let service = named(&command).map(|(service, _)| service);
+    let service = service_name(&command);
     tracing::info!(service, message_id = message_id.0, "request cancelled before it was begun");
     association.send(context_id, &response, Data::None).await
 }
