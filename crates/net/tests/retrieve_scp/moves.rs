@@ -362,24 +362,48 @@ async fn a_destination_that_stalls_fails_what_is_left_while_the_requestor_hears_
     assert!(alive >= 2, "only {alive} signs of life");
 }
 
+/// Takes some, and then the next without answering it.
+async fn take_and_abort(listener: &Listener, statuses: &[Status]) {
+    let mut destination = accept(listener).await;
+    for &status in statuses {
+        take(&mut destination, status).await.unwrap();
+    }
+    assert!(matches!(destination.receive().await.unwrap(), Received::Message(_)));
+    destination.abort().await;
+}
+
 #[tokio::test]
-async fn a_destination_that_aborts_in_the_middle_fails_what_is_left() {
+async fn a_destination_that_aborts_in_the_middle_gets_the_rest_over_another_association() {
     let (listener, port) = listener().await;
-    let mut destination = at(port);
-    destination.window = 1;
-    let aborting = async {
-        let mut destination = accept(&listener).await;
-        take(&mut destination, Status::SUCCESS).await.unwrap();
-        take(&mut destination, Status::WARNING).await.unwrap();
-        let received = destination.receive().await.unwrap();
-        assert!(matches!(received, Received::Message(_)));
-        destination.abort().await;
+    let destination = MoveDestination { window: 1, ..at(port) };
+    let receiving = async {
+        take_and_abort(&listener, &[Status::SUCCESS, Status::WARNING]).await;
+        take_and_abort(&listener, &[Status::SUCCESS]).await;
+        (take_all(&listener).await.len(), take_all(&listener).await.len())
     };
-    let moving = moved(destination, vec![cts(1..=4), cts(5..=5)], Pace::default());
+    let moving = moved(destination, vec![cts(1..=7), cts(8..=8)], Pace::default());
+    let ((response, report), taken) = tokio::join!(moving, receiving);
+    assert_eq!(response.command.status, Status::WARNING);
+    assert_eq!(response.command.counters, counters(None, 5, 2, 1));
+    assert_failed(&response, &["1.2.3", "1.2.5"]);
+    assert_eq!((taken, report.associations), ((2, 1), 4));
+}
+
+#[tokio::test]
+async fn a_destination_that_aborts_without_an_answer_fails_what_is_left() {
+    let (listener, port) = listener().await;
+    let destination = MoveDestination { window: 1, ..at(port) };
+    let aborting = async {
+        take_and_abort(&listener, &[Status::SUCCESS, Status::WARNING]).await;
+        take_and_abort(&listener, &[]).await;
+    };
+    let moving = moved(destination, vec![cts(1..=5), cts(6..=6)], Pace::default());
     let ((response, _), ()) = tokio::join!(moving, aborting);
     assert_eq!(response.command.status, Status::WARNING);
-    assert_eq!(response.command.counters, counters(None, 1, 3, 1));
-    assert_failed(&response, &["1.2.3", "1.2.4", "1.2.5"]);
+    assert_eq!(response.command.counters, counters(None, 1, 4, 1));
+    assert_failed(&response, &["1.2.3", "1.2.4", "1.2.5", "1.2.6"]);
+    let lost = "the association with the move destination was lost";
+    assert_eq!(response.command.error_comment.as_deref(), Some(lost));
 }
 
 /// Waits for one thing while another, which never ends, goes on.

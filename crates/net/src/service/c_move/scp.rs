@@ -2,8 +2,9 @@
 //! request there: what one association has room for, then the next; each over as many side by side as the
 //! destination may have.
 //!
-//! A destination that cannot be reached, rejects, or is lost fails what is left; it is not tried again within the
-//! operation. Where it rejects some of several associations, those that stand do the work. One that accepts no context
+//! A destination that cannot be reached, rejects, or falls silent fails what is left. One that ends an association in the
+//! middle fails what it had not answered there; the rest goes over another one, as long as each gets further. Where it
+//! rejects some of several associations, those that stand do the work. One that accepts no context
 //! for some instances fails those alone. When the requestor goes away, sending stops (PS3.4 leaves it open).
 
 use std::future::Future;
@@ -166,7 +167,8 @@ impl<I: Instances> Crew<'_, I> {
         }
     }
 
-    /// Opens an association and sends over it; another one after it when it ends for a reason of ours.
+    /// Opens an association and sends over it; another one after it when it ends for a reason of ours, or in the middle of
+    /// what it was of use for.
     async fn work_over_one(&self) -> Ended {
         loop {
             let proposal = proposal(self.destination, self.contexts);
@@ -192,7 +194,10 @@ impl<I: Instances> Crew<'_, I> {
             let originator = self.originator.clone();
             let mut given_up = GivenUp(Some(Elsewhere { association, originator }));
             let Some(line) = &mut given_up.0 else { return Ended::Lost };
-            match Leg::new(line, self.supply, self.tally, self.pace).run().await {
+            let mut leg = Leg::new(line, self.supply, self.tally, self.pace);
+            let (ended, was_of_use) = (leg.run().await, leg.is_of_use());
+            drop(leg);
+            match ended {
                 Ok(End::Answered) => match given_up.0.take() {
                     Some(line) => return Ended::Idle(Box::new(line.association)),
                     None => return Ended::Lost,
@@ -202,7 +207,9 @@ impl<I: Instances> Crew<'_, I> {
                 Err(error) => {
                     tracing::warn!(destination = %node, %error, "lost the association with the move destination");
                     self.tally.explain(LOST);
-                    return Ended::Lost;
+                    if !was_of_use || matches!(error, Error::TimedOut { .. }) {
+                        return Ended::Lost;
+                    }
                 }
             }
         }

@@ -117,6 +117,8 @@ pub(in crate::service) struct Leg<'l, L: Line, I: Instances> {
     /// The one that is being sent.
     current: Option<Instance>,
     last_response: Instant,
+    /// Whether anything was answered.
+    is_of_use: bool,
 }
 
 impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
@@ -129,7 +131,13 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
         let window = line.association().negotiated().async_operations_window;
         let window = if L::WE_REQUESTED { window.invoked } else { window.performed };
         let outstanding = Outstanding::new(window, pace.max_outstanding);
-        Leg { line, supply, tally, pace, outstanding, current: None, last_response: Instant::now() }
+        let (current, last_response, is_of_use) = (None, Instant::now(), false);
+        Leg { line, supply, tally, pace, outstanding, current, last_response, is_of_use }
+    }
+
+    /// Whether a sub-operation was answered on this association: then another one like it gets further.
+    pub(in crate::service) fn is_of_use(&self) -> bool {
+        self.is_of_use
     }
 
     /// Sends until there is nothing more to send, or the retrieve is halted.
@@ -137,7 +145,7 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
     /// # Errors
     /// [`Error`] when the association is at its end. With [`Error::Source`] it is by our fault alone, and what was
     /// outstanding is back in the supply.
-    pub(in crate::service) async fn run(mut self) -> Result<End, Error> {
+    pub(in crate::service) async fn run(&mut self) -> Result<End, Error> {
         loop {
             self.look().await?;
             if self.outstanding.has_room()
@@ -290,6 +298,7 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
         match self.outstanding.remove(response.message_id, now) {
             Some((instance, _)) => {
                 self.last_response = now;
+                self.is_of_use = true;
                 self.tally.answered(&instance, response.status);
             }
             None => tracing::debug!("dropped a C-STORE-RSP that answers no outstanding sub-operation"),
