@@ -97,8 +97,8 @@ pub enum Error {
     /// The instance is in the index and its file is not whole.
     #[error("the file of an instance is damaged: {0}")]
     Damaged(&'static str),
-    /// A search was stopped, for nobody waits for it any more.
-    #[error("the search was stopped")]
+    /// A search, or a reading of instances, was stopped, for nobody waits for it any more.
+    #[error("it was stopped")]
     Stopped,
     /// The archive is being closed.
     #[error("the archive is closed")]
@@ -139,7 +139,7 @@ impl Error {
             Error::NoRoom { .. } => Refusal::new(Status::OUT_OF_RESOURCES, "no room in the archive"),
             Error::Degraded => Refusal::new(Status::OUT_OF_RESOURCES, "the archive's disk has failed"),
             Error::Closed => Refusal::new(Status::OUT_OF_RESOURCES, "the archive is closing"),
-            Error::Stopped => Refusal::new(Status::OUT_OF_RESOURCES, "the search was stopped"),
+            Error::Stopped => Refusal::new(Status::OUT_OF_RESOURCES, "it was stopped"),
             Error::Damaged(_) => Refusal::new(Status::PROCESSING_FAILURE, "the stored instance is damaged"),
             _ => Refusal::new(Status::PROCESSING_FAILURE, "the archive failed; see its log"),
         }

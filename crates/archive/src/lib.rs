@@ -61,6 +61,6 @@ pub use index::write::Conflicts;
 pub use index::writer::{Outcome, Stored};
 pub use plan::Instance;
 pub use settings::{Absent, Duplicates, Settings};
-pub use stop::Stop;
+pub use stop::{Stop, StopAtEnd};
 pub use store::{Archive, Incoming, Provenance};
 pub use worklist::Worklist;

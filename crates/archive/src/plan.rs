@@ -9,7 +9,7 @@ use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::query::Query;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
-use crate::blob::read::{Blob, open_whole};
+use crate::blob::read::Blob;
 use crate::blob::{BlobNumber, Blobs};
 use crate::index::condition::select_for_retrieve;
 use crate::{Archive, Error};
@@ -130,12 +130,6 @@ impl Archive {
         let path = self.shared.folder.layout.blobs.path(location.blob);
         let proof = self.shared.proofs.wanted(location.blob, location.data_set_digest);
         Blob::open(&path, location.data_set_offset, location.data_set_length, proof)
-    }
-
-    /// Whether the file of an instance is there, as long as it was. Its bytes are not read.
-    pub(crate) fn is_there(&self, location: Location) -> Result<(), Error> {
-        let path = self.shared.folder.layout.blobs.path(location.blob);
-        open_whole(&path, location.data_set_offset, location.data_set_length).map(drop)
     }
 }
 

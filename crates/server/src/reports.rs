@@ -6,11 +6,13 @@
 //! and the log says so. All reports for a requestor go over one association at a time.
 
 use std::collections::HashMap;
+use std::iter;
 use std::time::Duration;
 
+use dicomet_archive::Stop;
 use dicomet_archive::commitments::{CommitmentId, Due, Requestor};
 use dicomet_net::service::storage_commitment::scp;
-use dicomet_net::{Association, Error};
+use dicomet_net::{Association, Error, Node};
 use dicomet_proto::commitment::Report;
 use dicomet_proto::message::StatusKind;
 use tokio::sync::{mpsc, watch};
@@ -177,7 +179,8 @@ fn pause(reports: &Reports, tries: u32) -> Duration {
     reports.pause.saturating_mul(2_u32.saturating_pow(doubled)).min(LONGEST_PAUSE)
 }
 
-/// Delivers what waits for a requestor, as far as it lets us.
+/// Delivers what waits for a requestor, as far as it lets us. It is called when the first report is made, which may take its
+/// time.
 async fn attempt(
     server: Server,
     requestor: Requestor,
@@ -195,54 +198,97 @@ async fn attempt(
     let began = Instant::now();
     let mut left = waiting.into_iter();
     let mut undelivered = Vec::new();
-    let opened = tokio::select! {
-        opened = scp::open(node, &requestor.called, &server.settings.destination) => opened,
-        // Due again at the next start.
-        () = asked_to_stop(&mut signals.stop) => return Attempt { requestor, undelivered, waiting: left.collect() },
-    };
-    match opened {
-        Ok(mut association) => {
-            let mut error = None;
-            for waiting in left.by_ref() {
-                let delivered = tokio::select! {
-                    biased;
-                    delivered = deliver_one(&server, &mut association, &requestor, waiting.id) => delivered,
-                    // As above.
-                    () = asked_to_stop(&mut signals.over) => {
-                        association.abort().await;
-                        undelivered.push(waiting.id);
-                        return Attempt { requestor, undelivered, waiting: left.collect() };
-                    }
-                };
-                match delivered {
-                    Ok(true) => {}
-                    Ok(false) => undelivered.push(waiting.id),
-                    Err(cause) => {
-                        undelivered.push(waiting.id);
-                        error = Some(cause);
-                        break;
-                    }
+    let mut line = Line { server: &server, requestor: &requestor, node, association: None };
+    while let Some(waiting) = left.next() {
+        let ready = tokio::select! {
+            ready = line.ready(waiting.id) => ready,
+            // Due again at the next start.
+            () = asked_to_stop(&mut signals.stop) => {
+                tokio::select! {
+                    () = line.end(true) => {}
+                    () = asked_to_stop(&mut signals.over) => {}
                 }
+                let waiting = iter::once(waiting).chain(left).collect();
+                return Attempt { requestor, undelivered, waiting };
             }
-            match error {
-                Some(error) => {
-                    log_failure(&requestor, &error);
-                    association.abort().await;
+        };
+        let delivered = match ready {
+            Ok(Ready::Settled) => Ok(true),
+            Ok(Ready::NotMade) => Ok(false),
+            Ok(Ready::Report(report, association)) => tokio::select! {
+                biased;
+                delivered = deliver_one(&server, association, &requestor, waiting.id, &report) => delivered,
+                // As above.
+                () = asked_to_stop(&mut signals.over) => {
+                    line.end(false).await;
+                    undelivered.push(waiting.id);
+                    return Attempt { requestor, undelivered, waiting: left.collect() };
                 }
-                None => {
-                    if let Err(error) = association.release().await {
-                        tracing::debug!("releasing after reports: {error}");
-                    }
-                }
+            },
+            Err(error) => Err(error),
+        };
+        match delivered {
+            Ok(true) => {}
+            Ok(false) => undelivered.push(waiting.id),
+            Err(error) => {
+                log_failure(&requestor, &error);
+                undelivered.push(waiting.id);
+                line.end(false).await;
+                let (due, waiting): (Vec<Waiting>, _) = left.partition(|waiting| waiting.at <= began);
+                undelivered.extend(due.into_iter().map(|waiting| waiting.id));
+                return Attempt { requestor, undelivered, waiting };
             }
         }
-        Err(error) => log_failure(&requestor, &error),
     }
-    let (due, waiting): (Vec<Waiting>, Vec<Waiting>) = left.partition(|waiting| waiting.at <= began);
-    undelivered.extend(due.into_iter().map(|waiting| waiting.id));
-    Attempt { requestor, undelivered, waiting }
+    line.end(true).await;
+    Attempt { requestor, undelivered, waiting: Vec::new() }
 }
 
+/// The association with a requestor, from the first report on.
+struct Line<'l> {
+    server: &'l Server,
+    requestor: &'l Requestor,
+    node: &'l Node,
+    association: Option<Association>,
+}
+
+/// What comes of a report before it is sent.
+enum Ready<'l> {
+    /// It is settled.
+    Settled,
+    /// It cannot be made.
+    NotMade,
+    /// It is made, and its receiver listens.
+    Report(Report, &'l mut Association),
+}
+
+impl Line<'_> {
+    /// Makes a report, then opens the association if there is none yet.
+    async fn ready(&mut self, id: CommitmentId) -> Result<Ready<'_>, Error> {
+        let report = match make(self.server, &Due { id, requestor: self.requestor.clone(), tries: 0 }).await {
+            Ok(Some(report)) => report,
+            Ok(None) => return Ok(Ready::Settled),
+            Err(NotMade) => return Ok(Ready::NotMade),
+        };
+        let association = match self.association.take() {
+            Some(association) => association,
+            None => scp::open(self.node, &self.requestor.called, &self.server.settings.destination).await?,
+        };
+        Ok(Ready::Report(report, self.association.insert(association)))
+    }
+
+    async fn end(self, well: bool) {
+        match self.association {
+            Some(association) if well => {
+                if let Err(error) = association.release().await {
+                    tracing::debug!("releasing after reports: {error}");
+                }
+            }
+            Some(association) => association.abort().await,
+            None => {}
+        }
+    }
+}
 fn log_failure(requestor: &Requestor, error: &Error) {
     tracing::warn!(calling = %requestor.calling, %error, "storage commitment reports could not be delivered");
 }
@@ -253,16 +299,11 @@ async fn deliver_one(
     association: &mut Association,
     requestor: &Requestor,
     id: CommitmentId,
+    report: &Report,
 ) -> Result<bool, Error> {
-    let due = Due { id, requestor: requestor.clone(), tries: 0 };
-    let report = match make(server, &due).await {
-        Ok(Some(report)) => report,
-        Ok(None) => return Ok(true),
-        Err(_) => return Ok(false),
-    };
-    let status = scp::report(association, &report).await?;
+    let status = scp::report(association, report).await?;
     if matches!(status.kind(), StatusKind::Success | StatusKind::Warning) {
-        delivered(server, &due).await;
+        delivered(server, &Due { id, requestor: requestor.clone(), tries: 0 }).await;
         return Ok(true);
     }
     tracing::warn!(calling = %requestor.calling, status = %status.digits(), "a storage commitment report was refused");
@@ -272,11 +313,13 @@ async fn deliver_one(
 /// A report could not be made; the log has why.
 pub(crate) struct NotMade;
 
-/// Looks at the instances, and makes the report; `None` when it is settled.
+/// Reads the instances, and makes the report; `None` when it is settled. Dropped, it stops reading.
 pub(crate) async fn make(server: &Server, due: &Due) -> Result<Option<Report>, NotMade> {
     let (archive, id) = (server.archive.clone(), due.id);
     let ae_title = server.settings.ae_title.clone();
-    let made = tokio::task::spawn_blocking(move || archive.commitment_report(id, &ae_title)).await;
+    let stop = Stop::default();
+    let _at_end = stop.at_end();
+    let made = tokio::task::spawn_blocking(move || archive.commitment_report(id, &ae_title, &stop)).await;
     match made {
         Ok(Ok(report)) => {
             if let Some(report) = &report {

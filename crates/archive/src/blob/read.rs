@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::proof::Proof;
-use crate::Error;
+use crate::{Error, Stop};
 
 /// A data set up to this length is read and proved when it is opened, so that a damaged one is found before anything of
 /// it was sent. A longer one would keep others waiting, and is proved as it is read.
@@ -16,6 +16,9 @@ const PIECE: usize = 256 * 1024;
 
 /// What a damaged data set is called.
 const ALTERED: &str = "its data set is not what was stored: it has another digest";
+
+/// What one is called that was cut while it was read.
+const SHORTER: &str = "it is shorter than it was";
 
 /// The data set of a stored instance, byte for byte as it came. Ends with an error, never well, when it is not what was
 /// stored: shorter, or with another digest. Then its last bytes are withheld. The digest is looked at once a day.
@@ -62,21 +65,35 @@ impl Blob {
     }
 
     /// Proves a data set that has not been read, and gives the file and where in it the data set begins, for another
-    /// reader. Blocks for as long as reading it takes.
+    /// reader. Blocks for as long as reading it takes, or until it is stopped.
     ///
     /// # Errors
-    /// `InvalidData` when it is not what was stored.
-    pub fn prove(mut self) -> io::Result<(File, u64)> {
+    /// [`Error::Damaged`] when it is not what was stored, [`Error::Stopped`], or a fault of the system.
+    pub fn prove(mut self, stop: &Stop) -> Result<(File, u64), Error> {
         if matches!(self.body, Body::Rest { proof: Some(_), .. }) {
             let mut piece = vec![0; PIECE];
-            while self.read(&mut piece)? > 0 {}
+            loop {
+                stop.check()?;
+                match self.read(&mut piece) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                        return Err(Error::Damaged(ALTERED));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        return Err(Error::Damaged(SHORTER));
+                    }
+                    Err(error) => return Err(Error::io("reading an instance", error)),
+                }
+            }
         }
         Ok((self.file, self.offset))
     }
 }
 
 /// Opens a file that is as long as it was.
-pub(crate) fn open_whole(path: &Path, offset: u64, length: u64) -> Result<File, Error> {
+fn open_whole(path: &Path, offset: u64, length: u64) -> Result<File, Error> {
     let file = super::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::Damaged("it is missing"),
         _ => Error::io("opening an instance", error),
@@ -101,8 +118,7 @@ impl Read for Blob {
                 let wanted = buffer.len().min(usize::try_from(*rest).unwrap_or(usize::MAX));
                 let length = self.file.read(&mut buffer[..wanted])?;
                 if length == 0 && wanted > 0 {
-                    let shorter = "a stored instance is shorter than it was";
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, shorter));
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, SHORTER));
                 }
                 *rest -= length as u64;
                 if let Some(proof) = proof {

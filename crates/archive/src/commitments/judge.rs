@@ -1,35 +1,39 @@
-//! Whether the archive answers for an instance: in the index, of the class that was named, and its file there in its
-//! whole length. The digest is not looked at: `check` does that, and a request may name terabytes.
+//! Whether the archive answers for an instance: in the index, of the class that was named, and its file what was stored,
+//! byte for byte. For who asks may delete its own copy then. It is read for that, unless it was within a day.
 
 use dicomet_proto::commitment::Reference;
 use dicomet_proto::message::Status;
 use rusqlite::OptionalExtension;
 
 use crate::plan::{Location, location};
-use crate::{Archive, Error};
+use crate::{Archive, Error, Stop};
 
 impl Archive {
     /// Answers for an instance, or says with a Failure Reason why not: 0112 no such instance, 0119 of another class,
-    /// 0110 damaged.
+    /// 0110 damaged, or not to be read.
     ///
     /// # Errors
-    /// A fault of the index or of the system, which says nothing about the instance.
-    pub(super) fn judge(&self, reference: &Reference) -> Result<Result<(), Status>, Error> {
+    /// [`Error::Stopped`], or a fault of the index or of the system, which says nothing about the instance.
+    pub(super) fn judge(&self, reference: &Reference, stop: &Stop) -> Result<Result<(), Status>, Error> {
         let Some((sop_class, location)) = self.locate(reference)? else {
             return Ok(Err(Status::NO_SUCH_SOP_INSTANCE));
         };
         if sop_class != reference.sop_class.as_str() {
             return Ok(Err(Status::CLASS_INSTANCE_CONFLICT));
         }
-        match self.is_there(location) {
-            Ok(()) => Ok(Ok(())),
-            // It may have been replaced between the two looks.
-            Err(Error::Damaged(_)) => match self.locate(reference)? {
-                Some((_, now)) if now.blob != location.blob => judged(self.is_there(now)),
-                _ => Ok(Err(Status::PROCESSING_FAILURE)),
-            },
-            Err(error) => Err(error),
+        let proved = self.prove(location, stop);
+        if !matches!(proved, Err(Error::Damaged(_))) {
+            return judged(location, proved);
         }
+        // It may have been replaced between the two looks.
+        match self.locate(reference)? {
+            Some((_, now)) if now.blob != location.blob => judged(now, self.prove(now, stop)),
+            _ => judged(location, proved),
+        }
+    }
+
+    fn prove(&self, location: Location, stop: &Stop) -> Result<(), Error> {
+        self.open_at(location)?.prove(stop).map(drop)
     }
 
     fn locate(&self, reference: &Reference) -> Result<Option<(String, Location)>, Error> {
@@ -45,10 +49,13 @@ impl Archive {
     }
 }
 
-fn judged(looked: Result<(), Error>) -> Result<Result<(), Status>, Error> {
-    match looked {
+fn judged(location: Location, proved: Result<(), Error>) -> Result<Result<(), Status>, Error> {
+    match proved {
         Ok(()) => Ok(Ok(())),
-        Err(Error::Damaged(_)) => Ok(Err(Status::PROCESSING_FAILURE)),
+        Err(error @ (Error::Damaged(_) | Error::Io { .. })) => {
+            tracing::error!(blob = location.blob.0, %error, "the archive does not answer for an instance");
+            Ok(Err(Status::PROCESSING_FAILURE))
+        }
         Err(error) => Err(error),
     }
 }

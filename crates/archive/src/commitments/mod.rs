@@ -19,7 +19,7 @@ use dicomet_proto::message::{Refusal, Status};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
 use crate::index::schema::open_with_migrations;
-use crate::{Archive, Error, Settings};
+use crate::{Archive, Error, Settings, Stop};
 
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_commitments.sql")];
 
@@ -185,22 +185,27 @@ impl Archive {
         &self.shared.commitments
     }
 
-    /// The report on a request, by how the instances are now; `None` when it is settled.
+    /// The report on a request, by how the instances are now; `None` when it is settled. Reads them, those apart that were
+    /// read within a day; blocks for as long as that takes, or until it is stopped. What was read by then is not read again.
     ///
     /// # Errors
-    /// A fault of the database or the index: then the report is to be made later.
+    /// [`Error::Stopped`], or a fault of the database or the index: then the report is to be made later.
     pub fn commitment_report(
         &self,
         id: CommitmentId,
         retrieve_ae_title: &AeTitle,
+        stop: &Stop,
     ) -> Result<Option<Report>, Error> {
         let Some((Request { transaction, references }, is_duplicate)) = self.commitments().load(id)? else {
             return Ok(None);
         };
         let (mut committed, mut failed) = (Vec::new(), Vec::new());
         for reference in references {
-            let outcome =
-                if is_duplicate { Err(Status::DUPLICATE_TRANSACTION_UID) } else { self.judge(&reference)? };
+            stop.check()?;
+            let outcome = match is_duplicate {
+                true => Err(Status::DUPLICATE_TRANSACTION_UID),
+                false => self.judge(&reference, stop)?,
+            };
             match outcome {
                 Ok(()) => committed.push(reference),
                 Err(reason) => failed.push((reference, reason)),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use dicomet_archive::commitments::{CommitmentId, Requestor};
-use dicomet_archive::{Archive, Error, Settings};
+use dicomet_archive::{Archive, Error, Settings, Stop};
 use dicomet_proto::commitment::{Reference, Request};
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::message::Status;
@@ -27,16 +27,17 @@ fn request(transaction: &str, instances: &[&str]) -> Request {
 
 /// What is committed, and what is not for which reason.
 fn reported(archive: &Archive, id: CommitmentId) -> (Vec<String>, Vec<(String, u16)>) {
-    let report = archive.commitment_report(id, &AeTitle::new("ARCHIVE").unwrap()).unwrap().unwrap();
+    let title = AeTitle::new("ARCHIVE").unwrap();
+    let report = archive.commitment_report(id, &title, &Stop::default()).unwrap().unwrap();
     let committed = report.committed.iter().map(|one| one.sop_instance.to_string()).collect();
     let failed = report.failed.iter().map(|(one, reason)| (one.sop_instance.to_string(), reason.code()));
     (committed, failed.collect())
 }
 
 #[test]
-fn it_answers_for_what_is_there_whole_and_of_its_class() {
+fn it_answers_for_what_is_there_byte_for_byte_and_of_its_class() {
     let (folder, archive) = archive();
-    for number in 1..=4 {
+    for number in [1, 2, 3, 4, 6] {
         store(&archive, &slice(&format!("2.999.1.1.{number}"))).unwrap();
     }
     let mut blobs: Vec<PathBuf> = fs::read_dir(folder.path().join("data/blobs/000000/000"))
@@ -47,14 +48,29 @@ fn it_answers_for_what_is_there_whole_and_of_its_class() {
     fs::remove_file(&blobs[2]).unwrap();
     let cut = fs::read(&blobs[3]).unwrap();
     fs::write(&blobs[3], &cut[..cut.len() - 2]).unwrap();
-    let mut asked =
-        request("2.999.77", &["2.999.1.1.1", "2.999.1.1.2", "2.999.1.1.3", "2.999.1.1.4", "2.999.1.1.5"]);
+    let mut altered = fs::read(&blobs[4]).unwrap();
+    *altered.last_mut().unwrap() ^= 1;
+    fs::write(&blobs[4], altered).unwrap();
+    let asked = (1..=6).map(|number| format!("2.999.1.1.{number}")).collect::<Vec<_>>();
+    let mut asked = request("2.999.77", &asked.iter().map(String::as_str).collect::<Vec<_>>());
     asked.references[1].sop_class = uids::MR_IMAGE_STORAGE;
     let id = archive.commitments().add(&requestor("CT"), &asked).unwrap();
     let (committed, failed) = reported(&archive, id);
     assert_eq!(committed, ["2.999.1.1.1"]);
-    let expected = [(2, 0x0119), (3, 0x0110), (4, 0x0110), (5, 0x0112)];
+    let expected = [(2, 0x0119), (3, 0x0110), (4, 0x0110), (5, 0x0112), (6, 0x0110)];
     assert_eq!(failed, expected.map(|(number, reason)| (format!("2.999.1.1.{number}"), reason)));
+}
+
+#[test]
+fn a_report_that_nobody_waits_for_any_more_is_broken_off_and_can_be_made_later() {
+    let (_folder, archive) = archive();
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    let id = archive.commitments().add(&requestor("CT"), &request("2.999.77", &["2.999.1.1.1"])).unwrap();
+    let stop = Stop::default();
+    drop(stop.at_end());
+    let broken_off = archive.commitment_report(id, &AeTitle::new("ARCHIVE").unwrap(), &stop);
+    assert!(matches!(broken_off, Err(Error::Stopped)), "{broken_off:?}");
+    assert_eq!(reported(&archive, id).0, ["2.999.1.1.1"]);
 }
 
 #[test]
@@ -70,8 +86,8 @@ fn a_report_that_is_due_is_due_until_it_is_settled_whoever_opens_the_archive() {
     assert_eq!(due.len(), 1);
     assert_eq!((due[0].id, &due[0].requestor, due[0].tries), (second, &requestor("MR"), 1));
     assert_eq!(reported(&archive, second).1, [("2.999.2".to_owned(), 0x0112)]);
-    let none = archive.commitment_report(first, &AeTitle::new("ARCHIVE").unwrap()).unwrap();
-    assert_eq!(none, None);
+    let title = AeTitle::new("ARCHIVE").unwrap();
+    assert_eq!(archive.commitment_report(first, &title, &Stop::default()).unwrap(), None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 
-use dicomet_archive::{Archive, Error};
+use dicomet_archive::{Archive, Error, Stop};
 use dicomet_proto::dataset::Tag;
 use dicomet_proto::query::{Level, Model, Query};
 
@@ -135,13 +135,13 @@ fn a_flipped_bit_is_found_when_a_small_instance_is_opened_and_before_the_end_of_
             let error = opened.unwrap().read_to_end(&mut cut).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
             assert!((cut.len() as u64) < planned[0].data_set_length());
-            assert!(archive.open_instance(&planned[0]).unwrap().prove().is_err());
+            assert!(archive.open_instance(&planned[0]).unwrap().prove(&Stop::default()).is_err());
         }
         // What failed stays unproved; what is sound again is read to its end.
         flip();
         let mut sound = Vec::new();
         archive.open_instance(&planned[0]).unwrap().read_to_end(&mut sound).unwrap();
         assert_eq!(sound.len() as u64, planned[0].data_set_length());
-        archive.open_instance(&planned[0]).unwrap().prove().unwrap();
+        archive.open_instance(&planned[0]).unwrap().prove(&Stop::default()).unwrap();
     }
 }

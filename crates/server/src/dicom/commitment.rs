@@ -3,7 +3,7 @@
 //! [`crate::reports`] when the association ends, however it ends.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dicomet_archive::commitments::{Due, Requestor};
 use dicomet_net::service::storage_commitment::scp;
@@ -137,11 +137,16 @@ impl Commitments {
         }
     }
 
-    /// Sends the report that is due next.
+    /// Sends the report that is due next. A request that comes while it is made goes first.
     async fn report(&mut self, association: &mut Association) -> Result<(), Error> {
         let context = association.context_of(&uids::STORAGE_COMMITMENT_PUSH_MODEL).cloned();
         let (Some(due), Some(context)) = (self.waiting.front().cloned(), context) else { return Ok(()) };
-        let report = match crate::reports::make(&self.server, &due).await {
+        let made = tokio::select! {
+            biased;
+            made = crate::reports::make(&self.server, &due) => made,
+            arrived = association.arrives_within(Duration::MAX) => return arrived.map(drop),
+        };
+        let report = match made {
             Ok(Some(report)) => report,
             Ok(None) => {
                 self.waiting.pop_front();

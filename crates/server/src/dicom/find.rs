@@ -101,8 +101,8 @@ pub(super) async fn send_matches(
     + 'static,
 ) -> Result<(u64, Status), Error> {
     let (found, mut next) = mpsc::channel(MATCHES_AHEAD);
-    let stop = StopAtEnd(Stop::default());
-    let stopped = stop.0.clone();
+    let stopped = Stop::default();
+    let stop = stopped.at_end();
     let finding = tokio::task::spawn_blocking(move || {
         search(&stopped, &mut |identifier, status| found.blocking_send((identifier, status)).is_ok())
     });
@@ -124,15 +124,6 @@ pub(super) async fn send_matches(
     let status = outcome.as_ref().map_or_else(|refusal| refusal.status, |()| Status::SUCCESS);
     answer.finish(outcome).await?;
     Ok((sent, status))
-}
-
-/// Stops a search when its matches are wanted no more, however that came.
-struct StopAtEnd(Stop);
-
-impl Drop for StopAtEnd {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
 }
 
 /// Sends matches until there are no more, or the peer has cancelled; says how many, and whether it has.

@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use dicomet_archive::{Archive, Blob};
+use dicomet_archive::{Archive, Blob, Stop};
 use dicomet_net::association::Source;
 use dicomet_net::service::c_get;
 use dicomet_net::service::c_move;
@@ -305,8 +305,10 @@ impl Outgoing for StoredInstance {
 /// A data set to be read for something else than to be sent as it is. What is wrong with it is found before.
 pub(super) async fn proved(blob: Blob, transfer_syntax: &Uid) -> io::Result<transcode::DataSet> {
     let length = blob.length();
-    let proving = tokio::task::spawn_blocking(move || blob.prove());
-    let (file, offset) = proving.await.map_err(io::Error::other)??;
+    let stop = Stop::default();
+    let _at_end = stop.at_end();
+    let proving = tokio::task::spawn_blocking(move || blob.prove(&stop));
+    let (file, offset) = proving.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
     Ok(transcode::DataSet { file, offset, length, transfer_syntax: transfer_syntax.clone() })
 }
 
