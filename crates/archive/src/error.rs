@@ -94,6 +94,9 @@ pub enum Error {
     /// Syncing failed earlier, so that nothing more can be promised until the archive is opened anew.
     #[error("the archive takes nothing more since the disk failed to sync")]
     Degraded,
+    /// What a crash has left is not in the index yet: what is missing there may be stored all the same.
+    #[error("not all that is stored is in the index yet; the log has the reason")]
+    Unsettled,
     /// The instance is in the index and its file is not whole.
     #[error("the file of an instance is damaged: {0}")]
     Damaged(&'static str),

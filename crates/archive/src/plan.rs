@@ -79,6 +79,8 @@ impl Archive {
              ORDER BY study.id, series.id, instance.id",
             condition.sql()
         );
+        // Else what is in the index is given; the log has it.
+        self.shared.writer.settle_if_due();
         self.shared.readers.with(|index| {
             let mut statement = index.prepare_cached(&sql)?;
             let mut rows = statement.query(params_from_iter(condition.parameters.iter()))?;

@@ -17,8 +17,8 @@ use crate::blob::sync_folder;
 /// Bytes that are set apart: a removal writes each page of the index that it changes, and takes out a study as a whole.
 const SIZE: u64 = 8 << 20;
 
-/// Opening an archive takes this much of it: some 100 KiB for three databases, and room for what a crash has left. The
-/// rest is for removals, and not for the stores that come first.
+/// Opening an archive takes this much of it: some 100 KiB for three databases. Of the rest, half is for what a crash has left
+/// out of the index, and what remains is for removals, not for the stores that come first.
 const TO_OPEN: u64 = 1 << 20;
 
 /// One part in so many of what is free is set apart at the most.
@@ -35,6 +35,8 @@ pub(crate) struct Reserve {
 pub(crate) enum Share {
     /// Who opens the archive.
     ToOpen,
+    /// Who puts into the index what a crash has left out of it: half.
+    ToSettle,
     /// Who removes.
     All,
 }
@@ -93,9 +95,12 @@ impl Reserve {
     fn give(&self, share: Share) -> bool {
         let given = match (share, self.length()) {
             (_, 0) => return false,
+            // What another user has made may only be removed.
             (Share::ToOpen, length) if length > TO_OPEN => {
-                // What another user has made may only be removed.
                 self.shorten(length - TO_OPEN).or_else(|_| self.remove())
+            }
+            (Share::ToSettle, length) if length > TO_OPEN => {
+                self.shorten(length / 2).or_else(|_| self.remove())
             }
             _ => self.remove(),
         };
@@ -155,6 +160,8 @@ mod tests {
         assert_eq!(reserve.length(), SIZE);
         assert_eq!(failing(&reserve, Share::ToOpen, 1, full), (true, 2));
         assert_eq!(reserve.length(), SIZE - TO_OPEN);
+        assert_eq!(failing(&reserve, Share::ToSettle, 1, full), (true, 2));
+        assert_eq!(reserve.length(), (SIZE - TO_OPEN) / 2);
         assert_eq!(failing(&reserve, Share::All, 2, full), (false, 2));
         assert!(!reserve.path.exists());
         reserve.fill();

@@ -83,7 +83,16 @@ impl Archive {
         let archive = reserve.with_room(Share::ToOpen, || {
             Archive::open_folder(Folder::open(folder, settings.absent)?, &settings)
         })?;
+        let settled = reserve.with_room(Share::ToSettle, || archive.shared.writer.settle());
         reserve.fill();
+        match settled {
+            // Whoever was told that these are stored would not find them.
+            Err(Error::IndexBehind) => return Err(Error::IndexBehind),
+            Err(error) => {
+                tracing::error!(%error, "instances that were being stored when the archive stopped are not indexed yet");
+            }
+            Ok(()) => {}
+        }
         Ok(archive)
     }
 
@@ -225,7 +234,13 @@ impl Shared {
             };
         }
         match reread(&self.folder.layout.blobs.path(present.blob)) {
-            Ok(first) if first.file.data_set_digest == record.file.data_set_digest => Ok(None),
+            // A head of another length would make it unreadable by what the index says.
+            Ok(first)
+                if first.file.data_set_digest == record.file.data_set_digest
+                    && first.file.data_set_offset == present.data_set_offset =>
+            {
+                Ok(None)
+            }
             // It may be good, and is not to be given up.
             Err(Unreadable::Io(error)) if error.kind() != ErrorKind::NotFound => {
                 Err(Error::io("reading an instance that is stored already", error))

@@ -7,11 +7,14 @@
 mod support;
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
+use dicomet_archive::{Archive, Settings};
+use dicomet_net::Node;
 use dicomet_proto::message::Status;
 
-use support::{Preloaded, Requestor, assert_sound, store};
+use support::{Preloaded, Requestor, assert_sound, binary, store};
 
 /// From now on a call fails for files with that part in their path.
 fn refuse(system: &Preloaded, call: &str, errno: i32, part: &str) {
@@ -137,6 +140,74 @@ async fn serve_starts_on_a_full_disk() {
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
     assert_eq!(store(&mut requestor, 4, 3_000).await, Status::SUCCESS);
     assert_sound(&system.data(), 5);
+}
+
+/// An archive as a power failure leaves it: of six instances, the index has two.
+async fn half_indexed(system: &Preloaded) {
+    let index = system.data().join("index.sqlite");
+    let serve = system.serve(&[]);
+    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
+    for number in 0..2 {
+        assert_eq!(store(&mut requestor, number, 3_000).await, Status::SUCCESS);
+    }
+    drop((requestor, serve));
+    // Opened and closed, so that all is in the index itself.
+    drop(Archive::open(&system.data(), Settings::default()).unwrap());
+    let of_two = fs::read(&index).unwrap();
+    let serve = system.serve(&[]);
+    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
+    for number in 2..6 {
+        assert_eq!(store(&mut requestor, number, 3_000).await, Status::SUCCESS);
+    }
+    drop((requestor, serve));
+    fs::write(&index, of_two).unwrap();
+    for beside in ["index.sqlite-wal", "index.sqlite-shm"] {
+        fs::write(system.data().join(beside), b"").unwrap();
+    }
+}
+
+fn instances_found(node: &Node) -> usize {
+    let key = ["StudyInstanceUID=2.999.1", "SeriesInstanceUID=2.999.1.1", "SOPInstanceUID"];
+    let mut find = Command::new(binary());
+    let found = find
+        .args(["find", &node.to_string(), "--level", "image", "--format", "jsonl"])
+        .args(key)
+        .output()
+        .unwrap();
+    String::from_utf8(found.stdout).unwrap().lines().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_no_room_to_index_at_the_start_is_found_as_soon_as_there_is() {
+    let system = Preloaded::new("refuse.c", "REFUSE");
+    half_indexed(&system).await;
+    refuse(&system, "full", ENOSPC, "/index.sqlite-wal");
+    let serve = system.serve(&[]);
+    assert_eq!(instances_found(&serve.node), 2);
+    allow(&system);
+    // Nobody stores: it is tried again, once in a while, by who reads.
+    let limit = Instant::now() + Duration::from_secs(60);
+    while instances_found(&serve.node) < 6 {
+        assert!(Instant::now() < limit, "it is not tried again");
+    }
+    assert_sound(&system.data(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_sync_that_failed_at_the_start_nothing_is_taken_before_a_restart() {
+    let system = Preloaded::new("refuse.c", "REFUSE");
+    half_indexed(&system).await;
+    refuse(&system, "sync", EIO, "/blobs/");
+    let serve = system.serve(&[]);
+    allow(&system);
+    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
+    assert_eq!(store(&mut requestor, 9, 3_000).await, Status::OUT_OF_RESOURCES);
+    assert_eq!(instances_found(&serve.node), 2);
+    drop((requestor, serve));
+    let serve = system.serve(&[]);
+    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
+    assert_eq!(store(&mut requestor, 9, 3_000).await, Status::SUCCESS);
+    assert_sound(&system.data(), 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! A blob in its place, durably, of which the index does not know yet: a file that is removed unless it is kept.
+//! A blob in its place, durably, of which the index does not know yet: a file that is removed unless it is to stay.
 //!
 //! A small one is written where a file was made ahead for it. A large one is renamed before it is synced, so that one
 //! sync makes both durable. What either leaves after a power failure is told apart by its seal. As long as a file is open
@@ -135,9 +135,9 @@ impl PlacedBlob {
         self.number.blob
     }
 
-    /// Leaves the file where it is: it has a row now, or nobody knows whether it has.
-    pub(crate) fn keep(mut self) {
-        self.name.stays = true;
+    /// Sets whether the file is left where it is when this is dropped: it has a row, or nobody knows whether it has.
+    pub(crate) fn set_staying(&mut self, stays: bool) {
+        self.name.stays = stays;
     }
 }
 

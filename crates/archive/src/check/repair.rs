@@ -114,6 +114,9 @@ impl Repairer<'_> {
     fn repair(&mut self, finding: &Finding) -> Result<(), Error> {
         match (finding.damage, finding.row, finding.blob) {
             (_, Some(row), _) if finding.extent == Extent::Head => self.write_head_anew(finding, row),
+            (Damage::Cut | Damage::Altered, Some(row), Some(blob)) if self.is_of_another(finding, blob) => {
+                self.give_to_another(finding, row, blob)
+            }
             (Damage::Missing | Damage::Cut | Damage::Altered, Some(row), Some(_)) => {
                 self.take_out(finding, row)
             }
@@ -150,6 +153,24 @@ impl Repairer<'_> {
         } else {
             self.set_aside(finding, "taken out of the index, the file set aside")?;
         }
+        self.remove(row)
+    }
+
+    /// Whether a file is whole, of another instance than its row says: the index is older, and the number was used again.
+    fn is_of_another(&self, finding: &Finding, blob: BlobNumber) -> bool {
+        let found = reread(&self.layout.blobs.path(blob));
+        found.is_ok_and(|found| {
+            finding.instance.as_ref().is_none_or(|named| named.sop_instance != found.sop_instance)
+        })
+    }
+
+    fn give_to_another(&mut self, finding: &Finding, row: i64, blob: BlobNumber) -> Result<(), Error> {
+        self.note(finding, "taken out of the index; the file is that of another instance, which is indexed")?;
+        self.remove(row)?;
+        self.index_again(finding, blob)
+    }
+
+    fn remove(&mut self, row: i64) -> Result<(), Error> {
         let transaction = self.index.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for removed in remove(&transaction, &[row])? {
             transaction.execute("DELETE FROM doomed_blob WHERE blob = ?1", [removed.blob.0 as i64])?;

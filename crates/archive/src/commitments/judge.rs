@@ -13,8 +13,11 @@ impl Archive {
     /// 0110 damaged, or not to be read.
     ///
     /// # Errors
-    /// [`Error::Stopped`], or a fault of the index or of the system, which says nothing about the instance.
+    /// [`Error::Stopped`], [`Error::Unsettled`], or a fault of the index or of the system, which says nothing about the instance.
     pub(super) fn judge(&self, reference: &Reference, stop: &Stop) -> Result<Result<(), Status>, Error> {
+        if !self.shared.writer.settle_if_due() {
+            return Err(Error::Unsettled);
+        }
         let Some((sop_class, location)) = self.locate(reference)? else {
             return Ok(Err(Status::NO_SUCH_SOP_INSTANCE));
         };

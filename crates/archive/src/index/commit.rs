@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::{Connection, ErrorCode};
 
 use super::quota::Quota;
-use super::remove::remove;
+use super::replace::replace;
 use super::settle;
 use super::write;
 use super::writer::{Answer, Job, Outcome, Stored};
@@ -38,6 +38,8 @@ pub(super) struct Committer {
     degraded: Arc<AtomicBool>,
     /// The highest blob of before the archive was opened, as long as what a crash has left is not in the index.
     unsettled: Option<BlobNumber>,
+    /// The same for others: whether there is none.
+    is_settled: Arc<AtomicBool>,
     /// Blobs taken away whose rows in `doomed_blob` can go with the next commit.
     doomed: Vec<BlobNumber>,
     /// What the connection is set to.
@@ -84,34 +86,28 @@ struct Ended {
 }
 
 impl Committer {
-    /// Settles what a crash has left. Where that cannot be done, what is in the index can be read all the same; but
-    /// nothing is stored until it is done, lest it be lost sight of.
+    /// What a crash has left is still to be settled.
     pub(super) fn start(
-        mut index: Connection,
+        index: Connection,
         blobs: Blobs,
         settings: &Settings,
         highest: Option<BlobNumber>,
         degraded: Arc<AtomicBool>,
+        is_settled: Arc<AtomicBool>,
     ) -> Result<Committer, Error> {
         // SQLite would tell nobody of a checkpoint of its own that failed.
         index.pragma_update(None, "wal_autocheckpoint", 0)?;
-        let settled = match settle::adopt_interrupted(&mut index, &blobs, highest, settings.duplicates) {
-            // Whoever was told that these are stored would not find them.
-            Err(Error::IndexBehind) => return Err(Error::IndexBehind),
-            settled => settled,
-        };
-        if let Err(error) = &settled {
-            tracing::error!(%error, "instances that were being stored when the archive stopped are not indexed yet");
-        }
         let doomed = settle::bury_doomed(&index, &blobs)?;
         let quota = settings.quota.map(|limit| Quota::new(limit, &index)).transpose()?;
+        is_settled.store(highest.is_none(), Ordering::Relaxed);
         Ok(Committer {
             index,
             blobs,
             duplicates: settings.duplicates,
             quota,
             degraded,
-            unsettled: if settled.is_err() { highest } else { None },
+            unsettled: highest,
+            is_settled,
             doomed,
             sync: Sync::Each,
             unsynced: 0,
@@ -121,35 +117,40 @@ impl Committer {
 
     /// Puts a batch into the index and answers all of it.
     pub(super) fn take_in(&mut self, batch: Vec<Job>) {
-        if let Err(error) = self.ready() {
-            let mut failure = Some(error);
-            for job in batch {
-                // The file goes first: who is told asks again.
-                drop(job.blob);
-                job.answer.give(Err(again(&mut failure)));
-            }
-            return;
-        }
         let is_due = self.unsynced + batch.len() > MAX_UNSYNCED;
-        let deferred = self.commit(batch, if is_due { Sync::Each } else { Sync::Later });
+        let deferred = self.commit_if_ready(batch, if is_due { Sync::Each } else { Sync::Later });
         if !deferred.is_empty() {
-            self.commit(deferred, Sync::Each);
+            self.commit_if_ready(deferred, Sync::Each);
         }
         if self.unchecked >= ROWS_A_CHECKPOINT {
             self.checkpoint();
         }
     }
 
-    /// Whether anything may be stored.
-    fn ready(&mut self) -> Result<(), Error> {
+    /// Settles what a crash has left, unless that was done. Until it is, what is in the index can be read all the same; but
+    /// nothing is stored, lest it be lost sight of, nor after a sync that failed.
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
         if self.degraded.load(Ordering::Relaxed) {
             return Err(Error::Degraded);
         }
-        if self.unsettled.is_some() {
-            settle::adopt_interrupted(&mut self.index, &self.blobs, self.unsettled, self.duplicates)?;
-            self.unsettled = None;
+        if self.unsettled.is_none() {
+            return Ok(());
         }
+        let Committer { index, blobs, unsettled, degraded, .. } = self;
+        settle::adopt_interrupted(index, blobs, *unsettled, self.duplicates, degraded)?;
+        self.doomed = settle::bury_doomed(&self.index, &self.blobs)?;
+        if let Some(quota) = &mut self.quota {
+            quota.count_anew(&self.index)?;
+        }
+        self.unsettled = None;
+        self.is_settled.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// After a panic: nothing of a transaction that was begun counts.
+    pub(super) fn abandon(&self) {
+        self.degraded.store(true, Ordering::Relaxed);
+        self.roll_back();
     }
 
     /// Writes what is in the log into the index itself. A sync that fails here is like any other.
@@ -163,6 +164,18 @@ impl Committer {
                 self.degraded.store(true, Ordering::Relaxed);
             }
         }
+    }
+
+    /// As [`Committer::commit`], unless nothing may be stored: then it answers all of them with that.
+    fn commit_if_ready(&mut self, jobs: Vec<Job>, sync: Sync) -> Vec<Job> {
+        let Err(error) = self.settle() else { return self.commit(jobs, sync) };
+        let mut failure = Some(error);
+        for job in jobs {
+            // The file goes first: who is told asks again.
+            drop(job.blob);
+            job.answer.give(Err(again(&mut failure)));
+        }
+        Vec::new()
     }
 
     /// Answers the jobs, except those that need another way of syncing, which it gives back.
@@ -186,6 +199,9 @@ impl Committer {
             };
             all_ended.push(Ended { answer: job.answer, blob, outcome });
         }
+        // Whatever happens from here on: a file whose row may be there stays.
+        let blobs = all_ended.iter_mut().filter_map(|ended| ended.blob.as_mut());
+        blobs.for_each(|blob| blob.set_staying(true));
         let committed = begun.and_then(|()| self.end());
         if committed.is_ok() {
             let inserted = all_ended.iter().filter(|ended| ended.blob.is_some()).count();
@@ -206,12 +222,10 @@ impl Committer {
     /// Answers, once it is known what became of the transaction.
     fn tell(&self, all_ended: Vec<Ended>, mut failure: Option<Error>) {
         // When it is not known whether anything of the batch is in the index, the files stay.
-        let stays = failure.is_none() || self.degraded.load(Ordering::Relaxed);
+        let goes = failure.is_some() && !self.degraded.load(Ordering::Relaxed);
         for Ended { answer, blob, outcome } in all_ended {
-            if let Some(blob) = blob
-                && stays
-            {
-                blob.keep();
+            if let Some(mut blob) = blob {
+                blob.set_staying(!goes);
             }
             let told = match (&failure, outcome) {
                 (Some(_), Ok(_) | Err(Error::Closed)) => Err(again(&mut failure)),
@@ -262,27 +276,30 @@ impl Committer {
 
     fn try_store(&mut self, job: &Job, batch: &mut Batch) -> Result<Step, Error> {
         let Job { record, blob, .. } = job;
-        let mut outcome = Outcome::New;
-        let mut doomed = None;
-        if let Some(present) = write::present(&self.index, record)? {
+        let present = write::present(&self.index, record)?;
+        if let Some(present) = &present {
             if !present.same_bytes && self.duplicates == Duplicates::Refuse {
                 return Err(other_bytes());
             }
             if batch.sync == Sync::Later {
                 return Ok(Step::NeedsSync);
             }
-            doomed = remove(&self.index, &[present.id])?.pop();
-            outcome = Outcome::Replaced;
         }
         let bytes = record.file.data_set_offset + record.file.data_set_length;
-        let added = bytes as i64 - doomed.as_ref().map_or(0, |doomed| doomed.bytes as i64);
+        let added = bytes as i64 - present.as_ref().map_or(0, |present| present.bytes as i64);
         if let Some(quota) = &mut self.quota
             && added > 0
         {
             quota.admit(&self.index, batch.added, added as u64)?;
         }
-        let conflicts = write::insert(&self.index, record, blob.number())?;
-        batch.doomed.extend(doomed.map(|doomed| doomed.blob));
+        let (outcome, conflicts) = match &present {
+            None => (Outcome::New, write::insert(&self.index, record, blob.number())?),
+            Some(present) => {
+                let (removed, conflicts) = replace(&self.index, record, blob.number(), present)?;
+                batch.doomed.extend(removed.map(|removed| removed.blob));
+                (Outcome::Replaced, conflicts)
+            }
+        };
         batch.added += added;
         batch.changes = true;
         Ok(Step::Inserted(Stored::new(record, outcome, conflicts)))

@@ -1,7 +1,7 @@
 //! What is known of the instances, in SQLite: the narrow interface behind which another database could stand.
 //!
 //! [`record`] is what is known of one instance; [`writer`] takes records, [`commit`] commits many at once, by the
-//! statements of [`write`] and [`remove`], within a [`quota`]; [`read`] has connections for readers; [`condition`] turns a query into SQL.
+//! statements of [`write`], [`remove`] and [`replace`], within a [`quota`]; [`read`] has connections for readers; [`condition`] turns a query into SQL.
 
 pub(crate) mod attributes;
 pub(crate) mod commit;
@@ -15,6 +15,7 @@ pub(crate) mod read;
 pub(crate) mod record;
 pub(crate) mod regions;
 pub(crate) mod remove;
+pub(crate) mod replace;
 pub(crate) mod schema;
 pub(crate) mod settle;
 pub(crate) mod write;

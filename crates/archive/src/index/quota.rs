@@ -18,7 +18,15 @@ pub(crate) struct Quota {
 
 impl Quota {
     pub(crate) fn new(limit: u64, index: &Connection) -> Result<Quota, Error> {
-        Ok(Quota { limit, used: count(index)?, version: version(index)? })
+        // What others change in between is counted once more.
+        let version = version(index)?;
+        Ok(Quota { limit, used: count(index)?, version })
+    }
+
+    /// Counts anew, after a change that was not told of.
+    pub(crate) fn count_anew(&mut self, index: &Connection) -> Result<(), Error> {
+        *self = Quota::new(self.limit, index)?;
+        Ok(())
     }
 
     /// Whether there is room for so many bytes more, `pending` being those of this transaction so far.

@@ -13,8 +13,6 @@ use crate::blob::BlobNumber;
 #[derive(Debug)]
 pub(crate) struct Removed {
     pub(crate) blob: BlobNumber,
-    /// Of its file.
-    pub(crate) bytes: u64,
 }
 
 /// Takes instances out. Costs a look at each, and one at what is left of each of their studies.
@@ -22,20 +20,15 @@ pub(crate) fn remove(index: &Connection, instances: &[i64]) -> rusqlite::Result<
     let mut removed = Vec::with_capacity(instances.len());
     let mut series: BTreeMap<i64, i64> = BTreeMap::new();
     for &instance in instances {
-        let (blob, bytes, of) = index
-            .prepare_cached(
-                "SELECT blob, data_set_offset + data_set_length, series
-                 FROM instance
-                 WHERE id = ?1",
-            )?
-            .query_row([instance], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-            })?;
-        execute(index, "INSERT INTO doomed_blob (blob) VALUES (?1)", blob)?;
+        let (blob, of) = index
+            .prepare_cached("SELECT blob, series FROM instance WHERE id = ?1")?
+            .query_row([instance], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+        doom(index, BlobNumber(blob as u64))?;
+        execute(index, "DELETE FROM moved_blob WHERE blob = ?1", blob)?;
         execute(index, "DELETE FROM instance_header WHERE instance = ?1", instance)?;
         execute(index, "DELETE FROM instance WHERE id = ?1", instance)?;
         *series.entry(of).or_default() += 1;
-        removed.push(Removed { blob: BlobNumber(blob as u64), bytes: bytes as u64 });
+        removed.push(Removed { blob: BlobNumber(blob as u64) });
     }
     let mut studies: BTreeMap<i64, i64> = BTreeMap::new();
     for (series, instances) in series {
@@ -46,6 +39,12 @@ pub(crate) fn remove(index: &Connection, instances: &[i64]) -> rusqlite::Result<
         lessen_study(index, study, instances)?;
     }
     Ok(removed)
+}
+
+/// Notes that a blob is to be taken away.
+pub(super) fn doom(index: &Connection, blob: BlobNumber) -> rusqlite::Result<()> {
+    execute(index, "INSERT INTO doomed_blob (blob) VALUES (?1)", blob.0 as i64)?;
+    execute(index, "UPDATE highest_doomed SET blob = MAX(blob, ?1)", blob.0 as i64)
 }
 
 fn execute(index: &Connection, sql: &str, id: i64) -> rusqlite::Result<()> {

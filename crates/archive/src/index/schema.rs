@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_index.sql"),
     include_str!("migrations/0002_names.sql"),
     include_str!("migrations/0003_row_reuse.sql"),
+    include_str!("migrations/0004_blobs.sql"),
 ];
 
 /// The latest schema that this program knows.

@@ -8,12 +8,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::commit::MAX_UNSYNCED;
 use super::record::Record;
-use super::remove::remove;
+use super::remove::doom;
+use super::replace::replace;
 use super::write::{self, Present};
 use crate::blob::numbers::SPREAD;
 use crate::blob::{BlobNumber, Blobs, sync};
@@ -33,16 +35,20 @@ pub(crate) fn next_blob(
     index: &Connection,
     highest_on_disk: Option<BlobNumber>,
 ) -> Result<BlobNumber, Error> {
-    let doomed: Option<i64> = index.query_row("SELECT MAX(blob) FROM doomed_blob", [], |row| row.get(0))?;
-    let doomed = doomed.map(|blob| BlobNumber(blob as u64));
+    // None is below all numbers.
+    let doomed: i64 = index.query_row("SELECT blob FROM highest_doomed", [], |row| row.get(0))?;
+    let doomed = u64::try_from(doomed).ok().map(BlobNumber);
     let highest = highest_on_disk.max(last_rows(index)?.last().copied()).max(doomed);
     Ok(BlobNumber(highest.map_or(0, |highest| highest.0 + 1)))
 }
 
 /// The blobs of the last rows: among them are the highest that has a row, and all that have one and are less than
-/// [`SPREAD`] below it. For a row that comes later is at most so much lower.
+/// [`SPREAD`] below it, but for those that replaced others. For a row that comes later is at most so much lower.
 fn last_rows(index: &Connection) -> Result<BTreeSet<BlobNumber>, Error> {
-    let mut last = index.prepare("SELECT blob FROM instance ORDER BY id DESC LIMIT ?1")?;
+    let mut last = index.prepare(
+        "SELECT blob FROM (SELECT blob FROM instance ORDER BY id DESC LIMIT ?1)
+         UNION ALL SELECT * FROM (SELECT blob FROM moved_blob ORDER BY blob DESC LIMIT 1)",
+    )?;
     let blobs = last.query_map([3 * SPREAD as i64], |row| Ok(BlobNumber(row.get::<_, i64>(0)? as u64)))?;
     Ok(blobs.collect::<Result<_, _>>()?)
 }
@@ -86,6 +92,7 @@ pub(crate) fn adopt_interrupted(
     blobs: &Blobs,
     highest: Option<BlobNumber>,
     duplicates: Duplicates,
+    degraded: &AtomicBool,
 ) -> Result<(), Error> {
     let without_row = without_row(index, blobs, highest)?;
     let mut adopted = 0;
@@ -93,6 +100,9 @@ pub(crate) fn adopt_interrupted(
         let mut records = Vec::with_capacity(page.len());
         for &blob in page {
             records.extend(read(blobs, blob)?.map(|record| (blob, record)));
+        }
+        for (blob, _) in &records {
+            make_durable(blobs, *blob, degraded)?;
         }
         adopted += adopt(index, blobs, &records, duplicates)?;
     }
@@ -102,7 +112,7 @@ pub(crate) fn adopt_interrupted(
     Ok(())
 }
 
-/// The files behind the last rows, or between them, that have none and are not doomed.
+/// The files behind the last rows, or between them, that have none, neither there nor elsewhere, and are not doomed.
 fn without_row(
     index: &Connection,
     blobs: &Blobs,
@@ -111,12 +121,15 @@ fn without_row(
     let Some(highest) = highest else { return Ok(Vec::new()) };
     let rows = last_rows(index)?;
     let first = BlobNumber(rows.last().map_or(0, |last| last.0.saturating_sub(SPREAD)));
-    let mut doomed = index.prepare("SELECT EXISTS (SELECT 1 FROM doomed_blob WHERE blob = ?1)")?;
+    let mut is_known = index.prepare(
+        "SELECT EXISTS (SELECT 1 FROM doomed_blob WHERE blob = ?1)
+             OR EXISTS (SELECT 1 FROM moved_blob WHERE blob = ?1)",
+    )?;
     let mut without_row = Vec::new();
     for folder in blobs.folders_down(highest, first) {
         let in_folder = folder.map_err(|error| Error::io("looking through the blobs", error))?;
         for blob in in_folder.into_iter().rev().filter(|blob| *blob >= first && !rows.contains(blob)) {
-            if !doomed.query_row([blob.0 as i64], |row| row.get::<_, bool>(0))? {
+            if !is_known.query_row([blob.0 as i64], |row| row.get::<_, bool>(0))? {
                 without_row.push(blob);
             }
         }
@@ -126,6 +139,18 @@ fn without_row(
     }
     without_row.reverse();
     Ok(without_row)
+}
+
+/// Syncs a file without a row. After a sync that failed nothing is to be stored: a second that succeeds says nothing about the
+/// bytes of the first.
+fn make_durable(blobs: &Blobs, blob: BlobNumber, degraded: &AtomicBool) -> Result<(), Error> {
+    sync(&blobs.path(blob)).map_err(|error| {
+        let error = Error::io("syncing an instance", error);
+        if !matches!(error, Error::NoRoom { .. }) {
+            degraded.store(true, Ordering::Relaxed);
+        }
+        error
+    })
 }
 
 /// Reads a file without a row. One that was cut goes: it had not been synced, and so nobody was told of it; and so does
@@ -166,7 +191,6 @@ fn adopt(
     let transaction = index.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut adopted = 0;
     for (blob, record) in records {
-        sync(&blobs.path(*blob)).map_err(|error| Error::io("syncing an instance", error))?;
         adopted += usize::from(adopt_one(&transaction, blobs, *blob, record, duplicates)?);
     }
     transaction.commit()?;
@@ -185,11 +209,12 @@ fn adopt_one(
         None => {}
         // What came later has the higher number.
         Some(present) if !present.same_bytes && duplicates == Duplicates::Replace && present.blob < blob => {
-            remove(index, &[present.id])?;
+            replace(index, record, blob, &present)?;
+            return Ok(true);
         }
         // A second copy, or what was to be refused; the first is whole.
         Some(present) if is_whole(index, blobs, record, &present)? => {
-            index.execute("INSERT INTO doomed_blob (blob) VALUES (?1)", [blob.0 as i64])?;
+            doom(index, blob)?;
             return Ok(false);
         }
         Some(_) => {

@@ -19,7 +19,20 @@ use crate::blob::BlobNumber;
 pub(crate) struct Present {
     pub(crate) id: i64,
     pub(crate) blob: BlobNumber,
+    /// Where the data set begins in its file.
+    pub(crate) data_set_offset: u64,
+    /// Bytes of its file.
+    pub(crate) bytes: u64,
     pub(crate) same_bytes: bool,
+}
+
+/// The row numbers that new rows are to have; any where there is none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RowNumbers {
+    pub(super) patient: Option<i64>,
+    pub(super) study: Option<i64>,
+    pub(super) series: Option<i64>,
+    pub(super) instance: Option<i64>,
 }
 
 /// What does not agree with what was there before; both sides are kept and flagged.
@@ -48,7 +61,8 @@ const PATIENT_DIFFERS: i64 = 2;
 pub(crate) fn present(index: &Connection, record: &Record) -> rusqlite::Result<Option<Present>> {
     index
         .prepare_cached(
-            "SELECT id, blob, data_set_digest = ?2 AND transfer_syntax_uid = ?3 AND sop_class_uid = ?4
+            "SELECT id, blob, data_set_offset, data_set_offset + data_set_length,
+                 data_set_digest = ?2 AND transfer_syntax_uid = ?3 AND sop_class_uid = ?4
              FROM instance
              WHERE sop_instance_uid = ?1",
         )?
@@ -60,8 +74,14 @@ pub(crate) fn present(index: &Connection, record: &Record) -> rusqlite::Result<O
                 record.sop_class.as_str()
             ],
             |row| {
-                let blob = BlobNumber(row.get::<_, i64>(1)? as u64);
-                Ok(Present { id: row.get(0)?, blob, same_bytes: row.get(2)? })
+                let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
+                Ok(Present {
+                    id: row.get(0)?,
+                    blob: BlobNumber(number(1)?),
+                    data_set_offset: number(2)?,
+                    bytes: number(3)?,
+                    same_bytes: row.get(4)?,
+                })
             },
         )
         .optional()
@@ -69,11 +89,21 @@ pub(crate) fn present(index: &Connection, record: &Record) -> rusqlite::Result<O
 
 /// Adds an instance whose file lies in `blob`.
 pub(crate) fn insert(index: &Connection, record: &Record, blob: BlobNumber) -> rusqlite::Result<Conflicts> {
+    insert_as(index, record, blob, RowNumbers::default())
+}
+
+/// The same, where what has no row yet gets these row numbers, which are free then.
+pub(super) fn insert_as(
+    index: &Connection,
+    record: &Record,
+    blob: BlobNumber,
+    numbers: RowNumbers,
+) -> rusqlite::Result<Conflicts> {
     let mut conflicts = Conflicts::default();
-    let patient = patient(index, record)?;
-    let study = study(index, record, patient, &mut conflicts)?;
-    let series = series(index, record, study.id, &mut conflicts)?;
-    let instance = instance(index, record, series.id, blob)?;
+    let patient = patient(index, record, numbers.patient)?;
+    let study = study(index, record, patient, numbers.study, &mut conflicts)?;
+    let series = series(index, record, study.id, numbers.series, &mut conflicts)?;
+    let instance = instance(index, record, series.id, blob, numbers.instance)?;
 
     let difference = difference(&series.common, &record.headers.instance);
     if !difference.is_empty() {
@@ -107,7 +137,7 @@ pub(crate) fn insert(index: &Connection, record: &Record, blob: BlobNumber) -> r
     Ok(conflicts)
 }
 
-fn patient(index: &Connection, record: &Record) -> rusqlite::Result<i64> {
+fn patient(index: &Connection, record: &Record, number: Option<i64>) -> rusqlite::Result<i64> {
     let lone_study = if record.patient_id.is_empty() { record.study.as_str() } else { "" };
     let found = index
         .prepare_cached(
@@ -120,11 +150,12 @@ fn patient(index: &Connection, record: &Record) -> rusqlite::Result<i64> {
     }
     index
         .prepare_cached(
-            "INSERT INTO patient (patient_id, issuer_of_patient_id, lone_study, patient_name,
+            "INSERT INTO patient (id, patient_id, issuer_of_patient_id, lone_study, patient_name,
                  patient_birth_date, patient_birth_date_search, patient_sex)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
+            number,
             record.patient_id,
             record.issuer_of_patient_id,
             lone_study,
@@ -151,6 +182,7 @@ fn study(
     index: &Connection,
     record: &Record,
     patient: i64,
+    number: Option<i64>,
     conflicts: &mut Conflicts,
 ) -> rusqlite::Result<Study> {
     let found = index
@@ -183,13 +215,14 @@ fn study(
         > 0;
     index
         .prepare_cached(
-            "INSERT INTO study (patient, study_instance_uid, conflict, patient_id, issuer_of_patient_id,
+            "INSERT INTO study (id, patient, study_instance_uid, conflict, patient_id, issuer_of_patient_id,
                  patient_name, patient_birth_date, patient_birth_date_search, patient_sex, study_date,
                  study_date_search, study_time, study_time_search, accession_number, study_id,
                  study_description, referring_physician_name)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
+            number,
             patient,
             record.study.as_str(),
             if conflicts.study_of_another_patient { UID_ELSEWHERE } else { 0 },
@@ -227,6 +260,7 @@ fn series(
     index: &Connection,
     record: &Record,
     study: i64,
+    number: Option<i64>,
     conflicts: &mut Conflicts,
 ) -> rusqlite::Result<Series> {
     let found = index
@@ -250,12 +284,13 @@ fn series(
         > 0;
     index
         .prepare_cached(
-            "INSERT INTO series (study, series_instance_uid, conflict, modality, series_number,
+            "INSERT INTO series (id, study, series_instance_uid, conflict, modality, series_number,
                  series_number_search, series_description, series_date, series_date_search, series_time,
                  series_time_search, body_part_examined, protocol_name, station_name, institution_name)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
+            number,
             study,
             record.series.as_str(),
             if conflicts.series_of_another_study { UID_ELSEWHERE } else { 0 },
@@ -279,15 +314,22 @@ fn series(
     Ok(Series { id, is_new: true, common: record.headers.instance.clone() })
 }
 
-fn instance(index: &Connection, record: &Record, series: i64, blob: BlobNumber) -> rusqlite::Result<i64> {
+fn instance(
+    index: &Connection,
+    record: &Record,
+    series: i64,
+    blob: BlobNumber,
+    number: Option<i64>,
+) -> rusqlite::Result<i64> {
     index
         .prepare_cached(
-            "INSERT INTO instance (series, sop_instance_uid, sop_class_uid, transfer_syntax_uid,
+            "INSERT INTO instance (id, series, sop_instance_uid, sop_class_uid, transfer_syntax_uid,
                  instance_number, instance_number_search, blob, data_set_offset, data_set_length,
                  data_set_digest, received_at, calling_ae_title)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
+            number,
             series,
             record.sop_instance.as_str(),
             record.sop_class.as_str(),

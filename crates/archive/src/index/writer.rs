@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use dicomet_proto::Uid;
 use rusqlite::Connection;
@@ -16,6 +17,9 @@ use super::write::Conflicts;
 use crate::blob::placed::PlacedBlob;
 use crate::blob::{BlobNumber, Blobs};
 use crate::{Error, Settings};
+
+/// Who reads does not try to settle what a crash has left more often than this: each try reads what is not indexed.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// What became of a received instance; it is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,24 +96,36 @@ pub(crate) struct Writer {
     queue: Mutex<VecDeque<Job>>,
     committer: Mutex<Committer>,
     degraded: Arc<AtomicBool>,
+    /// Whether all that a crash has left is in the index.
+    is_settled: Arc<AtomicBool>,
+    /// When that was last tried.
+    settling: Mutex<Option<Instant>>,
     largest: usize,
 }
 
 impl Writer {
-    /// Puts into the index what a crash has left out of it, and takes away what it has doomed. `highest` is the highest
-    /// blob on disk.
+    /// Takes away what was doomed before; what a crash has left is to be settled. `highest` is the highest blob on disk.
     pub(crate) fn start(
         index: Connection,
         blobs: Blobs,
         settings: &Settings,
         highest: Option<BlobNumber>,
     ) -> Result<Writer, Error> {
-        let degraded = Arc::new(AtomicBool::new(false));
-        let committer = Committer::start(index, blobs, settings, highest, Arc::clone(&degraded))?;
+        let (degraded, is_settled) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let committer = Committer::start(
+            index,
+            blobs,
+            settings,
+            highest,
+            Arc::clone(&degraded),
+            Arc::clone(&is_settled),
+        )?;
         Ok(Writer {
             queue: Mutex::default(),
             committer: Mutex::new(committer),
             degraded,
+            is_settled,
+            settling: Mutex::default(),
             largest: settings.largest_commit.max(1),
         })
     }
@@ -118,11 +134,7 @@ impl Writer {
     pub(crate) fn store(&self, record: Record, blob: PlacedBlob) -> Result<Stored, Error> {
         let answer = Arc::new(Answer::default());
         self.queue().push_back(Job { record, blob, answer: Arc::clone(&answer) });
-        let mut committer = self.committer.lock().unwrap_or_else(|poisoned| {
-            // Whoever held it panicked: what it has left behind is not to be built upon.
-            self.degrade();
-            poisoned.into_inner()
-        });
+        let mut committer = self.committer();
         loop {
             if let Some(outcome) = answer.take() {
                 return outcome;
@@ -138,6 +150,39 @@ impl Writer {
             }
             committer.take_in(batch);
         }
+    }
+
+    /// Settles what a crash has left, unless that was done.
+    ///
+    /// # Errors
+    /// [`Error::IndexBehind`], [`Error::Degraded`], or what else is in its way; it can be tried again.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        self.committer().settle()
+    }
+
+    /// Tries that again if it is time to; whether it is done. For who is about to read.
+    pub(crate) fn settle_if_due(&self) -> bool {
+        if self.is_settled.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut tried = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        if tried.is_none_or(|tried| tried.elapsed() >= BETWEEN_TRIES) {
+            let outcome = self.settle();
+            *tried = Some(Instant::now());
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "instances that were being stored when the archive stopped are not indexed yet");
+            }
+        }
+        self.is_settled.load(Ordering::Relaxed)
+    }
+
+    fn committer(&self) -> MutexGuard<'_, Committer> {
+        self.committer.lock().unwrap_or_else(|poisoned| {
+            // Whoever held it panicked: what it has left behind is not to be built upon.
+            let committer = poisoned.into_inner();
+            committer.abandon();
+            committer
+        })
     }
 
     /// Whether a sync has failed: then nothing more is taken (a second sync that succeeds proves nothing).

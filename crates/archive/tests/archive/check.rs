@@ -377,6 +377,20 @@ fn a_repair_sets_aside_what_is_damaged_and_indexes_what_is_not() {
 }
 
 #[test]
+fn a_file_that_is_another_instances_than_the_index_says_is_indexed_as_what_it_is() {
+    let folder = filled(3);
+    let (other_folder, other) = archive();
+    store(&other, &slice("2.999.1.1.9").pixels(Pixels::Native(700))).unwrap();
+    drop(other);
+    fs::copy(blob(&other_folder, 0), blob(&folder, 1)).unwrap();
+    assert_eq!(damages(&data(&folder), Depth::Bytes), [(Damage::Altered, "2.999.1.1.2".to_owned())]);
+    assert_eq!(mend(&data(&folder)), Repair { lost: 1, indexed: 1, ..Repair::default() });
+    assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    assert_eq!(sop_instances(&archive), ["2.999.1.1.1", "2.999.1.1.3", "2.999.1.1.9"]);
+}
+
+#[test]
 fn an_index_older_than_the_blobs_gets_what_it_lacks() {
     let folder = filled(3);
     let old = folder.path().join("old.sqlite");

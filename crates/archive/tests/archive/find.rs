@@ -1,6 +1,6 @@
 //! Finding: what is returned at each level, and that the index finds what a plain look at the headers finds.
 
-use dicomet_archive::Archive;
+use dicomet_archive::{Archive, Duplicates, Outcome, Settings};
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::Status;
 use dicomet_proto::query::{ExtendedMatching, Level, Model};
@@ -40,6 +40,53 @@ fn filled() -> (tempfile::TempDir, Archive) {
     let other = slice("2.999.3.1.1").patient("P2", "Yamada^Tarou=山田^太郎=やまだ^たろう", "ISO_IR 192");
     store(&archive, &in_study(other.in_series("2.999.3", "2.999.3.1"), 3, "", "")).unwrap();
     (folder, archive)
+}
+
+#[test]
+fn what_is_replaced_while_it_is_sought_is_found_once_and_what_matches_no_more_is_not() {
+    let settings = Settings { duplicates: Duplicates::Replace, ..Settings::default() };
+    let made = |number: usize, manufacturer: &str| {
+        let study = format!("2.999.{number}");
+        slice(&format!("{study}.1.1"))
+            .with(tags::PATIENT_ID, &format!("P{number}"))
+            .with(tags::STUDY_DESCRIPTION, "CHEST")
+            .with(tags::MANUFACTURER, manufacturer)
+            .in_series(&study, &format!("{study}.1"))
+    };
+    for (level, unique) in [
+        (Level::Patient, tags::PATIENT_ID),
+        (Level::Study, tags::STUDY_INSTANCE_UID),
+        (Level::Series, tags::SERIES_INSTANCE_UID),
+        (Level::Image, tags::SOP_INSTANCE_UID),
+    ] {
+        for condition in [&[] as &[_], &[(tags::PATIENT_NAME, "bowen*")]] {
+            let (_folder, archive) = archive_with(settings.clone());
+            for number in 1..=60 {
+                store(&archive, &made(number, "first")).unwrap();
+            }
+            let mut asked = query_in(Model::PatientRoot, level, &[(unique, "")]);
+            condition.iter().for_each(|(tag, value)| asked.keys.set_text(*tag, value));
+            let mut matches = archive.find(&asked).unwrap();
+            let mut found = vec![matches.next().unwrap().unwrap().text(unique).unwrap()];
+            for number in [1, 30, 60] {
+                assert_eq!(store(&archive, &made(number, "second")).unwrap().outcome, Outcome::Replaced);
+            }
+            found.extend(matches.map(|answer| answer.unwrap().text(unique).unwrap()));
+            let told = found.len();
+            found.sort();
+            found.dedup();
+            assert_eq!((told, found.len()), (60, 60), "{level:?} {condition:?}");
+        }
+    }
+    let (_folder, archive) = archive_with(settings);
+    for number in 1..=60 {
+        store(&archive, &made(number, "first")).unwrap();
+    }
+    let asked = query(Level::Study, &[(tags::STUDY_DESCRIPTION, "CHEST"), (tags::STUDY_INSTANCE_UID, "")]);
+    let mut matches = archive.find(&asked).unwrap();
+    matches.next().unwrap().unwrap();
+    store(&archive, &made(40, "").with(tags::STUDY_DESCRIPTION, "HEAD")).unwrap();
+    assert_eq!(matches.count(), 58);
 }
 
 /// The studies that a key finds.

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use dicomet_archive::check::{Damage, Depth, Event, check};
+use dicomet_archive::check::{Damage, Depth, Event, check, repair};
 use dicomet_archive::{Archive, Duplicates, Error, Outcome, Removal, Settings};
 use dicomet_proto::query::Level;
 use dicomet_testkit::instance::Instance;
@@ -51,6 +51,7 @@ struct Running {
     archive: Archive,
     expected: Expected,
     synced: u64,
+    replaced: u64,
 }
 
 impl Running {
@@ -87,7 +88,8 @@ impl Running {
         let study = format!("2.999.{}", number / 10);
         let other = slice(&format!("{study}.1.{number}"))
             .in_series(&study, &format!("{study}.1"))
-            .with(tags::MANUFACTURER, &format!("another {}", self.log_length()));
+            .with(tags::MANUFACTURER, &format!("another {}", self.replaced));
+        self.replaced += 1;
         assert_eq!(store(&self.archive, &other).unwrap().outcome, Outcome::Replaced);
         self.expect(&other);
         self.synced = self.log_length();
@@ -128,7 +130,7 @@ impl Running {
 fn what_was_stored_survives_wherever_the_log_of_the_index_ends() {
     let (folder, archive) = archive_with(replacing());
     let data = folder.path().join("data");
-    let mut running = Running { data, archive, expected: Expected::new(), synced: 0 };
+    let mut running = Running { data, archive, expected: Expected::new(), synced: 0, replaced: 0 };
     running.store(0..60);
     running.fail_anywhere();
 }
@@ -137,7 +139,7 @@ fn what_was_stored_survives_wherever_the_log_of_the_index_ends() {
 fn what_was_removed_stays_removed_and_what_was_replaced_replaced() {
     let (folder, archive) = archive_with(replacing());
     let data = folder.path().join("data");
-    let mut running = Running { data, archive, expected: Expected::new(), synced: 0 };
+    let mut running = Running { data, archive, expected: Expected::new(), synced: 0, replaced: 0 };
     running.store(0..40);
     running.replace(7);
     running.store(40..60);
@@ -156,7 +158,8 @@ fn an_index_that_is_a_thousand_stores_behind_is_brought_up_to_date() {
     let (folder, archive) = archive();
     let data = folder.path().join("data");
     let old = folder.path().join("old");
-    let mut running = Running { data: data.clone(), archive, expected: Expected::new(), synced: 0 };
+    let mut running =
+        Running { data: data.clone(), archive, expected: Expected::new(), synced: 0, replaced: 0 };
     running.store(0..16);
     fs::create_dir(&old).unwrap();
     for name in ["index.sqlite", "index.sqlite-wal"] {
@@ -304,4 +307,42 @@ fn what_was_to_be_refused_stays_when_the_first_is_damaged() {
     let damages: Vec<Damage> = findings(&data).into_iter().map(|(damage, _)| damage).collect();
     assert_eq!(damages, [Damage::Cut, Damage::Orphan]);
     assert_eq!(fs::read(data.join("blobs/000000/000/000000000001.dcm")).unwrap(), other);
+}
+
+#[test]
+fn an_index_that_is_restored_from_before_a_removal_hides_nothing_that_came_after() {
+    let (folder, archive) = archive();
+    let (data, old) = (folder.path().join("data"), folder.path().join("old.sqlite"));
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    store(&archive, &slice("2.999.1.1.2")).unwrap();
+    drop(archive);
+    fs::copy(data.join("index.sqlite"), &old).unwrap();
+    let last = query(Level::Image, &[(tags::SOP_INSTANCE_UID, "2.999.1.1.2")]);
+    Removal::plan(&data, &last).unwrap().carry_out(|_| ()).unwrap();
+    let archive = Archive::open(&data, Settings::default()).unwrap();
+    store(&archive, &slice("2.999.1.1.3")).unwrap();
+    drop(archive);
+    fs::copy(&old, data.join("index.sqlite")).unwrap();
+    drop(Archive::open(&data, Settings::default()).unwrap());
+    let removed = PathBuf::from("blobs/000000/000/000000000001.dcm");
+    assert_eq!(findings(&data), [(Damage::Missing, removed)]);
+    repair(&data, Depth::Bytes, &mut |_| ()).unwrap();
+    let archive = Archive::open(&data, Settings::default()).unwrap();
+    assert_eq!(there(&archive), only(&["2.999.1.1.1", "2.999.1.1.3"]));
+}
+
+#[test]
+fn a_thousand_replacements_are_where_they_were_after_a_restart() {
+    let (folder, archive) = archive_with(replacing());
+    let data = folder.path().join("data");
+    let mut running =
+        Running { data: data.clone(), archive, expected: Expected::new(), synced: 0, replaced: 0 };
+    running.store(0..20);
+    for _ in 0..55 {
+        (0..20).for_each(|number| running.replace(number));
+    }
+    let Running { archive, expected, .. } = running;
+    drop(archive);
+    assert!(there(&Archive::open(&data, replacing()).unwrap()) == expected);
+    assert_eq!(findings(&data), []);
 }

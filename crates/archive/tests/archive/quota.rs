@@ -65,6 +65,29 @@ fn a_replacement_needs_room_for_the_difference_alone() {
 }
 
 #[test]
+fn a_replacement_that_is_refused_after_a_removal_by_another_makes_no_room() {
+    let quota = 20_000;
+    let settings = Settings { duplicates: Duplicates::Replace, ..with_quota(quota) };
+    let (folder, archive) = archive_with(settings);
+    let made = |number: u64, bytes| slice(&format!("2.999.1.1.{number}")).pixels(Pixels::Native(bytes));
+    for number in 0..5 {
+        store(&archive, &made(number, 3000)).unwrap();
+    }
+    for number in 0..3 {
+        remove(&folder.path().join("data"), &format!("2.999.1.1.{number}"));
+        assert!(matches!(store(&archive, &made(4, 30_000)), Err(Error::NoRoom { .. })));
+        store(&archive, &made(10 + number, 3000)).unwrap();
+    }
+    let mut further = 20;
+    while store(&archive, &made(further, 500)).is_ok() {
+        further += 1;
+    }
+    let files = files_below(&folder.path().join("data/blobs"));
+    let bytes: u64 = files.iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes <= quota && bytes > quota - 1500, "{bytes}");
+}
+
+#[test]
 fn an_archive_that_has_to_be_there_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { absent: Absent::Refuse, ..Settings::default() };
