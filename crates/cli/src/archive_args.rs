@@ -1,6 +1,7 @@
 //! How an archive takes instances, for the commands that put some into it; and opening it with a hint when it
 //! cannot be.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
@@ -76,6 +77,9 @@ pub async fn open_archive(folder: PathBuf, settings: Settings) -> Result<Archive
     }
 }
 
+/// What to ask where nothing may be written.
+const NOT_WRITABLE: &str = "it cannot be written to: is the disk mounted read-only? whose folder is it?";
+
 /// Why an archive cannot be opened, and what to try.
 pub fn explain(folder: &Path, error: &Error) -> CommandError {
     let failure = CommandError::new(format!("cannot open the archive in {}: {error}", folder.display()));
@@ -83,7 +87,10 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
         Error::InUse(_) => failure.hint("stop the other dicomet that has it open first"),
         Error::NotAnArchive(_) => failure.hint("give an empty or new folder with --data"),
         Error::NoArchive(_) => failure.hint("is the disk mounted? is it another folder?"),
-        Error::NotWritable { .. } => failure.hint("is the disk mounted read-only? whose folder is it?"),
+        Error::NotWritable { .. } => failure.hint(NOT_WRITABLE),
+        Error::NoRoom { source, .. } if source.kind() == ErrorKind::ReadOnlyFilesystem => {
+            failure.hint(NOT_WRITABLE)
+        }
         Error::IndexLost(_) => failure.hint(format!(
             "dicomet check --repair --data {} builds the index from the instances",
             folder.display()

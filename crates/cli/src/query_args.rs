@@ -85,6 +85,9 @@ fn explain(error: &KeyError) -> CommandError {
             "write each key once; several values of one key are joined by \\, and a key with a value is asked for too",
         ),
         KeyError::MalformedPath(_) => usage.hint("items are counted from [0]"),
-        KeyError::Value { .. } => usage.hint("put the key into quotes, so that the shell leaves it as it is"),
+        KeyError::Value { .. } => usage.hint(
+            "dates are YYYYMMDD, times HHMMSS, ranges FROM-TO, UIDs digits and dots (PS3.5 6.2); what has * ? or \\ in it belongs \
+             in quotes",
+        ),
     }
 }

@@ -386,13 +386,16 @@ fn open_read_only(path: &Path) -> Result<Connection, Error> {
     match open("") {
         // What SQLite keeps beside a database in use cannot be made here. Where there is none of it, nobody
         // uses it.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !wal(path).exists() => {
-            Ok(open("?immutable=1")?)
-        }
+        Err(error) if is_for_want_of_writing(&error) && !wal(path).exists() => Ok(open("?immutable=1")?),
         // It is for the caller to say what is wrong with it.
         Err(error) if is_damage(&error) => Ok(Connection::open_with_flags(path, flags)?),
         other => Ok(other?),
     }
+}
+
+/// Whether a database in WAL mode cannot be read because nothing can be made beside it.
+fn is_for_want_of_writing(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
 }
 
 fn wal(index: &Path) -> PathBuf {

@@ -8,7 +8,7 @@ use dicomet_net::retrieve::find;
 use dicomet_net::service::c_find::scu::Find;
 use dicomet_proto::dataset::Tag;
 use dicomet_proto::message::StatusKind;
-use dicomet_proto::query::{Level, Query};
+use dicomet_proto::query::{Level, Model, Query};
 
 use crate::exit::{CommandError, Exit};
 use crate::node_args::NodeArgs;
@@ -106,7 +106,12 @@ pub async fn run(args: FindArgs) -> Result<ExitCode, CommandError> {
         format: args.format,
         limit: args.limit,
         columns: columns.into_iter().map(Path::from).collect(),
-        hint: "SERIES and IMAGE level need the UIDs of the levels above; other keys may not be supported",
+        hint: match (query.model, level) {
+            (Model::StudyRoot, Level::Patient) => {
+                "PATIENT level is of the Patient Root model: add --model patient"
+            }
+            _ => "SERIES and IMAGE level need the UIDs of the levels above; other keys may not be supported",
+        },
     };
     asking.run(&query).await
 }

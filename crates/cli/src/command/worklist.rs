@@ -329,13 +329,22 @@ impl DataArgs {
                 dicomet_archive::Error::NoArchive(_) => failure.hint(
                     "give the folder of an archive with --data; dicomet serve or dicomet import makes one",
                 ),
-                dicomet_archive::Error::NotWritable { .. } => {
+                error if is_for_want_of_rights(&error) => {
                     failure.hint("try it as the user whose folder it is, such as with sudo -u dicomet")
                 }
                 dicomet_archive::Error::BesideIndex { file, .. } => failure.hint(to_set_aside(&file)),
                 _ => failure,
             }
         })
+    }
+}
+
+/// Whether nothing may be written there: even who only reads a database makes files beside it.
+fn is_for_want_of_rights(error: &dicomet_archive::Error) -> bool {
+    match error {
+        dicomet_archive::Error::NotWritable { .. } => true,
+        dicomet_archive::Error::NoRoom { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
+        _ => false,
     }
 }
 

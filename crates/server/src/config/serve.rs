@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dicomet_proto::AeTitle;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::{LogFilter, Size, Text};
 use crate::Settings;
@@ -21,6 +22,7 @@ pub struct ServeEntry {
     /// Our AE title.
     pub aet: Option<Text<AeTitle>>,
     /// The folder of the archive.
+    #[serde(deserialize_with = "folder")]
     pub data: Option<PathBuf>,
     /// Whether an archive may be made where there is none.
     pub existing: Option<bool>,
@@ -50,6 +52,15 @@ pub struct ServeEntry {
     pub log: Option<Text<LogFilter>>,
     /// How it is logged.
     pub log_format: Option<LogFormat>,
+}
+
+/// An empty path would be the folder in which we happen to run, or none.
+fn folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let folder = PathBuf::deserialize(deserializer)?;
+    if folder.as_os_str().is_empty() {
+        return Err(D::Error::custom("it is empty: it names no folder"));
+    }
+    Ok(Some(folder))
 }
 
 /// Called AE titles that are accepted.

@@ -68,6 +68,7 @@ fn an_error_names_line_and_key() {
         ("[serve]\nlisten = \"0.0.0.0:11112\"\nlissen = 1\n", "line 3", "lissen"),
         ("[serve]\naet = \"SEVENTEEN_LETTERS\"\n", "line 2", "aet"),
         ("[serve]\nmax_window = 0\n", "line 2", "max_window"),
+        ("[serve]\ndata = \"\"\n", "line 2", "data"),
         ("[serve]\nquota = \"much\"\n", "line 2", "500G"),
         ("[serve]\nlog = \"x=y=z\"\n", "line 2", "log"),
         ("\n[[node]]\nname = \"a\"\naet = \"A\"\nfrom = [\"10.0.0.0/40\"]\n", "line 5", "from"),

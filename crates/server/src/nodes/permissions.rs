@@ -134,12 +134,12 @@ impl Permissions {
     /// A move destination.
     ///
     /// # Errors
-    /// The [`Refusal`] for the response: it is not in the table, or not for this node.
+    /// The [`Refusal`] for the response: it is not in the table, or has no address there, or is not for this node.
     pub fn move_destination(&self, ae_title: &AeTitle) -> Result<&Destination, Refusal> {
         let destination = self.known.get(ae_title).ok_or_else(|| {
             Refusal::new(
                 Status::MOVE_DESTINATION_UNKNOWN,
-                "the move destination is not in the table of nodes",
+                "not in the table of nodes, or without host and port there",
             )
         })?;
         match &self.destinations {
