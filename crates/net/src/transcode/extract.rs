@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::sync::Arc;
 
 use dicomet_proto::Uid;
@@ -16,7 +16,7 @@ use dicomet_proto::dataset::{Tag, VR};
 use super::dose_grid::DoseGrid;
 use super::elements::{Element, Elements, Encoding, Event, Stretch, invalid, is_long, unit};
 use super::encode::{Edits, encode};
-use super::pieces::{Pieces, Stored, swap};
+use super::pieces::{Piece, Pieces, Stored, swap};
 use super::wanted::Wanted;
 use super::{DataSet, by_frame, decode, image, inflated};
 
@@ -246,11 +246,9 @@ impl Source {
         if needed.is_none_or(|needed| needed > pixels.value.length.into()) {
             return Err(invalid("the pixel data are shorter than the frames"));
         }
-        let unit = if pixels.big_endian { unit(pixels.vr) } else { 1 };
         let mut spool = BufWriter::new(tempfile::tempfile()?);
         for number in numbers {
-            let offset = pixels.value.offset + u64::from(number - 1) * length;
-            let frame = Stored { file: Arc::clone(file), offset, length, unit: 1 };
+            let frame = little_endian(file, pixels, u64::from(number - 1) * length, length)?;
             io::copy(&mut wanted.reading(frame), &mut spool)?;
         }
         let mut total = numbers.len() as u64 * length;
@@ -258,14 +256,7 @@ impl Source {
             spool.write_all(&[0])?;
             total += 1;
         }
-        let mut spool = spool.into_inner().map_err(io::IntoInnerError::into_error)?;
-        if unit > 1 {
-            let stored = Stored { file: Arc::new(spool), offset: 0, length: total, unit };
-            let turned = Pieces::new(vec![super::pieces::Piece::Stored(stored)]);
-            let mut file = tempfile::tempfile()?;
-            io::copy(&mut wanted.reading(turned), &mut file)?;
-            spool = file;
-        }
+        let spool = spool.into_inner().map_err(io::IntoInnerError::into_error)?;
         // Not longer than what it was taken from, but for padding.
         let total = u32::try_from(total).map_err(io::Error::other)?;
         edits.set_spooled(pixels.tag, pixels.vr, Arc::new(spool), total);
@@ -329,6 +320,24 @@ fn is_needed(tag: Tag) -> bool {
         IMAGE_ORIENTATION_PATIENT,
     ];
     few.contains(&tag) || by_frame::counts_by_frames(tag)
+}
+
+/// So many bytes of a value from a place in it on, as little endian has them. In big endian they lie within whole words,
+/// of which the first may begin before and the last end behind (PS3.5 8.1.2, A.3).
+fn little_endian(
+    file: &Arc<File>,
+    element: &Element,
+    start: u64,
+    length: u64,
+) -> io::Result<impl Read + use<>> {
+    let unit = if element.big_endian { unit(element.vr) } else { 1 };
+    let before = start % unit as u64;
+    let end = (start + length).next_multiple_of(unit as u64).min(element.value.length.into());
+    let (offset, whole) = (element.value.offset + start - before, end - (start - before));
+    let words = Stored { file: Arc::clone(file), offset, length: whole, unit };
+    let mut words = Pieces::new(vec![Piece::Stored(words)]);
+    io::copy(&mut (&mut words).take(before), &mut io::sink())?;
+    Ok(words.take(length))
 }
 
 /// Copies fragments, each an item, behind an empty Basic Offset Table.

@@ -330,16 +330,46 @@ fn six_frames(more: &[(u16, u16, &[u8; 2], &[u8])]) -> Vec<u8> {
     elements.into_iter().flat_map(|(_, _, bytes)| bytes).collect()
 }
 
-/// Some of those frames.
-fn taken(bytes: &[u8], list: &FrameList) -> Parsed {
-    let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+/// The bytes of a new instance of some frames.
+fn extracted(bytes: &[u8], from: &Uid, list: &FrameList) -> Vec<u8> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    let stored = DataSet { file, offset: 0, length: bytes.len() as u64, transfer_syntax: explicit.clone() };
+    let stored = DataSet { file, offset: 0, length: bytes.len() as u64, transfer_syntax: from.clone() };
     let made = extract::extract(stored, list, &Waiting::new().wanted()).unwrap().data_set;
     let mut sent = Vec::new();
     Pieces::as_stored(made).read_to_end(&mut sent).unwrap();
-    Parsed::parse(&sent, &explicit).unwrap()
+    sent
+}
+
+/// Some of those frames.
+fn taken(bytes: &[u8], list: &FrameList) -> Parsed {
+    let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    Parsed::parse(&extracted(bytes, &explicit, list), &explicit).unwrap()
+}
+
+#[test]
+fn frames_that_begin_or_end_within_a_word_come_whole_out_of_big_endian() {
+    let (explicit, big) = (uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_BIG_ENDIAN);
+    for vr in [b"OB", b"OW"] {
+        // Three frames of three times three pixels.
+        let mut little = short(0x0008, 0x0018, b"UI", b"2.999\0");
+        little.extend(short(0x0028, 0x0002, b"US", &[1, 0]));
+        little.extend(short(0x0028, 0x0008, b"IS", b"3 "));
+        for (element, value) in [(0x0010, 3), (0x0011, 3), (0x0100, 8)] {
+            little.extend(short(0x0028, element, b"US", &[value, 0]));
+        }
+        little.extend([&b"\xE0\x7F\x10\0"[..], vr, b"\0\0\x1C\0\0\0"].concat());
+        little.extend((0..27).chain([0]));
+        let stored = converted(&little, &explicit, &big).unwrap();
+        for frames in [vec![1], vec![2], vec![3], vec![1, 3], vec![2, 3], vec![1, 2, 3]] {
+            let sent = extracted(&stored, &big, &FrameList::Simple(frames.clone()));
+            let pixels = Parsed::parse(&sent, &explicit).unwrap().bytes(PIXEL_DATA).unwrap();
+            let mut expected: Vec<u8> =
+                frames.iter().flat_map(|frame| (0..9).map(move |at| 9 * (*frame as u8 - 1) + at)).collect();
+            expected.extend(vec![0; expected.len() % 2]);
+            assert_eq!(pixels, expected, "{vr:?} {frames:?}");
+        }
+    }
 }
 
 #[test]
