@@ -4,7 +4,7 @@
 //! Trusts the stored bytes no more than a peer's: no recursion, depth bounded, nothing allocated by a declared length.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::{uids, vr_of};
@@ -12,6 +12,9 @@ use dicomet_proto::dataset::{Tag, VR};
 
 /// Real data sets have some five levels.
 const MAX_DEPTH: usize = 64;
+
+/// Tag and length of an element, in any encoding.
+const SHORTEST_HEAD: u64 = 8;
 
 /// Stands for a length that is not known beforehand, PS3.5 7.1.1.
 pub(super) const UNDEFINED: u32 = 0xFFFF_FFFF;
@@ -163,8 +166,14 @@ impl<'a> Elements<'a> {
         if self.frames.len() > MAX_DEPTH {
             return Err(invalid("sequences are nested too deep"));
         }
+        if self.frames.is_empty() && self.end - self.at < SHORTEST_HEAD {
+            return self.pass_zeros().map(|()| None);
+        }
         let encoding = self.frames.last().map_or(self.encoding, |frame| frame.encoding);
         let tag = Tag(self.number16(encoding)?, self.number16(encoding)?);
+        if self.frames.is_empty() && tag == Tag(0, 0) {
+            return self.pass_zeros().map(|()| None);
+        }
         if matches!(tag, ITEM | ITEM_DELIMITATION | SEQUENCE_DELIMITATION) {
             return self.delimitation(tag, encoding).map(Some);
         }
@@ -185,6 +194,24 @@ impl<'a> Elements<'a> {
         let mut value = vec![0; std::mem::take(&mut self.unread) as usize];
         self.fill(&mut value)?;
         Ok(value)
+    }
+
+    /// Passes over zeros up to the end: behind the last element they are no part of it, and are stored as they came.
+    fn pass_zeros(&mut self) -> io::Result<()> {
+        while self.at < self.end {
+            let buffered = self.input.fill_buf()?;
+            let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+            let length = buffered.len().min(left);
+            if length == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if buffered[..length].iter().any(|byte| *byte != 0) {
+                return Err(invalid("there are bytes after the last element"));
+            }
+            self.input.consume(length);
+            self.at += length as u64;
+        }
+        Ok(())
     }
 
     fn delimitation(&mut self, tag: Tag, encoding: Encoding) -> io::Result<Event> {

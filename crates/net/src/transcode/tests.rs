@@ -279,6 +279,35 @@ fn damage_and_hostile_nesting_are_errors_and_nothing_worse() {
 }
 
 #[test]
+fn zeros_after_the_last_element_are_left_out_and_anything_else_is_an_error() {
+    let [explicit, implicit, big] =
+        [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_BIG_ENDIAN];
+    let in_big = converted(&explicit_data_set(10), &explicit, &big).unwrap();
+    for (whole, from, to) in [
+        (explicit_data_set(10), &explicit, &implicit),
+        (implicit_data_set(10), &implicit, &explicit),
+        (in_big, &big, &explicit),
+    ] {
+        let plain = converted(&whole, from, to).unwrap();
+        for zeros in [1, 3, 4, 7, 8, 9, 100_000] {
+            let padded = [&whole[..], &vec![0; zeros]].concat();
+            assert_eq!(converted(&padded, from, to).unwrap(), plain, "{from} {zeros}");
+            let more = [&padded[..], b"x"].concat();
+            assert!(converted(&more, from, to).is_err(), "{from} {zeros}");
+        }
+    }
+    let frames = [six_frames(&[]), vec![0; 64]].concat();
+    let second = taken(&frames, &FrameList::Simple(vec![2]));
+    assert_eq!(second.bytes(PIXEL_DATA).unwrap(), [2, 0]);
+    let (mut sent, (bytes, from)) = (Vec::new(), stored("SC_rgb_rle_2frame"));
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[&bytes[..], &[0; 30]].concat()).unwrap();
+    let padded = DataSet { file, offset: 0, length: bytes.len() as u64 + 30, transfer_syntax: from };
+    bulk_data::strip(padded, &implicit, &Waiting::new().wanted()).unwrap().read_to_end(&mut sent).unwrap();
+    assert!(!Parsed::parse(&sent, &implicit).unwrap().contains(PIXEL_DATA));
+}
+
+#[test]
 fn frames_are_taken_as_they_are_and_know_where_they_are_from() {
     let (bytes, from) = stored("SC_rgb_rle_2frame");
     let extracted = |list: &FrameList| {
