@@ -101,7 +101,8 @@ pub(super) fn encode(
     edits: Edits,
 ) -> io::Result<Vec<Piece>> {
     let writer = Writer { to, pieces: Vec::new(), made: Vec::new(), made_in_all: 0, signed: false };
-    let mut encoder = Encoder { file, elements, writer, edits, top: Tag(0, 0), items: 0 };
+    let mut encoder =
+        Encoder { file, elements, writer, edits, edited: HashSet::new(), top: Tag(0, 0), items: 0 };
     encoder.run()?;
     Ok(encoder.writer.finish())
 }
@@ -111,6 +112,8 @@ struct Encoder<'a, 'b> {
     elements: &'a mut Elements<'b>,
     writer: Writer,
     edits: Edits,
+    /// The edits that are made. An element may come twice, and is written once when it is edited.
+    edited: HashSet<Tag>,
     /// The sequence on top that the reader is in, and its items so far.
     top: Tag,
     items: u32,
@@ -186,9 +189,10 @@ impl Encoder<'_, '_> {
             _ => return Ok(false),
         };
         self.insert_before(Some(tag))?;
-        let Some(change) = self.edits.changes.remove(&tag) else { return Ok(false) };
-        self.change(tag, change)?;
-        Ok(true)
+        if let Some(change) = self.edits.changes.remove(&tag) {
+            self.change(tag, change)?;
+        }
+        Ok(self.edited.contains(&tag))
     }
 
     fn insert_before(&mut self, tag: Option<Tag>) -> io::Result<()> {
@@ -210,6 +214,7 @@ impl Encoder<'_, '_> {
     }
 
     fn change(&mut self, tag: Tag, change: Change) -> io::Result<()> {
+        self.edited.insert(tag);
         match change {
             Change::Remove => Ok(()),
             Change::Value { vr, mut bytes } => {

@@ -307,6 +307,50 @@ fn zeros_after_the_last_element_are_left_out_and_anything_else_is_an_error() {
     assert!(!Parsed::parse(&sent, &implicit).unwrap().contains(PIXEL_DATA));
 }
 
+/// A data set with an element of it once more behind itself: the one that begins with this head.
+fn doubled(bytes: &[u8], head: &[u8], length: usize) -> Vec<u8> {
+    let at = bytes.windows(head.len()).position(|window| window == head).unwrap();
+    let end = at + head.len() + length;
+    [&bytes[..end], &bytes[at..]].concat()
+}
+
+fn count(bytes: &[u8], head: &[u8]) -> usize {
+    bytes.windows(head.len()).filter(|window| *window == head).count()
+}
+
+#[test]
+fn what_is_edited_is_written_once_though_it_comes_twice() {
+    let [explicit, implicit] = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+    let (instance, number, pixels) = (b"\x08\0\x18\0UI", b"\x28\0\x08\0IS", b"\xE0\x7F\x10\0OB");
+    let mut frames = six_frames(&[(0x0008, 0x2142, b"IS", b"6 ")]);
+    for (head, length) in [
+        (&[&instance[..], b"\x06\0"].concat(), 6),
+        (&[&number[..], b"\x02\0"].concat(), 2),
+        (&[&pixels[..], b"\0\0\x06\0\0\0"].concat(), 6),
+        (&b"\x08\0\x42\x21IS\x02\0".to_vec(), 2),
+    ] {
+        frames = doubled(&frames, head, length);
+    }
+    let sent = extracted(&frames, &explicit, &FrameList::Simple(vec![2, 3]));
+    for head in [instance, number, pixels] {
+        assert_eq!(count(&sent, head), 1, "{head:?}");
+    }
+    // Start Trim, which is left out.
+    assert_eq!(count(&sent, b"\x08\0\x42\x21IS"), 0);
+
+    // Photometric Interpretation of what is decoded; Pixel Data, of what has no bulk data.
+    let (bytes, from) = stored("SC_rgb_rle");
+    let bytes = doubled(&bytes, b"\x28\0\x04\0CS\x04\0", 4);
+    let sent = converted(&bytes, &from, &explicit).unwrap();
+    assert_eq!(count(&sent, b"\x28\0\x04\0CS"), 1);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&frames).unwrap();
+    let stored = DataSet { file, offset: 0, length: frames.len() as u64, transfer_syntax: explicit };
+    let mut sent = Vec::new();
+    bulk_data::strip(stored, &implicit, &Waiting::new().wanted()).unwrap().read_to_end(&mut sent).unwrap();
+    assert_eq!(count(&sent, b"\xE0\x7F\x10\0"), 0);
+}
+
 #[test]
 fn frames_are_taken_as_they_are_and_know_where_they_are_from() {
     let (bytes, from) = stored("SC_rgb_rle_2frame");
