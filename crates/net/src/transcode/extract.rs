@@ -2,7 +2,7 @@
 //! (Frame Extraction Module).
 //!
 //! The pixels are copied as they are stored, compressed or not. What counts by frames is cut with them: per-frame
-//! functional groups, frame times, the planes of a dose, and what `by_frame` knows.
+//! functional groups, the planes of a dose, and what `times` and `by_frame` know.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -13,10 +13,12 @@ use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::dataset::{Tag, VR};
 
+use super::decimals::{decimal_strings, decimals};
 use super::dose_grid::DoseGrid;
 use super::elements::{Element, Elements, Encoding, Event, Stretch, invalid, is_long, unit};
 use super::encode::{Edits, encode};
 use super::pieces::{Piece, Pieces, Stored, swap};
+use super::times::{self, Times};
 use super::wanted::Wanted;
 use super::{DataSet, by_frame, decode, image, inflated};
 
@@ -29,14 +31,11 @@ const MAX_VALUE: u32 = 17 * MAX_FRAMES;
 const SOP_INSTANCE_UID: Tag = Tag(0x0008, 0x0018);
 const FRAME_EXTRACTION_SEQUENCE: Tag = Tag(0x0008, 0x1164);
 const CONTRIBUTING_EQUIPMENT_SEQUENCE: Tag = Tag(0x0018, 0xA001);
-const FRAME_TIME: Tag = Tag(0x0018, 0x1063);
-const FRAME_TIME_VECTOR: Tag = Tag(0x0018, 0x1065);
 const IMAGE_POSITION_PATIENT: Tag = Tag(0x0020, 0x0032);
 const IMAGE_ORIENTATION_PATIENT: Tag = Tag(0x0020, 0x0037);
 const SAMPLES_PER_PIXEL: Tag = Tag(0x0028, 0x0002);
 const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);
 const NUMBER_OF_FRAMES: Tag = Tag(0x0028, 0x0008);
-const FRAME_INCREMENT_POINTER: Tag = Tag(0x0028, 0x0009);
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
 const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
@@ -49,7 +48,7 @@ pub enum FrameList {
     Simple(Vec<u32>),
     /// Calculated Frame List (0008,1162): first, last (FFFFFFFF for that of the image), step.
     Calculated(Vec<[u32; 3]>),
-    /// Time Range (0008,1163): from and to, in seconds from the first frame.
+    /// Time Range (0008,1163): from and to, in seconds from Content Time.
     Time([f64; 2]),
 }
 
@@ -162,34 +161,14 @@ impl Source {
         Some(u64::from(u16::from_le_bytes(*value)))
     }
 
-    fn decimals(&self, tag: Tag) -> Option<Vec<f64>> {
-        self.text(tag)?.split('\\').map(|number| number.trim().parse().ok()).collect()
-    }
-
-    /// Milliseconds from the first frame to each.
-    fn times(&self) -> Option<Vec<f64>> {
-        if let Some(increments) = self.decimals(FRAME_TIME_VECTOR)
-            && increments.len() == self.frames as usize
-        {
-            let mut time = 0.0;
-            let mut sum = |increment: f64| {
-                time += increment;
-                time
-            };
-            return Some(increments.into_iter().map(&mut sum).collect());
-        }
-        let step = self.decimals(FRAME_TIME)?.first().copied()?;
-        Some((0..self.frames).map(|frame| f64::from(frame) * step).collect())
-    }
-
     /// Where the planes of a dose are now, unless they begin where they did.
     fn dose_grid(&self, numbers: &[u32]) -> Option<DoseGrid> {
-        let offsets = self.decimals(GRID_FRAME_OFFSET_VECTOR)?;
+        let offsets = decimals(&self.values, GRID_FRAME_OFFSET_VECTOR)?;
         if numbers.first() == Some(&1) || offsets.len() != self.frames as usize {
             return None;
         }
-        let position = self.decimals(IMAGE_POSITION_PATIENT)?;
-        let orientation = self.decimals(IMAGE_ORIENTATION_PATIENT)?;
+        let position = decimals(&self.values, IMAGE_POSITION_PATIENT)?;
+        let orientation = decimals(&self.values, IMAGE_ORIENTATION_PATIENT)?;
         DoseGrid::of_frames(&position, &orientation, &offsets, numbers)
     }
 
@@ -215,9 +194,8 @@ impl Source {
                 if from.is_nan() || to.is_nan() || from > to {
                     return Err(ExtractError::Invalid);
                 }
-                let times = self.times().ok_or(ExtractError::NotTimeBased)?;
-                let within = |time: &f64| (*from..=*to).contains(&(time / 1000.0));
-                (1..).zip(&times).filter(|(_, time)| within(time)).map(|(number, _)| number).collect()
+                let times = Times::of(&self.values, self.frames).ok_or(ExtractError::NotTimeBased)?;
+                times.within([*from, *to])
             }
             FrameList::Simple(_) => return Err(ExtractError::Invalid),
         };
@@ -270,12 +248,8 @@ impl Source {
         for tag in [Tag(0x7FE0, 0x0001), Tag(0x7FE0, 0x0002), Tag(0x7FE0, 0x0003)] {
             edits.remove(tag);
         }
-        let chosen = || numbers.iter().map(|number| *number as usize - 1);
         by_frame::cut(&self.values, self.frames, numbers, edits);
-        if let Some(times) = self.times() {
-            let cut: Vec<f64> = chosen().map(|at| times[at]).collect();
-            describe_times(edits, &cut, self.values.contains_key(&FRAME_TIME_VECTOR));
-        }
+        times::describe(&self.values, self.frames, numbers, edits);
         if let Some(grid) = self.dose_grid(numbers) {
             edits.set(IMAGE_POSITION_PATIENT, VR::DS, decimal_strings(&grid.position));
             edits.set(GRID_FRAME_OFFSET_VECTOR, VR::DS, decimal_strings(&grid.offsets));
@@ -286,30 +260,9 @@ impl Source {
     }
 }
 
-/// Frame Time where the frames are as far apart as they were from one another, else Frame Time Vector.
-fn describe_times(edits: &mut Edits, times: &[f64], is_vector: bool) {
-    let mut increments = vec![0.0];
-    increments.extend(times.windows(2).map(|two| two[1] - two[0]));
-    let first = increments.get(1).copied();
-    let even = increments.iter().skip(1).all(|step| Some(*step) == first);
-    if !is_vector && even {
-        if let Some(step) = first {
-            edits.set(FRAME_TIME, VR::DS, decimal_strings(&[step]));
-        }
-        return;
-    }
-    edits.remove(FRAME_TIME);
-    edits.set(FRAME_TIME_VECTOR, VR::DS, decimal_strings(&increments));
-    if !is_vector {
-        edits.set(FRAME_INCREMENT_POINTER, VR::AT, vec![0x18, 0x00, 0x65, 0x10]);
-    }
-}
-
 fn is_needed(tag: Tag) -> bool {
     let few = [
         SOP_INSTANCE_UID,
-        FRAME_TIME,
-        FRAME_TIME_VECTOR,
         SAMPLES_PER_PIXEL,
         PHOTOMETRIC_INTERPRETATION,
         NUMBER_OF_FRAMES,
@@ -319,7 +272,7 @@ fn is_needed(tag: Tag) -> bool {
         IMAGE_POSITION_PATIENT,
         IMAGE_ORIENTATION_PATIENT,
     ];
-    few.contains(&tag) || by_frame::counts_by_frames(tag)
+    few.contains(&tag) || by_frame::counts_by_frames(tag) || times::tells_times(tag)
 }
 
 /// So many bytes of a value from a place in it on, as little endian has them. In big endian they lie within whole words,
@@ -427,15 +380,4 @@ fn element(tag: Tag, vr: VR, value: &[u8]) -> Vec<u8> {
     bytes.extend(value);
     bytes.extend(std::iter::repeat_n(if vr == VR::UI { 0 } else { b' ' }, padding));
     bytes
-}
-
-/// Numbers as decimal strings of at most 16 characters. What a sum has behind ten digits is taken for its error.
-fn decimal_strings(numbers: &[f64]) -> Vec<u8> {
-    let text = |number: &f64| {
-        let rounded = format!("{number:.9e}").parse().unwrap_or(*number);
-        let shortest = [*number, rounded].map(|number| number.to_string());
-        let fitting = shortest.into_iter().find(|text| text.len() <= 16);
-        fitting.unwrap_or_else(|| format!("{number:.8e}"))
-    };
-    numbers.iter().map(text).collect::<Vec<_>>().join("\\").into_bytes()
 }

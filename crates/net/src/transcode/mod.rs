@@ -9,10 +9,11 @@
 //! The modules, in the order to read them: `elements` reads what is stored, `encode` writes it another way as
 //! `pieces`; `image` is what it says of its pixels, `pixels` decodes them with the codecs of `decode`;
 //! `deflate` stands before and behind; `wanted` ends what nobody waits for. `bulk_data` leaves out, and `extract` cuts
-//! out frames, `by_frame` and `dose_grid` what goes with them.
+//! out frames, `by_frame`, `times` and `dose_grid` what goes with them.
 
 mod bulk_data;
 mod by_frame;
+mod decimals;
 mod decode;
 mod deflate;
 mod dose_grid;
@@ -22,6 +23,7 @@ mod extract;
 mod image;
 mod pieces;
 mod pixels;
+mod times;
 mod wanted;
 
 use std::fs::File;

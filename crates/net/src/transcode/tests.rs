@@ -387,7 +387,7 @@ fn short(group: u16, element: u16, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
 }
 
 /// Six native frames of one byte each, 1 to 6, and these further elements, in the order of their tags.
-fn six_frames(more: &[(u16, u16, &[u8; 2], &[u8])]) -> Vec<u8> {
+pub(super) fn six_frames(more: &[(u16, u16, &[u8; 2], &[u8])]) -> Vec<u8> {
     let mut elements: Vec<(u16, u16, Vec<u8>)> = more
         .iter()
         .map(|(group, element, vr, value)| (*group, *element, short(*group, *element, vr, value)))
@@ -415,7 +415,7 @@ fn extracted(bytes: &[u8], from: &Uid, list: &FrameList) -> Vec<u8> {
 }
 
 /// Some of those frames.
-fn taken(bytes: &[u8], list: &FrameList) -> Parsed {
+pub(super) fn taken(bytes: &[u8], list: &FrameList) -> Parsed {
     let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
     Parsed::parse(&extracted(bytes, &explicit, list), &explicit).unwrap()
 }
@@ -502,20 +502,6 @@ fn the_planes_of_a_dose_are_where_they_were() {
     assert_eq!(from_the_first.texts(offsets), ["0.0", "5"]);
     let neither = taken(&dose(b"1\\2\\3\\4\\5\\6 "), &FrameList::Simple(vec![2, 6]));
     assert_eq!((neither.texts(position)[2].as_str(), neither.texts(offsets).len()), ("30.1", 2));
-}
-
-#[test]
-fn frame_times_follow_the_frames_that_are_taken() {
-    let bytes =
-        six_frames(&[(0x0018, 0x1063, b"DS", b"40"), (0x0028, 0x0009, b"AT", &[0x18, 0, 0x63, 0x10])]);
-    let even = taken(&bytes, &FrameList::Calculated(vec![[1, 6, 2]]));
-    assert_eq!(even.texts(Tag(0x0018, 0x1063)), ["80"]);
-    let uneven = taken(&bytes, &FrameList::Time([0.04, 0.081]));
-    assert_eq!(uneven.bytes(PIXEL_DATA).unwrap()[..2], [2, 3]);
-    let uneven = taken(&bytes, &FrameList::Simple(vec![1, 2, 5]));
-    assert!(!uneven.contains(Tag(0x0018, 0x1063)));
-    assert_eq!(uneven.texts(Tag(0x0018, 0x1065)), ["0", "40", "120"]);
-    assert_eq!(uneven.bytes(Tag(0x0028, 0x0009)).unwrap(), [0x18, 0, 0x65, 0x10]);
 }
 
 #[test]
