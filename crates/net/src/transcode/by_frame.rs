@@ -45,6 +45,7 @@ const REPRESENTATIVE_FRAME_NUMBER: Tag = Tag(0x0028, 0x6010);
 const FRAME_NUMBERS_OF_INTEREST: Tag = Tag(0x0028, 0x6020);
 const FRAME_OF_INTEREST_DESCRIPTION: Tag = Tag(0x0028, 0x6022);
 const FRAME_OF_INTEREST_TYPE: Tag = Tag(0x0028, 0x6023);
+const R_WAVE_POINTER: Tag = Tag(0x0028, 0x6040);
 const MASK_SUBTRACTION_SEQUENCE: Tag = Tag(0x0028, 0x6100);
 
 /// Number of Frames in Overlay (60xx,0015): of these overlays, each frame has its own.
@@ -65,6 +66,7 @@ pub(super) fn counts_by_frames(tag: Tag) -> bool {
         FRAME_NUMBERS_OF_INTEREST,
         FRAME_OF_INTEREST_DESCRIPTION,
         FRAME_OF_INTEREST_TYPE,
+        R_WAVE_POINTER,
     ];
     VECTORS.contains(&tag)
         || TEXT_VECTORS.iter().any(|(vector, _)| *vector == tag)
@@ -95,6 +97,7 @@ pub(super) fn cut(values: &BTreeMap<Tag, Vec<u8>>, frames: u32, numbers: &[u32],
     edits.remove(MASK_SUBTRACTION_SEQUENCE);
     rename_representative(values, numbers, edits);
     rename_of_interest(values, numbers, edits);
+    rename_r_waves(values, numbers, edits);
     rename_trims(values, numbers, edits);
     for (Tag(group, _), _) in values.iter().filter(|(tag, _)| is_overlay(tag.0)) {
         OVERLAY_ELEMENTS.iter().for_each(|element| edits.remove(Tag(*group, *element)));
@@ -135,6 +138,18 @@ fn rename_of_interest(values: &BTreeMap<Tag, Vec<u8>>, numbers: &[u32], edits: &
         if texts.len() == named.len() {
             edits.set(tag, vr, joined(stay.iter().map(|(at, _)| texts[*at])));
         }
+    }
+}
+
+/// R Wave Pointer: the frames at which there are R waves.
+fn rename_r_waves(values: &BTreeMap<Tag, Vec<u8>>, numbers: &[u32], edits: &mut Edits) {
+    let named = shorts(values, R_WAVE_POINTER);
+    let stay: Vec<u16> = named.iter().filter_map(|number| renamed(*number, numbers)).collect();
+    if stay.is_empty() {
+        edits.remove(R_WAVE_POINTER);
+    } else {
+        let numbers = stay.iter().flat_map(|number| number.to_le_bytes()).collect();
+        edits.set(R_WAVE_POINTER, VR::US, numbers);
     }
 }
 

@@ -456,6 +456,7 @@ fn what_counts_by_frames_is_cut_and_what_names_them_gets_their_new_numbers() {
         (0x0028, 0x6010, b"US", &[4, 0]),
         (0x0028, 0x6020, b"US", &[1, 0, 4, 0, 5, 0]),
         (0x0028, 0x6022, b"LO", b"one\\four\\five "),
+        (0x0028, 0x6040, b"US", &[2, 0, 3, 0, 5, 0]),
         (0x6000, 0x0010, b"US", &[1, 0]),
         (0x6000, 0x0015, b"IS", b"6 "),
         (0x6002, 0x0010, b"US", &[1, 0]),
@@ -469,6 +470,7 @@ fn what_counts_by_frames_is_cut_and_what_names_them_gets_their_new_numbers() {
     assert_eq!(cut.integer(Tag(0x0028, 0x6010)), Some(2));
     assert_eq!(cut.bytes(Tag(0x0028, 0x6020)).unwrap(), [2, 0, 3, 0]);
     assert_eq!(cut.texts(Tag(0x0028, 0x6022)), ["four", "five"]);
+    assert_eq!(cut.bytes(Tag(0x0028, 0x6040)).unwrap(), [1, 0, 3, 0]);
     assert_eq!(
         (cut.text(Tag(0x0008, 0x2142)), cut.text(Tag(0x0008, 0x2143))),
         (Some("1".into()), Some("2".into()))
@@ -476,8 +478,15 @@ fn what_counts_by_frames_is_cut_and_what_names_them_gets_their_new_numbers() {
     assert!(!cut.contains(Tag(0x6000, 0x0010)) && cut.contains(Tag(0x6002, 0x0010)));
 
     let last = taken(&bytes, &FrameList::Simple(vec![6]));
-    for gone in [(0x0028, 0x6010), (0x0028, 0x6020), (0x0028, 0x6022), (0x0008, 0x2142), (0x0008, 0x2143)] {
-        assert!(!last.contains(Tag(gone.0, gone.1)), "{gone:?}");
+    for (group, element) in [
+        (0x0028, 0x6010),
+        (0x0028, 0x6020),
+        (0x0028, 0x6022),
+        (0x0028, 0x6040),
+        (0x0008, 0x2142),
+        (0x0008, 0x2143),
+    ] {
+        assert!(!last.contains(Tag(group, element)), "({group:04x},{element:04x})");
     }
 }
 
