@@ -83,7 +83,7 @@ impl Archive {
         self.shared.writer.settle_if_due();
         self.shared.readers.with(|index| {
             let mut statement = index.prepare_cached(&sql)?;
-            let mut rows = statement.query(params_from_iter(condition.parameters.iter()))?;
+            let mut rows = statement.query(params_from_iter(condition.parameters()))?;
             let mut shared = SharedUids::default();
             let mut instances = Vec::new();
             while let Some(row) = rows.next()? {

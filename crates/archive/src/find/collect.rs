@@ -99,6 +99,9 @@ pub(crate) fn matching_rows(
     blobs: &Blobs,
     selection: &Selection,
 ) -> Result<Vec<i64>, Error> {
+    let mut selection = selection.clone();
+    selection.condition.choose_leader(index)?;
+    let selection = &selection;
     let rows = collect(index, selection, &Statements::of(selection), None)?;
     if selection.filters.is_empty() {
         return Ok(rows.collect());
@@ -126,7 +129,7 @@ fn collect(
     let mut statement = index.prepare_cached(&statements.collect)?;
     // SQLite takes a negative number as none.
     let limit = Value::Integer(limit.map_or(-1, |limit| limit as i64));
-    let parameters = selection.condition.parameters.iter().chain([&limit]);
+    let parameters = selection.condition.parameters().chain([&limit]);
     let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -146,7 +149,7 @@ fn still_matching(
 ) -> Result<Vec<i64>, Error> {
     let mut statement = index.prepare_cached(&statements.still)?;
     let among = Value::Text(serde_json::Value::from(rows).to_string());
-    let parameters = selection.condition.parameters.iter().chain([&among]);
+    let parameters = selection.condition.parameters().chain([&among]);
     let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

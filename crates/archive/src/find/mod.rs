@@ -39,9 +39,10 @@ impl Archive {
     /// # Errors
     /// [`Error::Refused`] with A900 when the model does not have the level, C000 for keys that mean nothing.
     pub fn find(&self, query: &Query) -> Result<Matches, Error> {
-        let selection = select(query).map_err(Error::Refused)?;
+        let mut selection = select(query).map_err(Error::Refused)?;
         // Else what is in the index is answered; the log has it.
         self.shared.writer.settle_if_due();
+        self.shared.readers.with(|index| Ok(selection.condition.choose_leader(index)?))?;
         let source = match selection.condition.is_universal() {
             true => Source::Scan { after: 0 },
             false => Source::Collected(Collected::beginning_with(FIRST_COLLECTED)),

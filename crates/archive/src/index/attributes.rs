@@ -149,6 +149,20 @@ const OF_STUDIES: &[Attribute] = &[
     searched(tags::INSTANCE_NUMBER, VR::IS, Level::Image, "instance.instance_number", "instance.instance_number_search"),
 ];
 
+/// Columns that an index of their own begins with: those of the keys that select few of however many.
+pub(crate) const INDEXED: &[&str] = &[
+    "patient.patient_id",
+    "patient.patient_birth_date_search",
+    "study.patient_id",
+    "study.patient_birth_date_search",
+    "study.study_instance_uid",
+    "study.study_date_search",
+    "study.accession_number",
+    "study.study_id",
+    "series.series_instance_uid",
+    "instance.sop_instance_uid",
+];
+
 /// The attribute with a column, as a query at this level sees it.
 pub(crate) fn attribute(tag: Tag, level: Level) -> Option<&'static Attribute> {
     let known = if level == Level::Patient { OF_PATIENTS } else { OF_STUDIES };

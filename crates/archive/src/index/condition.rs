@@ -7,27 +7,19 @@
 use dicomet_proto::dataset::{DataSet, Tag, VR};
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::query::pattern::Piece;
-use dicomet_proto::query::{
-    Attribute as Named, Level, Matching, MatchingKey, NameKey, Pattern, Query, Range,
-};
+use dicomet_proto::query::{Attribute as Named, Level, Matching, MatchingKey, Pattern, Query, Range};
 use rusqlite::types::Value;
 
-use super::attributes::{Attribute, Kind, attribute, level_of, tags};
-use super::fuzzy::FUZZY_NAME;
+use super::attributes::{Attribute, INDEXED, Kind, attribute, level_of, tags};
 use super::header::is_kept;
-use super::name_parts;
 use super::normalise::search_form;
+use super::person_name::Name;
+pub(crate) use super::term::Condition;
+use super::term::{Form, Sql, Term};
 
 /// The most characters of a wildcard pattern: the longest text that GLOB takes has some more bytes. A value of
 /// PN, LO or SH that such a pattern could match is longer than its VR allows.
 const MAX_PATTERN_CHARS: usize = 8192;
-
-/// Conditions that hold together.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Condition {
-    sql: String,
-    pub(crate) parameters: Vec<Value>,
-}
 
 /// What is put into an answer.
 #[derive(Debug, Clone)]
@@ -98,7 +90,7 @@ impl Selection {
         let mut constant = DataSet::new();
         constant.set_text(key.tag(), value);
         if !key.matches(&constant) {
-            self.condition.and("0", Vec::new());
+            self.condition.and(Term::plain(Sql::of(|_| "0".to_owned())));
         }
         self.returned.push(Returned::Constant(key.tag(), value));
     }
@@ -157,29 +149,10 @@ fn check_level(query: &Query) -> Result<(), Refusal> {
 }
 
 impl Condition {
-    /// The expression; `1` when nothing is asked.
-    pub(crate) fn sql(&self) -> &str {
-        if self.sql.is_empty() { "1" } else { &self.sql }
-    }
-
-    pub(crate) fn is_universal(&self) -> bool {
-        self.sql.is_empty()
-    }
-
-    fn and(&mut self, sql: &str, parameters: Vec<Value>) {
-        if !self.sql.is_empty() {
-            self.sql.push_str(" AND ");
-        }
-        self.sql.push_str(sql);
-        self.parameters.extend(parameters);
-    }
-
     /// Requires one of these values, whatever characters are in them: a retrieve names what it wants.
     fn require_one_of(&mut self, attribute: &Attribute, values: Vec<String>) {
         if let Kind::Column(column) = attribute.kind {
-            let mut parameters = Vec::new();
-            let sql = one_of(column, values, &mut parameters);
-            self.and(&sql, parameters);
+            self.and(Term::plain(Sql::of(|parameters| one_of(column, values, parameters))));
         }
     }
 
@@ -188,31 +161,76 @@ impl Condition {
         if matches!(matching, Matching::Universal | Matching::Unsupported) {
             return;
         }
-        let mut parameters = Vec::new();
-        let sql = match attribute.kind {
-            Kind::Count => count(attribute.value, matching, &mut parameters),
+        match attribute.kind {
+            Kind::Count => {
+                self.and(Term::plain(Sql::of(|parameters| count(attribute.value, matching, parameters))));
+            }
             // The value as received: what is no value of its VR has an empty search form and is not empty.
-            _ if *matching == Matching::Empty => format!("{} = ''", attribute.value),
-            Kind::Column(column) => match matching {
-                Matching::DateTime { time, range } => date_time(column, *time, range, &mut parameters),
-                _ => comparison(column, attribute.vr, matching, &mut parameters),
-            },
+            _ if *matching == Matching::Empty => {
+                self.and(Term::plain(Sql::of(|_| format!("{} = ''", attribute.value))));
+            }
+            Kind::Column(column) => self.and(of_column(column, attribute.vr, matching)),
             Kind::OfStudy(table, column) => {
-                let mut one = |matching: &Matching| {
-                    let comparison = comparison(column, attribute.vr, matching, &mut parameters);
-                    format!("study.id IN (SELECT study FROM {table} WHERE {comparison})")
+                let all = match matching {
+                    Matching::AllOf(all) => all.as_slice(),
+                    matching => std::slice::from_ref(matching),
                 };
-                match matching {
-                    Matching::AllOf(all) => all.iter().map(one).collect::<Vec<_>>().join(" AND "),
-                    matching => one(matching),
+                for matching in all {
+                    self.and(of_study(table, column, attribute.vr, matching));
                 }
             }
             Kind::Name(number, owner) => {
-                let name = Name { number, owner, value: attribute.value };
-                name.comparison(matching, &mut parameters)
+                self.and(Name { number, owner, value: attribute.value }.term(matching));
             }
-        };
-        self.and(&sql, parameters);
+        }
+    }
+}
+
+/// What a key asks of a column of the level's own table or of one above it.
+fn of_column(column: &str, vr: VR, matching: &Matching) -> Term {
+    let compared = |column: &str| {
+        Sql::of(|parameters| match matching {
+            Matching::DateTime { time, range } => date_time(column, *time, range, parameters),
+            _ => comparison(column, vr, matching, parameters),
+        })
+    };
+    let table = column.split('.').next().filter(|_| INDEXED.contains(&column) && has_beginning(matching));
+    match table {
+        // SQLite uses no index for an expression.
+        Some(table) => {
+            let walked = compared(column).between(&format!("{table} WHERE "), "");
+            Term::indexed(compared(column), compared(&format!("+{column}")), walked)
+        }
+        None => Term::plain(compared(column)),
+    }
+}
+
+/// What a key asks of the rows that a table has for a study.
+fn of_study(table: &str, column: &str, vr: VR, matching: &Matching) -> Term {
+    let compared = || Sql::of(|parameters| comparison(column, vr, matching, parameters));
+    let walked = has_beginning(matching).then(|| compared().between(&format!("{table} WHERE "), ""));
+    let sql = |form| match form {
+        Form::List => compared().between(&format!("study.id IN (SELECT study FROM {table} WHERE "), ")"),
+        Form::Look => compared().between(&look(&format!("{table} WHERE {table}.study = study.id AND ")), ")"),
+    };
+    Term::in_table(sql, walked)
+}
+
+/// The beginning of a look into another table. As an expression it is no join to SQLite, which might order it as it likes.
+pub(super) fn look(rows: &str) -> String {
+    format!("+EXISTS (SELECT 1 FROM {rows}")
+}
+
+/// Whether an index of the column leads to what matches, without going through the others.
+fn has_beginning(matching: &Matching) -> bool {
+    match matching {
+        Matching::SingleValue(_)
+        | Matching::ListOfUid(_)
+        | Matching::Range(_)
+        | Matching::DateTime { .. } => true,
+        Matching::Wildcard(pattern) => !pattern.prefix().is_empty(),
+        Matching::AnyOf(alternatives) => alternatives.iter().all(has_beginning),
+        _ => false,
     }
 }
 
@@ -226,16 +244,12 @@ pub(crate) fn comparison(column: &str, vr: VR, matching: &Matching, parameters: 
         }
         Matching::Wildcard(pattern) => glob(column, pattern, parameters),
         Matching::Range(range) => {
-            // An absent value is in no range, not even in one that is open at its beginning.
+            // An absent value is in no range, not even in one that is open at its beginning. And one that is open at its
+            // end is to SQLite no range that leads anywhere.
             let from = range.from.clone().unwrap_or_else(|| "0".to_owned());
-            parameters.push(Value::Text(from));
-            match &range.to {
-                None => format!("{column} >= ?"),
-                Some(to) => {
-                    parameters.push(Value::Text(to.clone()));
-                    format!("{column} BETWEEN ? AND ?")
-                }
-            }
+            let to = range.to.clone().unwrap_or_else(|| char::MAX.to_string());
+            parameters.extend([from, to].map(Value::Text));
+            format!("{column} BETWEEN ? AND ?")
         }
         Matching::AnyOf(alternatives) => {
             let (singles, others): (Vec<_>, Vec<_>) =
@@ -298,11 +312,12 @@ fn date_time(date: &str, time: Tag, range: &Range, parameters: &mut Vec<Value>) 
     };
     let day = |moment: &String| moment.get(..8).unwrap_or_default().to_owned();
     let from = range.from.as_ref().map_or_else(|| "0".to_owned(), day);
-    let mut sql = format!("{time} <> '' AND {date} >= ?");
-    parameters.push(Value::Text(from));
+    let to = range.to.as_ref().map_or_else(|| char::MAX.to_string(), day);
+    let mut sql = format!("{time} <> '' AND {date} BETWEEN ? AND ?");
+    parameters.extend([from, to].map(Value::Text));
     if let Some(to) = &range.to {
-        sql.push_str(&format!(" AND {date} <= ? AND {date} || {time} <= ?"));
-        parameters.extend([day(to), to.clone()].map(Value::Text));
+        sql.push_str(&format!(" AND {date} || {time} <= ?"));
+        parameters.push(Value::Text(to.clone()));
     }
     if let Some(from) = &range.from {
         sql.push_str(&format!(" AND {date} || {time} >= ?"));
@@ -311,7 +326,7 @@ fn date_time(date: &str, time: Tag, range: &Range, parameters: &mut Vec<Value>) 
     sql
 }
 
-fn any(alternatives: Vec<String>) -> String {
+pub(super) fn any(alternatives: Vec<String>) -> String {
     match alternatives.len() {
         0 => "0".to_owned(),
         1 => alternatives.concat(),
@@ -335,7 +350,7 @@ fn one_of(column: &str, mut values: Vec<String>, parameters: &mut Vec<Value>) ->
 }
 
 /// A pattern as GLOB, with the range of its beginning so that an index serves it.
-fn glob(column: &str, pattern: &Pattern, parameters: &mut Vec<Value>) -> String {
+pub(super) fn glob(column: &str, pattern: &Pattern, parameters: &mut Vec<Value>) -> String {
     if let Some(literal) = pattern.literal() {
         return one_of(column, vec![literal.to_owned()], parameters);
     }
@@ -352,7 +367,7 @@ fn glob(column: &str, pattern: &Pattern, parameters: &mut Vec<Value>) -> String 
 }
 
 /// A pattern in the words of GLOB, unless it is longer than GLOB takes.
-fn glob_text(pattern: &Pattern) -> Option<String> {
+pub(super) fn glob_text(pattern: &Pattern) -> Option<String> {
     let mut glob = String::new();
     for piece in pattern.pieces() {
         match piece {
@@ -364,95 +379,12 @@ fn glob_text(pattern: &Pattern) -> Option<String> {
     (glob.chars().count() <= MAX_PATTERN_CHARS).then_some(glob)
 }
 
-/// A pattern for the rows of `person_name`.
-fn name_glob(pattern: &Pattern, parameters: &mut Vec<Value>) -> String {
-    let groups = name_parts::groups_of(pattern);
-    match (groups, glob_text(pattern)) {
-        (Some(groups), Some(glob)) => {
-            parameters.extend([groups, glob.clone(), glob].map(Value::Text));
-            name_parts::CONDITION.to_owned()
-        }
-        _ => glob("name", pattern, parameters),
-    }
-}
-
 /// In GLOB a character is itself when it stands alone between brackets.
 fn push_escaped(glob: &mut String, text: &str) {
     for character in text.chars() {
         match character {
             '*' | '?' | '[' => glob.extend(['[', character, ']']),
             other => glob.push(other),
-        }
-    }
-}
-
-/// A person name: its rows in `person_name`, one for each component group that is not empty.
-struct Name {
-    number: i64,
-    owner: &'static str,
-    value: &'static str,
-}
-
-impl Name {
-    fn comparison(&self, matching: &Matching, parameters: &mut Vec<Value>) -> String {
-        match matching {
-            Matching::PersonName(key) => self.key(key, parameters),
-            Matching::FuzzyName(key) => {
-                let exact = self.key(key.exact(), parameters);
-                let Name { number, owner, .. } = self;
-                parameters.push(Value::Text(key.text().to_owned()));
-                format!(
-                    "({exact} OR {owner} IN (SELECT owner FROM person_name WHERE attribute = {number}
-                         AND {FUZZY_NAME}(name, ?)))"
-                )
-            }
-            Matching::AllOf(all) => {
-                let all: Vec<String> =
-                    all.iter().map(|matching| self.comparison(matching, parameters)).collect();
-                format!("({})", all.join(" AND "))
-            }
-            Matching::AnyOf(alternatives) => {
-                any(alternatives.iter().map(|matching| self.comparison(matching, parameters)).collect())
-            }
-            Matching::Universal | Matching::Unsupported => "1".to_owned(),
-            _ => "0".to_owned(),
-        }
-    }
-
-    fn key(&self, key: &NameKey, parameters: &mut Vec<Value>) -> String {
-        let Name { number, owner, value } = self;
-        match key {
-            NameKey::AnyGroup(patterns) => {
-                let comparison = any(patterns.iter().map(|pattern| name_glob(pattern, parameters)).collect());
-                let part = format!(
-                    "{owner} IN (SELECT owner FROM person_name WHERE attribute = {number} AND {comparison})"
-                );
-                if !patterns.iter().any(|pattern| pattern.matches("")) {
-                    return part;
-                }
-                // A group that is not there has no row, and is what such a pattern is for too.
-                format!(
-                    "({value} <> '' AND ({part} OR (SELECT COUNT(DISTINCT component_group) FROM person_name
-                         WHERE attribute = {number} AND owner = {owner}) < 3))"
-                )
-            }
-            NameKey::Groups(groups) => {
-                let mut parts = vec![format!("{value} <> ''")];
-                for (group, patterns) in
-                    groups.iter().enumerate().filter(|(_, patterns)| !patterns.is_empty())
-                {
-                    let comparison =
-                        any(patterns.iter().map(|pattern| name_glob(pattern, parameters)).collect());
-                    let rows =
-                        format!("FROM person_name WHERE attribute = {number} AND component_group = {group}");
-                    let mut part = format!("{owner} IN (SELECT owner {rows} AND {comparison})");
-                    if patterns.iter().any(|pattern| pattern.matches("")) {
-                        part = format!("({part} OR NOT EXISTS (SELECT 1 {rows} AND owner = {owner}))");
-                    }
-                    parts.push(part);
-                }
-                format!("({})", parts.join(" AND "))
-            }
         }
     }
 }
@@ -467,7 +399,7 @@ mod tests {
         let mut query = Query::new(Model::StudyRoot, level);
         query.keys.set_text(tag, value);
         let condition = select(&query).unwrap().condition;
-        (condition.sql().to_owned(), condition.parameters)
+        (condition.sql(), condition.parameters().cloned().collect())
     }
 
     fn texts(values: &[&str]) -> Vec<Value> {

@@ -1,7 +1,8 @@
 //! What is known of the instances, in SQLite: the narrow interface behind which another database could stand.
 //!
 //! [`record`] is what is known of one instance; [`writer`] takes records, [`commit`] commits many at once, by the
-//! statements of [`write`], [`remove`] and [`replace`], within a [`quota`]; [`read`] has connections for readers; [`condition`] turns a query into SQL.
+//! statements of [`write`], [`remove`] and [`replace`], within a [`quota`]; [`read`] has connections for readers; [`condition`]
+//! turns a query into SQL, of which [`term`] lets the most selective key lead.
 
 pub(crate) mod attributes;
 pub(crate) mod commit;
@@ -10,6 +11,7 @@ pub(crate) mod fuzzy;
 pub(crate) mod header;
 mod name_parts;
 pub(crate) mod normalise;
+mod person_name;
 pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod record;
@@ -18,5 +20,6 @@ pub(crate) mod remove;
 pub(crate) mod replace;
 pub(crate) mod schema;
 pub(crate) mod settle;
+mod term;
 pub(crate) mod write;
 pub(crate) mod writer;

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_names.sql"),
     include_str!("migrations/0003_row_reuse.sql"),
     include_str!("migrations/0004_blobs.sql"),
+    include_str!("migrations/0005_selective_keys.sql"),
 ];
 
 /// The latest schema that this program knows.
@@ -110,5 +111,33 @@ fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Error
         transaction.execute_batch(migration.copied().unwrap_or("not a schema of ours"))?;
         transaction.pragma_update(None, "user_version", found + 1)?;
         transaction.commit()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statements(index: &Connection) -> Vec<String> {
+        let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+        let mut statement = index.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn an_index_of_any_earlier_schema_becomes_that_of_today_and_keeps_its_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings::default();
+        let newest = open_for_writing(&folder.path().join("newest.sqlite"), &settings).unwrap();
+        for earlier in 1..MIGRATIONS.len() {
+            let path = folder.path().join(format!("{earlier}.sqlite"));
+            let index = open_with_migrations(&path, &settings, &MIGRATIONS[..earlier]).unwrap();
+            index.execute_batch("INSERT INTO patient VALUES (7, 'P', '', '', '', '', '', '')").unwrap();
+            drop(index);
+            let index = open_for_writing(&path, &settings).unwrap();
+            assert_eq!(statements(&index), statements(&newest), "from {earlier}");
+            let row: i64 = index.query_row("SELECT id FROM patient", [], |row| row.get(0)).unwrap();
+            assert_eq!(row, 7);
+        }
     }
 }
