@@ -10,6 +10,7 @@ use dicomet_proto::dataset::{FileMeta, FileMetaError};
 
 use crate::Provenance;
 use crate::blob::seal::{Fit, Seal};
+use crate::index::attributes::has_column_for_value;
 use crate::index::record::{FileFacts, Record};
 use crate::store::identify;
 
@@ -46,7 +47,8 @@ pub(crate) fn reread(path: &Path) -> Result<Record, Unreadable> {
     else {
         return Err(no_instance(&"its file meta information names no instance"));
     };
-    let mut walk = Walk::new(&meta.transfer_syntax).map_err(|error| no_instance(&error))?;
+    let mut walk =
+        Walk::keeping(has_column_for_value, &meta.transfer_syntax).map_err(|error| no_instance(&error))?;
     let mut walked = Ok(());
     let mut hasher = blake3::Hasher::new();
     file.seek(SeekFrom::Start(offset))?;

@@ -23,7 +23,7 @@ use crate::blob::write::TemporaryBlob;
 use crate::error::status;
 use crate::folder::{Folder, Layout};
 use crate::in_hand::InHand;
-use crate::index::attributes::tags;
+use crate::index::attributes::{has_column_for_value, tags};
 use crate::index::commit::other_bytes;
 use crate::index::read::Readers;
 use crate::index::record::{FileFacts, Identity, Record};
@@ -142,7 +142,8 @@ impl Archive {
         if self.shared.writer.is_degraded() {
             return Err(Error::Degraded);
         }
-        let walk = Walk::new(&provenance.transfer_syntax).map_err(|error| unreadable(&error))?;
+        let walk = Walk::keeping(has_column_for_value, &provenance.transfer_syntax)
+            .map_err(|error| unreadable(&error))?;
         let number = self.shared.next_incoming.fetch_add(1, Ordering::Relaxed);
         let path = self.shared.folder.layout.incoming.join(format!("{number}.tmp"));
         let file = TemporaryBlob::begin(path, file_meta(&provenance), &self.shared.buffers);
@@ -201,6 +202,7 @@ impl Incoming {
         let header =
             walk.map_err(Error::Refused)?.finish().map_err(|error| Error::Refused(malformed(&error)))?;
         let identity = identify(&provenance, &header).map_err(Error::Refused)?;
+        fits_columns(&header).map_err(Error::Refused)?;
         let sealed = file.seal().map_err(|error| Error::io("writing an instance", error))?;
         let facts = FileFacts {
             data_set_offset: sealed.data_set_offset(),
@@ -312,6 +314,14 @@ pub(crate) fn identify(provenance: &Provenance, header: &Header) -> Result<Ident
         sop_instance: provenance.sop_instance.clone(),
         transfer_syntax: provenance.transfer_syntax.clone(),
     })
+}
+
+/// A value that is too long for its column would be answered as if there were none.
+fn fits_columns(header: &Header) -> Result<(), Refusal> {
+    match header.left_out.iter().find(|tag| has_column_for_value(**tag)) {
+        Some(tag) => Err(Refusal::new(status::LIMIT, "a value is too long for the index").offending(*tag)),
+        None => Ok(()),
+    }
 }
 
 fn required_uid(data_set: &DataSet, tag: Tag) -> Result<Uid, Refusal> {

@@ -169,6 +169,13 @@ pub(crate) fn attribute(tag: Tag, level: Level) -> Option<&'static Attribute> {
     known.iter().find(|attribute| attribute.tag == tag)
 }
 
+/// Whether the value that an instance has of an attribute goes into a column: all of it, since there nothing can say that
+/// it is in the file.
+pub(crate) fn has_column_for_value(tag: Tag) -> bool {
+    let has_column = |attribute: &Attribute| matches!(attribute.kind, Kind::Column(_) | Kind::Name(..));
+    attribute(tag, Level::Image).is_some_and(has_column)
+}
+
 /// The level to which an attribute belongs.
 ///
 /// What is in none of the modules of patient, study and series can differ from instance to instance.

@@ -1,9 +1,9 @@
 //! Finding by what has no column: private elements, elements without a VR, keys that cannot be matched.
 
-use dicomet_archive::Archive;
+use dicomet_archive::{Archive, Error, Stored};
 use dicomet_proto::dataset::{DataSet, Tag, VR};
 use dicomet_proto::message::Status;
-use dicomet_proto::query::{Level, Query};
+use dicomet_proto::query::{Level, Model, Query};
 
 use crate::samples::*;
 
@@ -183,6 +183,59 @@ fn what_is_too_long_for_the_index_is_matched_and_answered_from_the_file() {
     let mut of_study = query(Level::Study, &[(tags::STUDY_INSTANCE_UID, "")]);
     of_study.keys.set_items(CODES_OF_STUDY, Vec::new());
     assert_eq!(answers(&archive, &of_study)[0].items(CODES_OF_STUDY).unwrap().len(), 200);
+}
+
+/// Stores a slice of a study and series of its own with more in its header, in Implicit VR, where values may be of any length.
+fn store_implicit(archive: &Archive, uid: &str, change: impl FnOnce(&mut DataSet)) -> Result<Stored, Error> {
+    const IMPLICIT: &str = "1.2.840.10008.1.2";
+    let of = slice(uid).in_series(&format!("{uid}.1"), &format!("{uid}.2"));
+    let mut data_set = DataSet::parse(&of.data_set(), &dicomet_proto::Uid::from_static(EXPLICIT)).unwrap();
+    change(&mut data_set);
+    let bytes = data_set.encode(&dicomet_proto::Uid::from_static(IMPLICIT)).unwrap();
+    store_bytes(archive, provenance(&of, IMPLICIT), &bytes)
+}
+
+#[test]
+fn what_has_a_column_is_matched_and_answered_however_long_it_is() {
+    let (_folder, archive) = archive();
+    let columns = [
+        (Level::Study, tags::STUDY_DESCRIPTION),
+        (Level::Study, tags::PATIENT_ID),
+        (Level::Patient, tags::PATIENT_ID),
+        (Level::Patient, tags::PATIENT_NAME),
+        (Level::Study, tags::STUDY_DATE),
+        (Level::Image, tags::INSTANCE_NUMBER),
+    ];
+    for length in [60_000, 65_536, 70_000] {
+        let long = "7".repeat(length);
+        store_implicit(&archive, &format!("2.999.{length}"), |data_set| {
+            columns.iter().for_each(|(_, tag)| data_set.set_text(*tag, &long));
+        })
+        .unwrap();
+        for (level, tag) in columns {
+            let asked =
+                |value: &str| answers(&archive, &query_in(Model::PatientRoot, level, &[(tag, value)]));
+            let answered = asked("");
+            assert!(answered.iter().any(|answer| answer.text(tag).as_ref() == Some(&long)), "{tag} {length}");
+            // What is no date is no key either.
+            assert!(tag == tags::STUDY_DATE || asked(&long).len() == 1, "{tag} {length}");
+        }
+    }
+    let beginning = [(tags::STUDY_DESCRIPTION, "77*"), (tags::PATIENT_NAME, "7*")];
+    assert_eq!(answers(&archive, &query(Level::Study, &beginning)).len(), 3);
+}
+
+#[test]
+fn what_is_too_long_for_a_column_is_refused_and_not_taken_without_its_value() {
+    let (_folder, archive) = archive();
+    let long = "7".repeat(1024 * 1024 + 2);
+    let refused = store_implicit(&archive, "2.999.1", |data_set| {
+        data_set.set_text(tags::STUDY_DESCRIPTION, &long);
+    });
+    let Err(Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refusal.offending_elements, [tags::STUDY_DESCRIPTION]);
+    // Without a column it is in the file.
+    store_implicit(&archive, "2.999.1", |data_set| data_set.set_text(Tag(0x0020, 0x4000), &long)).unwrap();
 }
 
 #[test]

@@ -16,7 +16,7 @@ const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 /// identifiers, which have dozens, and for instances in tests and imports of DICOMDIRs.
 const MAX_HELD: u64 = 256 * 1024;
 
-/// The longest value of a header. Longer ones are bulk: pixels, curves, documents.
+/// The longest value of a header. Longer ones are bulk: pixels, curves, documents; unless they are asked for.
 const MAX_HEADER_VALUE: u32 = 64 * 1024;
 
 /// The longest value of a header whose VR says nothing about it: overlays, tables and vendors' blobs are no help
@@ -42,6 +42,9 @@ const PRIVATE_BUDGET: u64 = 256 * 1024;
 /// most; to leave some out silently would make an index that knows half of it.
 const STANDARD_BUDGET: u64 = 2 * 1024 * 1024;
 
+/// For longer values of a header that are asked for whole, in bytes: far more than anybody writes into a field.
+const WHOLE_BUDGET: u64 = 1024 * 1024;
+
 /// What is open: from the data set itself inwards.
 #[derive(Debug)]
 enum Level {
@@ -59,6 +62,10 @@ struct Spent {
     /// For sequences before the one that is open began: one that is left out gives back what it has spent.
     sequences_before: u64,
     left_out: Vec<Tag>,
+    /// Attributes of the data set itself whose longer values are kept too.
+    whole: Option<fn(Tag) -> bool>,
+    /// For those.
+    longer: u64,
 }
 
 impl Spent {
@@ -90,9 +97,9 @@ impl Builder {
         Builder { levels: vec![top], left_out: 0, held: 0, spent: None }
     }
 
-    /// Builds a header: no bulk, and no more than the budgets allow.
-    pub(super) fn header() -> Builder {
-        Builder { spent: Some(Spent::default()), ..Builder::whole() }
+    /// Builds a header: no bulk but what is asked for, and no more than the budgets allow.
+    pub(super) fn header(whole: Option<fn(Tag) -> bool>) -> Builder {
+        Builder { spent: Some(Spent { whole, ..Spent::default() }), ..Builder::whole() }
     }
 
     /// What was built.
@@ -131,11 +138,17 @@ impl Builder {
         let binary = matches!(element.vr, VR::UN | VR::OB | VR::OW | VR::OL | VR::OV | VR::OF | VR::OD);
         let unknown = binary && readable_vr(element) == element.vr;
         let most = if unknown { MAX_HEADER_BINARY } else { MAX_HEADER_VALUE };
+        let length = u64::from(element.length);
         if element.length > most {
+            let is_asked_for = element.depth == 0 && spent.whole.is_some_and(|whole| whole(element.tag));
+            if is_asked_for && spent.longer + length <= WHOLE_BUDGET {
+                spent.longer += length;
+                return Ok(true);
+            }
             spent.note(outermost.unwrap_or(element.tag));
             return Ok(false);
         }
-        let cost = COST + u64::from(element.length);
+        let cost = COST + length;
         if element.depth > 0 {
             spent.sequences += cost;
             return Ok(self.affords_sequence());

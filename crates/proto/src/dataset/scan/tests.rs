@@ -144,7 +144,7 @@ fn the_number_of_elements_has_a_limit_and_a_smaller_one_where_they_are_held() {
     let mut scanner = Scanner::new(&EXPLICIT_VR_LITTLE_ENDIAN).unwrap();
     assert_eq!(scanner.max_elements, MAX_ELEMENTS);
     scanner.max_elements = 1000;
-    let mut builder = Builder::header();
+    let mut builder = Builder::header(None);
     scanner.push(SEQUENCE, &mut builder).unwrap();
     let item = b"\xfe\xff\0\xe0\0\0\0\0";
     let pushed = (0..2000).map(|_| scanner.push(item, &mut builder)).take_while(Result::is_ok).count();

@@ -15,7 +15,7 @@ pub(super) const PIECE: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     /// The elements but for bulk: values of up to 64 KiB (1 KiB where the VR says nothing about them), sequences
-    /// as far as 256 KiB go, never encapsulated pixel data.
+    /// as far as 256 KiB go, never encapsulated pixel data. Longer values where they were asked for.
     pub data_set: DataSet,
     /// The elements of which something was left out, or all, in ascending order; pixel data and what comes after it is
     /// not named. They can be had by [`pick`](super::pick()).
@@ -41,7 +41,16 @@ impl Walk {
     /// # Errors
     /// [`ScanError::TransferSyntax`].
     pub fn new(transfer_syntax: &Uid) -> Result<Walk, ScanError> {
-        Ok(Walk { scanner: Scanner::new(transfer_syntax)?, builder: Builder::header() })
+        Ok(Walk { scanner: Scanner::new(transfer_syntax)?, builder: Builder::header(None) })
+    }
+
+    /// Begins as [`Walk::new`], and keeps the longer values of some attributes of the data set itself too, as far
+    /// as 1 MiB goes.
+    ///
+    /// # Errors
+    /// [`ScanError::TransferSyntax`].
+    pub fn keeping(whole: fn(Tag) -> bool, transfer_syntax: &Uid) -> Result<Walk, ScanError> {
+        Ok(Walk { scanner: Scanner::new(transfer_syntax)?, builder: Builder::header(Some(whole)) })
     }
 
     /// Takes the next bytes.
