@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
-use std::time::Duration;
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::Tag;
@@ -26,9 +25,6 @@ use crate::index::schema::{open_beside, open_for_reading, open_for_writing};
 use crate::index::settle::bury;
 use crate::reserve::{Reserve, Share};
 use crate::{Absent, Archive, Error, Settings};
-
-/// How long a running archive is waited for that is at its index: as long as its largest commit takes on a slow disk.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The instances that a query matches, as they were when it was asked.
 #[derive(Debug)]
@@ -133,7 +129,6 @@ impl Removal {
         let reserve = Reserve::of(&self.layout.root);
         let mut index =
             reserve.with_room(Share::ToOpen, || open(&self.layout.index, &Settings::default()))?;
-        index.busy_timeout(PATIENCE)?;
         let mut gone = Vec::new();
         for study in &self.studies {
             let doomed = reserve.with_room(Share::All, || study.remove(&mut index, &gone))?;

@@ -1,12 +1,15 @@
 //! Why an archive did not do as asked, and the DIMSE status that says so.
 //!
-//! Three kinds that never mix: a refusal (the instance or query is at fault, and the peer is told), no room
-//! (heals when there is space again), and a fault of ours. None of the texts has a value of a data set in it.
+//! Three kinds that never mix: a refusal (the instance or query is at fault, and the peer is told), no room or a busy
+//! database (heals when there is space again, or whoever writes has ended), and a fault of ours. None of the texts has a
+//! value of a data set in it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use dicomet_proto::message::{Refusal, Status};
+
+use crate::folder::INDEX;
 
 /// The Cxxx statuses of C-STORE that are ours to define (PS3.4 B.2.3): one code a cause.
 pub mod status {
@@ -69,6 +72,13 @@ pub enum Error {
     /// Another process has the archive open.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
+    /// Another process has been writing to a database of the archive for longer than is waited for. Nothing is wrong with
+    /// it: it can be tried again.
+    #[error("{database} is in use by another process, which is writing to it")]
+    Busy {
+        /// Its file in the archive's folder.
+        database: String,
+    },
     /// The folder cannot be written.
     #[error("{folder} cannot be written: {source}")]
     NotWritable {
@@ -126,6 +136,10 @@ impl Error {
     pub(crate) fn beside_index(self, file: &Path) -> Error {
         match self {
             Error::Index(reason) => Error::BesideIndex { file: file.to_owned(), reason },
+            Error::Busy { .. } => {
+                let database = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Error::Busy { database }
+            }
             error => error,
         }
     }
@@ -140,6 +154,7 @@ impl Error {
         match self {
             Error::Refused(refusal) => refusal.clone(),
             Error::NoRoom { .. } => Refusal::new(Status::OUT_OF_RESOURCES, "no room in the archive"),
+            Error::Busy { .. } => Refusal::new(Status::OUT_OF_RESOURCES, "the archive is busy"),
             Error::Degraded => Refusal::new(Status::OUT_OF_RESOURCES, "the archive's disk has failed"),
             Error::Closed => Refusal::new(Status::OUT_OF_RESOURCES, "the archive is closing"),
             Error::Stopped => Refusal::new(Status::OUT_OF_RESOURCES, "it was stopped"),
@@ -159,6 +174,8 @@ impl From<rusqlite::Error> for Error {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
             Some(ErrorCode::OperationInterrupted) => Error::Stopped,
+            // Of another database, `beside_index` says which.
+            Some(ErrorCode::DatabaseBusy) => Error::Busy { database: INDEX.to_owned() },
             Some(code @ (ErrorCode::DiskFull | ErrorCode::OutOfMemory | ErrorCode::ReadOnly)) => {
                 Error::NoRoom {
                     doing: "writing the index",

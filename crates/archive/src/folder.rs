@@ -16,6 +16,10 @@ use crate::blob::{Blobs, sync_folder};
 use crate::{Absent, Error};
 
 const MARKER: &str = "dicomet-archive";
+
+/// The file of the index.
+pub(crate) const INDEX: &str = "index.sqlite";
+
 const MARKER_TEXT: &str =
     "This folder is an archive of dicomet. Its files are not to be changed by hand.\nformat 1\n";
 
@@ -54,7 +58,7 @@ impl Layout {
         Layout {
             blobs: Blobs::new(root.join("blobs")),
             incoming: root.join("incoming"),
-            index: root.join("index.sqlite"),
+            index: root.join(INDEX),
             worklist: worklist_of(&root),
             commitments: root.join("commitment.sqlite"),
             quarantine: root.join("quarantine"),

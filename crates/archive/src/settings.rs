@@ -1,5 +1,13 @@
 //! What can be set about an archive, with the reason for each default.
 
+use std::time::Duration;
+
+/// How long another process is waited for that writes to a database of the archive. It is as long as the largest
+/// transaction of one takes on a slow disk: the removal of a study with tens of thousands of instances, the largest commit
+/// of an archive that is served, a long list for the worklist. A peer that waits longer for an answer than for a minute is
+/// rare.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The settings of an [`Archive`](crate::Archive).
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -21,6 +29,10 @@ pub struct Settings {
     /// Requests for storage commitment whose reports may be due at a time; who asks beyond is told to ask again
     /// later. A modality has a handful; ten thousand are a requestor that runs wild.
     pub commitments_due: u32,
+    /// How long another process is waited for that writes to a database of the archive; beyond, it is an
+    /// [`Error::Busy`](crate::Error::Busy). The same for all of them, and in both directions: `delete` waits for an archive
+    /// that is served as long as that waits for it.
+    pub patience: Duration,
 }
 
 /// What happens to an instance whose SOP Instance UID is there with other bytes. The same bytes again are
@@ -54,6 +66,7 @@ impl Default for Settings {
             reader_cache_bytes: 4 << 20,
             largest_commit: 256,
             commitments_due: 10_000,
+            patience: PATIENCE,
         }
     }
 }

@@ -76,8 +76,8 @@ impl Archive {
     ///
     /// # Errors
     /// [`Error::NotAnArchive`], [`Error::NoArchive`], [`Error::InUse`], [`Error::NotWritable`],
-    /// [`Error::IndexLost`], [`Error::IndexBehind`], [`Error::BesideIndex`], [`Error::NewerSchema`], or a fault of the
-    /// system.
+    /// [`Error::IndexLost`], [`Error::IndexBehind`], [`Error::BesideIndex`], [`Error::NewerSchema`], [`Error::Busy`], or a
+    /// fault of the system.
     pub fn open(folder: &Path, settings: Settings) -> Result<Archive, Error> {
         let reserve = Reserve::of(folder);
         let archive = reserve.with_room(Share::ToOpen, || {

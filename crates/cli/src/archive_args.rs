@@ -110,8 +110,17 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
             folder.display()
         )),
         Error::BesideIndex { file, .. } => failure.hint(to_set_aside(file)),
+        Error::Busy { database } => failure.hint(to_wait_for(database)),
         _ => failure,
     }
+}
+
+/// What to do about a database that another process is writing to.
+pub fn to_wait_for(database: &str) -> String {
+    format!(
+        "wait until it has ended, and try again: it is dicomet delete, dicomet worklist add or remove, or whatever else has \
+         {database} open (fuser -v tells); nothing is wrong with it"
+    )
 }
 
 /// What to do about a database that nothing can be built from.

@@ -15,7 +15,6 @@ use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use dicomet_proto::Uid;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
@@ -30,13 +29,12 @@ use crate::blob::list::BlobSet;
 use crate::blob::{BlobNumber, open};
 use crate::folder::{Layout, leftovers};
 use crate::index::schema::LATEST;
+use crate::settings::PATIENCE;
 
 /// Rows read at a time: their files are read side by side.
 const PAGE: usize = 256;
 /// How many faults SQLite names.
 const MAX_INDEX_FAULTS: u32 = 20;
-/// How long the writer of a running archive may take for one commit.
-const LONGEST_COMMIT: Duration = Duration::from_secs(60);
 
 /// How closely is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,9 +217,9 @@ impl<'a> Check<'a> {
         if !path.exists() {
             return Ok(());
         }
-        let database = open_read_only(&path)?;
+        let database = open_read_only(&path).map_err(|error| error.beside_index(&path))?;
         match own_faults(&database, self.depth) {
-            Err(error) if !is_damage(&error) => return Err(error.into()),
+            Err(error) if !is_damage(&error) => return Err(Error::from(error).beside_index(&path)),
             Err(error) => self.found(damage, path, error.to_string()),
             Ok(faults) => faults.into_iter().for_each(|fault| self.found(damage, path.clone(), fault)),
         }
@@ -379,7 +377,7 @@ fn open_read_only(path: &Path) -> Result<Connection, Error> {
     let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let open = |options: &str| -> rusqlite::Result<Connection> {
         let index = Connection::open_with_flags(format!("file:{name}{options}"), flags)?;
-        index.busy_timeout(LONGEST_COMMIT)?;
+        index.busy_timeout(PATIENCE)?;
         index.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
         Ok(index)
     };

@@ -347,6 +347,7 @@ fn again(failure: &mut Option<Error>) -> Error {
         Some(Error::NoRoom { doing, source }) => Error::NoRoom { doing, source: source.kind().into() },
         Some(Error::Io { doing, source }) => Error::Io { doing, source: source.kind().into() },
         Some(Error::Index(text)) => Error::Index(text.clone()),
+        Some(Error::Busy { database }) => Error::Busy { database: database.clone() },
         Some(Error::Degraded) => Error::Degraded,
         _ => Error::Closed,
     };

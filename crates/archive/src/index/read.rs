@@ -1,6 +1,6 @@
 //! Connections for readers: each is used by one thread at a time and kept for the next.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -24,6 +24,11 @@ pub(crate) struct Readers {
 impl Readers {
     pub(crate) fn new(path: PathBuf, settings: &Settings) -> Readers {
         Readers { path, settings: settings.clone(), idle: Mutex::new(Vec::new()) }
+    }
+
+    /// The database.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Lends a connection. What is read within one call should be little: a reader that stays holds back the

@@ -1,6 +1,7 @@
 //! The schema, brought up to date when an archive is opened: numbered files, forward only, each in one
 //! transaction with the number it leads to (`PRAGMA user_version`).
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -40,7 +41,7 @@ pub(crate) fn open_with_migrations(
 /// Opens the index for a change beside a running archive, which is not to find another schema all at once.
 pub(crate) fn open_beside(path: &Path, settings: &Settings) -> Result<Connection, Error> {
     let connection = connect(path, settings)?;
-    match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+    match user_version(&connection)? {
         LATEST => Ok(connection),
         found if found > LATEST => Err(Error::NewerSchema { found, known: LATEST }),
         found => {
@@ -62,6 +63,7 @@ pub(crate) fn sync_log(path: &Path) -> std::io::Result<()> {
 
 fn connect(path: &Path, settings: &Settings) -> Result<Connection, Error> {
     let connection = Connection::open(path)?;
+    connection.busy_timeout(settings.patience)?;
     // Durable at each commit, unless who commits knows better: see the commits of the index.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -82,8 +84,8 @@ pub(crate) fn open_for_reading(path: &Path, settings: &Settings) -> Result<Conne
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
+    connection.busy_timeout(settings.patience)?;
     connection.pragma_update(None, "cache_size", cache_size(settings.reader_cache_bytes))?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
     super::fuzzy::register(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
@@ -94,24 +96,35 @@ fn cache_size(bytes: u32) -> i64 {
     -i64::from(bytes / 1024)
 }
 
+/// Brings a database up to date. One that is takes no lock: who is at a long change keeps nobody from opening it.
 fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Error> {
     let known = migrations.len() as i64;
     loop {
-        // Asked within the transaction: another process may be at the same.
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if found > known {
-            return Err(Error::NewerSchema { found, known });
+        let found = user_version(connection)?;
+        match found.cmp(&known) {
+            Ordering::Less => migrate_once(connection, migrations)?,
+            Ordering::Equal => return Ok(()),
+            Ordering::Greater => return Err(Error::NewerSchema { found, known }),
         }
-        if found == known {
-            return Ok(());
-        }
-        // `found` is not negative in any database of ours; of another's, the first statement fails.
-        let migration = usize::try_from(found).ok().and_then(|index| migrations.get(index));
-        transaction.execute_batch(migration.copied().unwrap_or("not a schema of ours"))?;
-        transaction.pragma_update(None, "user_version", found + 1)?;
-        transaction.commit()?;
     }
+}
+
+fn migrate_once(connection: &mut Connection, migrations: &[&str]) -> Result<(), Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Asked again within the transaction: another process may have been at the same.
+    let found = user_version(&transaction)?;
+    if found >= migrations.len() as i64 {
+        return Ok(());
+    }
+    // `found` is not negative in any database of ours; of another's, the first statement fails.
+    let migration = usize::try_from(found).ok().and_then(|index| migrations.get(index));
+    transaction.execute_batch(migration.copied().unwrap_or("not a schema of ours"))?;
+    transaction.pragma_update(None, "user_version", found + 1)?;
+    Ok(transaction.commit()?)
+}
+
+fn user_version(connection: &Connection) -> Result<i64, Error> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
 #[cfg(test)]

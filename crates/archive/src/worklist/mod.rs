@@ -13,14 +13,13 @@ mod names;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use dicomet_proto::dataset::dictionary::uids::EXPLICIT_VR_LITTLE_ENDIAN;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::query::{Level, Matching, MatchingKey, Model, Query, Range};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, params_from_iter};
 
 pub use item::{InvalidItem, WorklistItem};
 
@@ -32,9 +31,6 @@ use crate::{Error, Settings, Stop};
 
 const MIGRATIONS: &[&str] =
     &[include_str!("migrations/0001_worklist.sql"), include_str!("migrations/0002_names.sql")];
-
-/// How long one process waits for another that writes. A write is one transaction over the items of a file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Items read at once.
 const PAGE: usize = 64;
@@ -90,7 +86,7 @@ impl Worklist {
     /// Opens the worklist of an archive's folder. The archive may be served meanwhile.
     ///
     /// # Errors
-    /// [`Error::NoArchive`], [`Error::NewerSchema`], [`Error::BesideIndex`], or a fault of the system.
+    /// [`Error::NoArchive`], [`Error::NewerSchema`], [`Error::Busy`], [`Error::BesideIndex`], or a fault of the system.
     pub fn open(folder: &Path) -> Result<Worklist, Error> {
         Worklist::at(&Folder::worklist_in(folder)?, &Settings::default())
     }
@@ -107,7 +103,6 @@ impl Worklist {
 
     fn writer(path: &Path, settings: &Settings) -> Result<Connection, Error> {
         let mut writer = open_with_migrations(path, settings, MIGRATIONS)?;
-        writer.busy_timeout(BUSY_TIMEOUT)?;
         names::complete(&mut writer)?;
         Ok(writer)
     }
@@ -115,32 +110,32 @@ impl Worklist {
     /// Puts items in, all or none of them; when this returns, they are durable.
     ///
     /// # Errors
-    /// [`Error::NoRoom`] or a fault of the index.
+    /// [`Error::NoRoom`], [`Error::Busy`] or a fault of the database.
     pub fn add(&self, items: &[WorklistItem]) -> Result<Added, Error> {
-        let mut writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let mut added = Added::default();
-        for item in items {
-            if insert(&transaction, item)? { added.replaced += 1 } else { added.new += 1 }
-        }
-        transaction.commit()?;
-        Ok(added)
+        self.shared.write(|index| {
+            let mut added = Added::default();
+            for item in items {
+                if insert(index, item)? { added.replaced += 1 } else { added.new += 1 }
+            }
+            Ok(added)
+        })
     }
 
     /// Takes out all items that a query finds, and says how many these were.
     ///
     /// # Errors
-    /// As [`Worklist::find`], and [`Error::NoRoom`].
+    /// As [`Worklist::find`], [`Error::NoRoom`], and [`Error::Busy`].
     pub fn remove(&self, query: &Query) -> Result<u64, Error> {
         let mut matches = self.find(query)?;
         let mut removed = 0;
         while let Some(rows) = matches.next_matching_rows()? {
-            let mut writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            for row in rows {
-                removed += transaction.execute("DELETE FROM worklist_item WHERE id = ?1", [row])? as u64;
-            }
-            transaction.commit()?;
+            removed += self.shared.write(|index| {
+                let mut removed = 0;
+                for row in rows {
+                    removed += index.execute("DELETE FROM worklist_item WHERE id = ?1", [row])? as u64;
+                }
+                Ok(removed)
+            })?;
         }
         Ok(removed)
     }
@@ -166,7 +161,7 @@ impl Worklist {
              WHERE {condition}
              ORDER BY start_date_search, start_time_search, id"
         );
-        let rows: Vec<i64> = self.shared.readers.with(|index| {
+        let rows: Vec<i64> = self.shared.read(&Stop::default(), |index| {
             let mut statement = index.prepare_cached(&sql)?;
             let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -181,6 +176,25 @@ impl Worklist {
             page: VecDeque::new(),
             whole: false,
         })
+    }
+}
+
+impl Shared {
+    /// Reads until there is a stop. An error says that it is of this database.
+    fn read<T>(&self, stop: &Stop, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        self.readers.until(stop, read).map_err(|error| error.beside_index(self.readers.path()))
+    }
+
+    /// Writes in one transaction, all or nothing. An error says that it is of this database.
+    fn write<T>(&self, write: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_transaction = || {
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let written = write(&transaction)?;
+            transaction.commit()?;
+            Ok(written)
+        };
+        in_transaction().map_err(|error: Error| error.beside_index(self.readers.path()))
     }
 }
 
@@ -326,7 +340,7 @@ impl WorklistMatches {
         if page.is_empty() {
             return Ok(None);
         }
-        shared.readers.until(stop, |index| {
+        shared.read(stop, |index| {
             let mut statement = index.prepare_cached("SELECT item FROM worklist_item WHERE id = ?1")?;
             let mut matching = Vec::new();
             for row in page {

@@ -79,6 +79,11 @@ fn item(
     item
 }
 
+/// A step of the worklist.
+pub(crate) fn sample() -> DataSet {
+    samples().remove(0)
+}
+
 fn samples() -> Vec<DataSet> {
     vec![
         item(1, ("PAT1", "Bowen^William^^Dr"), "CT", "CT1", "20240131", "1030"),

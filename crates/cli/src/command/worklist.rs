@@ -14,7 +14,7 @@ use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::query::{Level, Model, Query};
 
 use super::find::Asking;
-use crate::archive_args::{DEFAULT_DATA, to_set_aside};
+use crate::archive_args::{DEFAULT_DATA, to_set_aside, to_wait_for};
 use crate::config;
 use crate::exit::{CommandError, Exit};
 use crate::node_args::NodeArgs;
@@ -333,6 +333,7 @@ impl DataArgs {
                     failure.hint("try it as the user whose folder it is, such as with sudo -u dicomet")
                 }
                 dicomet_archive::Error::BesideIndex { file, .. } => failure.hint(to_set_aside(&file)),
+                dicomet_archive::Error::Busy { database } => failure.hint(to_wait_for(&database)),
                 _ => failure,
             }
         })
@@ -351,6 +352,9 @@ fn is_for_want_of_rights(error: &dicomet_archive::Error) -> bool {
 fn failed(error: &dicomet_archive::Error) -> CommandError {
     match error {
         dicomet_archive::Error::Refused(refusal) => CommandError::usage(refusal.comment()),
+        dicomet_archive::Error::Busy { database } => {
+            CommandError::new(format!("the worklist: {error}")).hint(to_wait_for(database))
+        }
         error => CommandError::new(format!("the worklist: {error}")),
     }
 }

@@ -193,6 +193,10 @@ fn refusal(error: &dicomet_archive::Error) -> Refusal {
             tracing::error!(%error, "the archive failed");
             Refusal::new(Status::RESOURCE_LIMITATION, "no room in the archive")
         }
+        dicomet_archive::Error::Busy { .. } => {
+            tracing::error!(%error, "the archive failed");
+            Refusal::new(Status::RESOURCE_LIMITATION, "the archive is busy; ask again later")
+        }
         error => super::refusal(error),
     }
 }
