@@ -1,5 +1,6 @@
 //! The DIMSE services, each with its SCU and SCP, and the next request as a typed value.
 
+mod by_context;
 pub mod c_echo;
 pub mod c_find;
 pub mod c_get;
@@ -11,7 +12,7 @@ pub mod sub_operations;
 use dicomet_proto::Uid;
 use dicomet_proto::association::ContextId;
 use dicomet_proto::association::negotiation::Context;
-use dicomet_proto::dataset::dictionary::{uid_name, uids};
+use dicomet_proto::dataset::dictionary::uid_name;
 use dicomet_proto::dataset::{DataSet, DataSetError};
 use dicomet_proto::message::{
     CEchoRq, CEchoRsp, CFindRq, CFindRsp, CGetRq, CGetRsp, CMoveRq, CMoveRsp, CStoreRq, CStoreRsp, Command,
@@ -75,7 +76,7 @@ pub enum Next {
 /// Waits for the next request; `None` when the peer wants to release.
 ///
 /// What is no request is dealt with here: a C-CANCEL of a finished operation is ignored, an unknown command
-/// answered with 0211, a mistyped one with 0212, a SOP class that is not the context's with 0122 (0118 for N-ACTION and
+/// answered with 0211, as one of a service that the context's SOP class does not have, a mistyped one with 0212, a SOP class that is not the context's with 0122 (0118 for N-ACTION and
 /// N-EVENT-REPORT), a response that nobody waits for dropped.
 ///
 /// # Errors
@@ -112,7 +113,7 @@ async fn next(association: &mut Association, outstanding: Option<MessageId>) -> 
                 association.misbehaved("sent a message on a presentation context that was not accepted")
             );
         };
-        if let Some(refusal) = context_refusal(&message.command, &context) {
+        if let Some(refusal) = by_context::refusal(&message.command, &context) {
             log_refusal(&message.command, &refusal);
             respond_refusal(association, context.id, &message.command, &refusal).await?;
             continue;
@@ -316,29 +317,6 @@ async fn receive_identifier(
         Some(bytes) => DataSet::parse(&bytes, &context.transfer_syntax),
         None => Err(DataSetError::Limit("more than 4 MiB")),
     })
-}
-
-/// The answer to a request that its presentation context does not allow: 0211 for N-ACTION and N-EVENT-REPORT of
-/// another service than Storage Commitment, 0122 for a SOP class that is not the abstract syntax (PS3.7 C.5.7), 0118 in
-/// the services that have no 0122 (PS3.7 10.1.4.1.10).
-fn context_refusal(command: &Command, context: &Context) -> Option<Refusal> {
-    let (sop_class, status) = match command {
-        Command::CEchoRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
-        Command::CStoreRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
-        Command::CFindRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
-        Command::CGetRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
-        Command::CMoveRq(request) => (&request.affected_sop_class_uid, Status::SOP_CLASS_NOT_SUPPORTED),
-        Command::NActionRq(_) | Command::NEventReportRq(_)
-            if context.abstract_syntax != uids::STORAGE_COMMITMENT_PUSH_MODEL =>
-        {
-            return Some(Refusal::new(Status::UNRECOGNIZED_OPERATION, ""));
-        }
-        Command::NActionRq(request) => (&request.requested_sop_class_uid, Status::NO_SUCH_SOP_CLASS),
-        Command::NEventReportRq(request) => (&request.affected_sop_class_uid, Status::NO_SUCH_SOP_CLASS),
-        _ => return None,
-    };
-    (*sop_class != context.abstract_syntax)
-        .then(|| Refusal::new(status, "SOP class is not that of the presentation context"))
 }
 
 /// Of a response, the request that it answers, as far as it says so; `None` for what is no response.

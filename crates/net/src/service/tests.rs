@@ -98,6 +98,19 @@ async fn what_is_no_request_is_dealt_with_and_the_association_goes_on() {
             Command::NActionRsp(response) => assert_eq!(response.status, Status::UNRECOGNIZED_OPERATION),
             other => panic!("{other:?}"),
         }
+        // A C-STORE of the SOP class of a context for C-FIND; its data set is passed over.
+        let store = Command::CStoreRq(CStoreRq {
+            message_id: MessageId(8),
+            affected_sop_class_uid: Model::StudyRoot.find_sop_class(),
+            affected_sop_instance_uid: Uid::from_static("1.2.3"),
+            priority: Priority::Medium,
+            move_originator: None,
+        });
+        requestor.send(context_id(3), &store, Data::Bytes(&[0; 100_000])).await.unwrap();
+        match message(&mut requestor).await.command {
+            Command::CStoreRsp(response) => assert_eq!(response.status, Status::UNRECOGNIZED_OPERATION),
+            other => panic!("{other:?}"),
+        }
         // A C-STORE-RQ without its arguments.
         requestor.send(context_id(5), &unknown(0x0001, Some(6), None), Data::None).await.unwrap();
         match message(&mut requestor).await.command {
@@ -416,6 +429,6 @@ fn an_echo_on_a_storage_context_is_refused() {
     };
     let echo =
         Command::CEchoRq(CEchoRq { message_id: MessageId(1), affected_sop_class_uid: uids::VERIFICATION });
-    let refusal = context_refusal(&echo, &context).unwrap();
-    assert_eq!(refusal.status, Status::SOP_CLASS_NOT_SUPPORTED);
+    let refusal = by_context::refusal(&echo, &context).unwrap();
+    assert_eq!(refusal.status, Status::UNRECOGNIZED_OPERATION);
 }
