@@ -153,6 +153,32 @@ async fn when_we_stop_a_requestor_that_answers_nothing_is_told_what_it_owes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancel_with_nothing_left_to_begin_is_a_cancel_unless_all_is_answered_in_time() {
+    for answers in [0, 1, 2] {
+        let (mut requestor, acceptor) = associate(proposal(Some(16), true)).await;
+        let asking = async {
+            requestor.get().await;
+            let first = requestor.store_rq().await;
+            let second = requestor.store_rq().await;
+            requestor.cancel(GET_ID).await;
+            for (message, request, _) in [first, second].iter().take(answers) {
+                requestor.store_rsp(message.context_id, request, Status::SUCCESS).await;
+            }
+            requestor.finish().await
+        };
+        let ((response, failed), _) = tokio::join!(asking, serve(acceptor, cts(2), Pace::default()));
+        let answered = answers as u16;
+        if answers == 2 {
+            assert_eq!((response.status, failed.len()), (Status::SUCCESS, 0));
+            assert_eq!(response.counters, counters(None, 2, 0, 0));
+        } else {
+            assert_eq!((response.status, failed.len()), (Status::CANCEL, 2 - answers));
+            assert_eq!(response.counters, counters(Some(0), answered, 2 - answered, 0));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_still_being_planned_when_we_stop_is_refused() {
     let (mut requestor, acceptor) = associate(proposal(None, true)).await;
     let asking = async {

@@ -177,8 +177,10 @@ impl<'a> Answer<'a> {
         let outcome = self.tally.close();
         let is_cancelled = self.tally.halted_by() == Some(Halt::Cancelled);
         let counts = outcome.counts;
-        // Cancelled before anything was counted, nothing was initiated either.
-        let (status, counters) = if is_cancelled && (counts.remaining > 0 || counts.total() == 0) {
+        // Cancelled before anything was counted, nothing was initiated either. What was all answered nevertheless has ended as
+        // it would have without.
+        let is_short = counts.remaining > 0 || counts.total() == 0 || outcome.has_given_up;
+        let (status, counters) = if is_cancelled && is_short {
             (Status::CANCEL, counts.pending_counters())
         } else {
             (counts.final_status(), counts.final_counters())

@@ -50,6 +50,8 @@ struct State {
     counts: SubOperations,
     failed: Vec<Uid>,
     comment: Option<&'static str>,
+    /// Something was begun and, after a halt, not waited for.
+    has_given_up: bool,
     reasons: Reasons,
     figures: Figures,
 }
@@ -69,6 +71,8 @@ pub(super) struct Outcome {
     pub(super) counts: SubOperations,
     pub(super) failed: Vec<Uid>,
     pub(super) comment: Option<&'static str>,
+    /// Whether what was begun was not waited for to its end.
+    pub(super) has_given_up: bool,
     pub(super) figures: Figures,
 }
 
@@ -117,6 +121,7 @@ impl Tally {
         match reason {
             Reason::NoContext => state.figures.without_context += 1,
             Reason::Unreadable(_) => state.figures.unreadable += 1,
+            Reason::Unanswered => state.has_given_up |= self.is_halted(),
             _ => {}
         }
         state.reasons.add(reason, sop_class, transfer_syntax);
@@ -198,6 +203,7 @@ impl Tally {
             counts: state.counts,
             failed: std::mem::take(&mut state.failed),
             comment: state.comment,
+            has_given_up: state.has_given_up,
             figures: state.figures,
         }
     }
