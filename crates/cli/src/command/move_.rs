@@ -27,7 +27,8 @@ use crate::query_args::QueryArgs;
 ///
 /// What arrives, only the third party knows: the report has what the peer counts, held against what C-FIND counted.
 ///
-/// Exit status: 0 the peer says that all was sent; 1 nothing was sent; 2 wrong usage; 3 done in part.
+/// Exit status: 0 the peer says that all was sent; 1 nothing was sent; 2 wrong usage; 3 done in part, or the peer counted
+/// nothing and it is not known what arrived.
 ///
 /// Examples:
 ///
@@ -98,17 +99,24 @@ fn tell(args: &MoveArgs, report: &MoveReport) -> Result<ExitCode, CommandError> 
             output::line(summary(&args.to, report))?;
         }
     }
+    end(&args.node, &args.to, report)
+}
+
+/// How the command ends by its report.
+fn end(node: &NodeArgs, to: &AeTitle, report: &MoveReport) -> Result<ExitCode, CommandError> {
     let sent = report.completed + report.warning;
     if let Some(error) = &report.error {
-        return Err(in_part(args.node.explain(error), sent));
+        return Err(in_part(node.explain(error), sent + report.uncounted));
     }
     if report.status == Some(Status::MOVE_DESTINATION_UNKNOWN) {
-        let failure =
-            CommandError::new(format!("{} does not know the move destination {}", args.node.node, args.to));
-        return Err(in_part(failure.hint(who_to_tell(&args.node, &args.to)), sent));
+        let failure = CommandError::new(format!("{} does not know the move destination {to}", node.node));
+        return Err(in_part(failure.hint(who_to_tell(node, to)), sent + report.uncounted));
+    }
+    if report.uncounted > 0 {
+        return Err(in_part(uncounted(node, to, report.uncounted), report.uncounted));
     }
     if sent + report.failed + report.remaining == 0 && report.notes.is_empty() && !report.cancelled {
-        return Err(CommandError::new(format!("nothing on {} matches", args.node.node)).hint(
+        return Err(CommandError::new(format!("nothing on {} matches", node.node)).hint(
             "dicomet find with the same keys shows what the peer answers; names often need a * at the end",
         ));
     }
@@ -120,7 +128,19 @@ fn tell(args: &MoveArgs, report: &MoveReport) -> Result<ExitCode, CommandError> 
     Ok(exit.into())
 }
 
-/// A failure before which something was sent.
+/// The peer ended requests without counters, which it may leave out.
+fn uncounted(node: &NodeArgs, to: &AeTitle, requests: u64) -> CommandError {
+    let requests = output::count(requests, "request", "requests");
+    CommandError::new(format!(
+        "{} counted nothing in {requests}: what arrived at {to} is not known",
+        node.node
+    ))
+    .hint(format!(
+        "ask {to} what it has, by dicomet find with the same keys; what is missing can be moved again"
+    ))
+}
+
+/// A failure before which something was sent, or may have been.
 fn in_part(mut failure: CommandError, sent: u64) -> CommandError {
     if sent > 0 {
         failure.exit = Exit::Partial;
@@ -142,7 +162,8 @@ fn summary(to: &AeTitle, report: &MoveReport) -> String {
     if let Some(expected) = report.expected {
         parts.push(output::count(expected, "instance", "instances"));
     }
-    let mut sent = vec![format!("{} sent to {to}", report.completed + report.warning)];
+    let as_counted = if report.uncounted > 0 { "counted as sent" } else { "sent" };
+    let mut sent = vec![format!("{} {as_counted} to {to}", report.completed + report.warning)];
     for (count, what) in [
         (report.warning, "of them with a warning"),
         (report.failed, "failed"),
@@ -152,10 +173,16 @@ fn summary(to: &AeTitle, report: &MoveReport) -> String {
             sent.push(format!("{count} {what}"));
         }
     }
+    if report.uncounted > 0 {
+        let requests = output::count(report.uncounted, "request", "requests");
+        sent.push(format!("{requests} in which the peer counted nothing"));
+    }
+    let is_known = report.failed + report.remaining > 0 || report.uncounted == 0;
     let end = match (report.complete, report.cancelled) {
         (true, _) => "complete, as the peer counts",
         (false, true) => "cancelled, not complete",
-        (false, false) => "not complete",
+        (false, false) if is_known => "not complete",
+        (false, false) => "not known whether complete",
     };
     format!("{}: {}; {:.2} s; {end}", parts.join(", "), sent.join(", "), report.seconds.as_secs_f64())
 }
@@ -249,6 +276,7 @@ fn line(counters: &Counters, expected: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node_args::CallArgs;
 
     #[test]
     fn the_summary_says_complete_only_as_the_peer_counts() {
@@ -268,6 +296,43 @@ mod tests {
         );
         let report = MoveReport { completed: 8, complete: true, warning: 0, failed: 0, ..report };
         assert!(summary(&to, &report).ends_with("; complete, as the peer counts"));
+    }
+
+    #[test]
+    fn what_the_peer_did_not_count_is_told_as_not_known() {
+        let call = CallArgs { aet: None, connect_timeout: 1, association_timeout: 1, timeout: 1 };
+        let node = NodeArgs::new("PEER@127.0.0.1:104".parse().unwrap(), call).unwrap();
+        let to = AeTitle::new("VIEWER").unwrap();
+        let note = "study 1.2: the peer calls it success and counts nothing".to_owned();
+        for expected in [None, Some(2)] {
+            let report = MoveReport {
+                studies: 1,
+                expected,
+                uncounted: 1,
+                notes: vec![note.clone()],
+                ..MoveReport::default()
+            };
+            let error = end(&node, &to, &report).unwrap_err();
+            assert_eq!(error.exit, Exit::Partial);
+            let text = error.text();
+            assert!(
+                text.contains("counted nothing in 1 request: what arrived at VIEWER is not known"),
+                "{text}"
+            );
+            assert!(text.contains("hint: "), "{text}");
+            let summary = summary(&to, &report);
+            assert!(
+                summary.ends_with(
+                    ": 0 counted as sent to VIEWER, 1 request in which the peer counted nothing; \
+                     0.00 s; not known whether complete"
+                ),
+                "{summary}"
+            );
+        }
+        let nothing = MoveReport { studies: 1, ..MoveReport::default() };
+        let error = end(&node, &to, &nothing).unwrap_err();
+        assert_eq!(error.exit, Exit::Failed);
+        assert!(error.text().contains("nothing on PEER@127.0.0.1:104 matches"));
     }
 
     #[test]

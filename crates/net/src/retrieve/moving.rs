@@ -57,6 +57,8 @@ pub struct MoveReport {
     pub failed: u64,
     /// Sub-operations that were not begun.
     pub remaining: u64,
+    /// Requests that the peer ended without failure and without having counted anything: what arrived is not known.
+    pub uncounted: u64,
     /// How long it took.
     #[serde(serialize_with = "milliseconds")]
     pub seconds: Duration,
@@ -302,7 +304,8 @@ impl<T: FnMut(&MoveEvent)> Work<'_, T> {
                 biased;
                 () = reached(&mut self.stop, awaited) => {
                     if *self.stop.borrow() == Stop::Abort {
-                        self.report.add(&tally(&pending, &pending, false, None));
+                        let stopped = tally(&pending, &pending, StatusKind::Cancel);
+                        self.report.add(&stopped.unwrap_or_default());
                         return Ok(None);
                     }
                     cancelled = true;
@@ -336,25 +339,32 @@ impl<T: FnMut(&MoveEvent)> Work<'_, T> {
     fn end(&mut self, ask: &Ask, pending: &Counters, response: Response) -> Status {
         let Response { command, failed } = response;
         let status = command.status;
-        let is_success = status.kind() == StatusKind::Success;
-        let tally = tally(&command.counters, pending, is_success, ask.expected);
-        self.report.add(&tally);
+        let counted = tally(&command.counters, pending, status.kind());
+        match &counted {
+            Some(tally) => self.report.add(tally),
+            // A failure says for itself that nothing was done.
+            None => self.report.uncounted += u64::from(status.kind() != StatusKind::Failure),
+        }
         self.report.failed_instances.extend(failed);
         let of = ask.study.as_ref().map_or_else(String::new, |study| format!("study {study}: "));
-        if !is_success {
+        if status.kind() != StatusKind::Success {
             self.report.status.get_or_insert(status);
             let comment = command.error_comment.as_ref().map(|comment| format!(": {comment}"));
             self.report
                 .notes
                 .push(format!("{of}the peer ended with {status}{}", comment.unwrap_or_default()));
         } else {
-            self.report.notes.extend(tally.doubt(ask.expected).map(|doubt| format!("{of}{doubt}")));
+            let doubt = counted.map_or_else(|| Some(UNCOUNTED.to_owned()), |tally| tally.doubt(ask.expected));
+            self.report.notes.extend(doubt.map(|doubt| format!("{of}{doubt}")));
         }
         let comment = command.error_comment;
         (self.tell)(&MoveEvent::Ended { study: ask.study.clone(), status, comment });
         status
     }
 }
+
+/// Why a success without counters proves nothing.
+const UNCOUNTED: &str = "the peer calls it success and counts nothing, so what arrived is not known";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Tally {
@@ -405,23 +415,22 @@ fn is_beyond_counting(count: Option<u64>) -> bool {
     count.is_some_and(|count| count >= MAX_COUNT)
 }
 
-/// What came of a request. A peer may leave the counters out of its final response: then those of the last Pending
-/// hold, and a success has done all of them.
-fn tally(last: &Counters, pending: &Counters, is_success: bool, expected: Option<u64>) -> Tally {
-    let has_counts = last.completed.is_some() || last.failed.is_some();
-    let from = if has_counts { last } else { pending };
+/// What came of a request, as the peer counts. It may leave the counters out of its final response (PS3.4 C.4.2.1):
+/// then those of the last Pending hold, and a success has done all of them. None when it counted nothing at all; what
+/// C-FIND counted says only what there was to send.
+fn tally(last: &Counters, pending: &Counters, end: StatusKind) -> Option<Tally> {
+    let has_counts = |counters: &&Counters| counters.completed.is_some() || counters.failed.is_some();
+    let from = [last, pending].into_iter().find(has_counts)?;
     let mut tally = Tally {
         completed: count(from.completed),
         warning: count(from.warning),
         failed: count(from.failed),
         remaining: count(from.remaining),
     };
-    if !has_counts && is_success {
-        let total = tally.completed + tally.warning + tally.failed + tally.remaining;
-        tally.completed = expected.unwrap_or(total).max(total) - tally.warning - tally.failed;
-        tally.remaining = 0;
+    if !has_counts(&last) && end == StatusKind::Success {
+        tally.completed += std::mem::take(&mut tally.remaining);
     }
-    tally
+    Some(tally)
 }
 
 fn count(counter: Option<u16>) -> u64 {

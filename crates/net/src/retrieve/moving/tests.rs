@@ -89,8 +89,44 @@ fn a_final_response_without_counters_is_read_by_what_came_before() {
     let pending = Counters { remaining: Some(2), completed: Some(5), failed: Some(1), warning: Some(0) };
     let none = Counters::default();
     let all = Tally { completed: 7, failed: 1, ..Tally::default() };
-    assert_eq!(tally(&none, &pending, true, None), all);
-    assert_eq!(tally(&none, &none, true, Some(9)).completed, 9);
+    assert_eq!(tally(&none, &pending, StatusKind::Success), Some(all));
     let stopped = Tally { completed: 5, failed: 1, remaining: 2, ..Tally::default() };
-    assert_eq!(tally(&none, &pending, false, Some(8)), stopped);
+    assert_eq!(tally(&none, &pending, StatusKind::Warning), Some(stopped));
+    assert_eq!(tally(&none, &none, StatusKind::Success), None, "what C-FIND counted is no substitute");
+}
+
+/// The end of one C-MOVE, without Pending responses, as the report has it.
+fn ended(status: Status, counters: Counters, expected: Option<u64>) -> MoveReport {
+    use dicomet_proto::message::{CMoveRsp, DataSetType, MessageId};
+    let command = CMoveRsp {
+        message_id: MessageId(1),
+        affected_sop_class_uid: None,
+        status,
+        counters,
+        identifier: DataSetType::Null,
+        error_comment: None,
+        offending_elements: Vec::new(),
+    };
+    let ask = Ask { study: Some(Uid::from_static("1.2")), identifier: DataSet::new(), expected };
+    let (report, stop) = (MoveReport::default(), watch::channel(Stop::No).1);
+    let mut work = Work { report, patience: PATIENCE, stop, tell: &mut |_: &MoveEvent| {} };
+    work.end(&ask, &Counters::default(), Response { command, failed: Vec::new() });
+    work.report.judge();
+    work.report
+}
+
+#[test]
+fn a_success_that_counts_nothing_is_not_known_whatever_was_found() {
+    for expected in [None, Some(2)] {
+        let report = ended(Status::SUCCESS, Counters::default(), expected);
+        assert_eq!((report.completed, report.uncounted, report.complete), (0, 1, false), "{expected:?}");
+        assert_eq!(report.notes, [format!("study 1.2: {UNCOUNTED}")]);
+    }
+    let counted = Counters { remaining: None, completed: Some(0), failed: Some(0), warning: Some(0) };
+    let report = ended(Status::SUCCESS, counted, None);
+    assert_eq!((report.uncounted, report.notes.len()), (0, 0), "it counted, and there was nothing");
+    let report = ended(Status::WARNING, Counters::default(), Some(2));
+    assert_eq!((report.completed, report.uncounted), (0, 1));
+    let report = ended(Status::MOVE_DESTINATION_UNKNOWN, Counters::default(), Some(2));
+    assert_eq!((report.completed, report.uncounted), (0, 0), "a failure did nothing");
 }
