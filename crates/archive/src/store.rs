@@ -203,6 +203,7 @@ impl Incoming {
             walk.map_err(Error::Refused)?.finish().map_err(|error| Error::Refused(malformed(&error)))?;
         let identity = identify(&provenance, &header).map_err(Error::Refused)?;
         fits_columns(&header).map_err(Error::Refused)?;
+        check_padding(&header).map_err(Error::Refused)?;
         let sealed = file.seal().map_err(|error| Error::io("writing an instance", error))?;
         let facts = FileFacts {
             data_set_offset: sealed.data_set_offset(),
@@ -324,13 +325,26 @@ fn fits_columns(header: &Header) -> Result<(), Refusal> {
     }
 }
 
+/// Refuses what would meet another study, series or instance by what is around its UID. Only what comes is held to this:
+/// an instance that is here already is not given up for it.
+fn check_padding(header: &Header) -> Result<(), Refusal> {
+    let required =
+        [tags::SOP_CLASS_UID, tags::SOP_INSTANCE_UID, tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID];
+    match header.ill_padded_uids.iter().find(|tag| required.contains(tag)) {
+        Some(tag) => Err(mismatch(ILL_FORMED, *tag)),
+        None => Ok(()),
+    }
+}
+
+const ILL_FORMED: &str = "a required UID breaks the rules of UIDs";
+
 fn required_uid(data_set: &DataSet, tag: Tag) -> Result<Uid, Refusal> {
     let Some(text) = data_set.text(tag) else {
         return Err(mismatch("a required UID is missing or empty", tag));
     };
     Uid::from_bytes(text.as_bytes()).map_err(|rule| match rule {
         InvalidUid::Empty => mismatch("a required UID is missing or empty", tag),
-        _ => mismatch("a required UID breaks the rules of UIDs", tag),
+        _ => mismatch(ILL_FORMED, tag),
     })
 }
 

@@ -184,6 +184,34 @@ fn missing_and_broken_uids_are_refused_and_leading_zeros_kept() {
 }
 
 #[test]
+fn a_uid_with_more_around_it_than_padding_does_not_meet_the_one_without() {
+    use dicomet_proto::dataset::VR;
+    let (folder, archive) = archive();
+    let with = |number: u32, tag, vr, uid: &[u8]| {
+        slice(&format!("2.999.1.1.{number}")).in_series("2.999.77", "2.999.78").with_bytes(tag, vr, uid)
+    };
+    for tag in [tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID] {
+        for uid in [b" 2.999.7".as_slice(), b"  2.999.77", b"\x002.999.7", b"2.999.77  ", b"2.999.7  \0"] {
+            for vr in [VR::UI, VR::LO] {
+                let refused = refusal(store(&archive, &with(1, tag, vr, uid)));
+                assert_eq!(refused, (0xA900, vec![tag]), "{}", uid.escape_ascii());
+            }
+        }
+    }
+    let instance = with(1, tags::SOP_INSTANCE_UID, VR::UI, b" 2.999.1.1.1");
+    let refused =
+        refusal(store_bytes(&archive, provenance(&slice("2.999.1.1.1"), EXPLICIT), &instance.data_set()));
+    assert_eq!(refused, (0xA900, vec![tags::SOP_INSTANCE_UID]));
+    assert!(blobs(&folder).is_empty() && incoming(&folder).is_empty());
+
+    for (number, uid) in [b"2.999.1\0".as_slice(), b"2.999.1 ", b"2.999.1\0\0\0"].into_iter().enumerate() {
+        let number = u32::try_from(number).unwrap();
+        let stored = store(&archive, &with(number, tags::STUDY_INSTANCE_UID, VR::UI, uid)).unwrap();
+        assert_eq!(stored.study, Uid::from_static("2.999.1"));
+    }
+}
+
+#[test]
 fn a_data_set_that_cannot_be_parsed_is_refused_with_a_c_status() {
     let (folder, archive) = archive();
     let instance = slice("2.999.1.1.1");

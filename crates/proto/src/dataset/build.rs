@@ -66,6 +66,7 @@ struct Spent {
     whole: Option<fn(Tag) -> bool>,
     /// For those.
     longer: u64,
+    ill_padded_uids: Vec<Tag>,
 }
 
 impl Spent {
@@ -113,6 +114,11 @@ impl Builder {
     /// The elements of a header of which something was left out.
     pub(super) fn left_out(&mut self) -> Vec<Tag> {
         self.spent.as_mut().map(|spent| std::mem::take(&mut spent.left_out)).unwrap_or_default()
+    }
+
+    /// The UIDs of a header, not those in its sequences, that have more around them than padding.
+    pub(super) fn ill_padded_uids(&mut self) -> Vec<Tag> {
+        self.spent.as_mut().map(|spent| std::mem::take(&mut spent.ill_padded_uids)).unwrap_or_default()
     }
 
     /// The element of the data set itself that is open.
@@ -205,6 +211,14 @@ impl Builder {
         // UN is written little endian whatever the transfer syntax (PS3.5 6.2.2).
         let encoding = if element.vr == VR::UN { Encoding::IMPLICIT_LITTLE } else { element.encoding };
         let value = value::decode(vr, bytes, encoding, sets);
+        if element.depth == 0
+            && let Some(spent) = &mut self.spent
+            && dictionary::vr_of(element.tag) == VR::UI
+            && value::is_ill_padded_uid(bytes)
+            && spent.ill_padded_uids.len() < MAX_NOTED
+        {
+            spent.ill_padded_uids.push(element.tag);
+        }
         if element.tag == SPECIFIC_CHARACTER_SET {
             *sets = CharacterSets::from_defined_terms(value.to_multi_str().iter().map(String::as_str));
         }

@@ -134,6 +134,16 @@ fn several(text: &str) -> PrimitiveValue {
     }
 }
 
+/// Whether the bytes of a UID have spaces or NULs around it that are no padding. That is NUL (PS3.5 9.1), and one space at
+/// the end, which modalities write.
+pub(super) fn is_ill_padded_uid(bytes: &[u8]) -> bool {
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let without_nul = &bytes[..end];
+    let uid = without_nul.strip_suffix(b" ").unwrap_or(without_nul);
+    let is_around = |byte: Option<&u8>| matches!(byte, Some(b' ' | 0));
+    is_around(uid.first()) || is_around(uid.last())
+}
+
 fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\0'])
 }

@@ -20,6 +20,9 @@ pub struct Header {
     /// The elements of which something was left out, or all, in ascending order; pixel data and what comes after it is
     /// not named. They can be had by [`pick`](super::pick()).
     pub left_out: Vec<Tag>,
+    /// The UIDs, not those in sequences, that have more around them than padding: NULs, or one space at the end. In the
+    /// data set they stand without it.
+    pub ill_padded_uids: Vec<Tag>,
     /// Bytes of the data set, inflated where it was deflated.
     pub length: u64,
     /// Values of odd length, against PS3.5 7.1: worth a line in a log, no reason to refuse.
@@ -68,9 +71,11 @@ impl Walk {
     pub fn finish(mut self) -> Result<Header, ScanError> {
         self.scanner.finish(&mut self.builder)?;
         let left_out = self.builder.left_out();
+        let ill_padded_uids = self.builder.ill_padded_uids();
         Ok(Header {
             data_set: self.builder.finish(),
             left_out,
+            ill_padded_uids,
             length: self.scanner.position(),
             odd_lengths: self.scanner.odd_lengths(),
             trailing_zeros: self.scanner.trailing_zeros(),
