@@ -29,21 +29,25 @@ impl AssociateRq {
     /// Reads the bytes after the PDU header.
     ///
     /// # Errors
-    /// [`DecodeError`] when a length is wrong, when there is no presentation context or no user information,
-    /// and when there are more presentation contexts than there are IDs.
+    /// [`DecodeError`] when a length is wrong, when there is no user information or no presentation context, none with
+    /// an abstract and a transfer syntax that are UIDs, and when there are more presentation contexts than there are IDs. Beside one
+    /// that has both, a context without is negotiated as one that is not supported.
     pub fn decode(content: &[u8]) -> Result<AssociateRq, DecodeError> {
         let mut reader = Reader::new(Item::AssociateRq, content);
         let fixed = FixedFields::decode(&mut reader)?;
         let mut presentation_contexts = Vec::new();
+        let mut lacking = Some(Item::PresentationContext);
         let items = Items::decode(&mut reader, ProposedContext::ITEM_TYPE, |item| {
             if presentation_contexts.len() == MAX_CONTEXTS {
                 return Err(item.error(Rule::TooMany));
             }
-            presentation_contexts.push(ProposedContext::decode(item)?);
+            let context = ProposedContext::decode(item)?;
+            lacking = lacking.and(context.lacking());
+            presentation_contexts.push(context);
             Ok(())
         })?;
-        if presentation_contexts.is_empty() {
-            return Err(DecodeError { item: Item::PresentationContext, rule: Rule::Missing });
+        if let Some(item) = lacking {
+            return Err(DecodeError { item, rule: Rule::Missing });
         }
         Ok(AssociateRq {
             protocol_version: fixed.protocol_version,

@@ -60,6 +60,9 @@ impl ProposedContext {
         let mut context = ProposedContext { id, abstract_syntax: None, transfer_syntaxes: Vec::new() };
         while let Some((item_type, mut item)) = reader.item(name)? {
             match item_type {
+                ABSTRACT_SYNTAX | TRANSFER_SYNTAX if item.is_empty() => {
+                    return Err(item.error(Rule::TooShort));
+                }
                 ABSTRACT_SYNTAX if abstract_syntaxes > 0 => return Err(item.error(Rule::Repeated)),
                 ABSTRACT_SYNTAX => {
                     abstract_syntaxes += 1;
@@ -72,11 +75,22 @@ impl ProposedContext {
         Ok(context)
     }
 
+    /// What PS3.8 9.3.2.2 requires in a context and it does not have, or not as a UID.
+    pub(super) fn lacking(&self) -> Option<Item> {
+        match (&self.abstract_syntax, &self.transfer_syntaxes[..]) {
+            (None, _) => Some(Item::AbstractSyntax),
+            (_, []) => Some(Item::TransferSyntax),
+            _ => None,
+        }
+    }
+
     /// Writes the item.
     pub(super) fn encode(&self, output: &mut BytesMut) {
         write::item(output, ProposedContext::ITEM_TYPE, |output| {
             output.put_slice(&[self.id, 0, 0, 0]);
-            write::uid_item(output, ABSTRACT_SYNTAX, self.abstract_syntax.as_ref());
+            if self.abstract_syntax.is_some() {
+                write::uid_item(output, ABSTRACT_SYNTAX, self.abstract_syntax.as_ref());
+            }
             for transfer_syntax in &self.transfer_syntaxes {
                 write::uid_item(output, TRANSFER_SYNTAX, Some(transfer_syntax));
             }

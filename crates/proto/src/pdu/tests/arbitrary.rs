@@ -50,6 +50,12 @@ fn value() -> impl Strategy<Value = PresentationDataValue> {
 }
 
 fn associate_rq() -> impl Strategy<Value = AssociateRq> {
+    let whole =
+        (any::<u8>(), uid(), uid()).prop_map(|(id, abstract_syntax, transfer_syntax)| ProposedContext {
+            id,
+            abstract_syntax: Some(abstract_syntax),
+            transfer_syntaxes: vec![transfer_syntax],
+        });
     let context = (any::<u8>(), prop::option::weighted(0.9, uid()), prop::collection::vec(uid(), 0..5))
         .prop_map(|(id, abstract_syntax, transfer_syntaxes)| ProposedContext {
             id,
@@ -61,7 +67,8 @@ fn associate_rq() -> impl Strategy<Value = AssociateRq> {
         ae_title(),
         ae_title(),
         prop::option::weighted(0.9, uid()),
-        prop::collection::vec(context, 1..6),
+        (whole, prop::collection::vec(context, 0..5))
+            .prop_map(|(whole, others)| others.into_iter().chain([whole]).collect()),
         user_information(),
     )
         .prop_map(

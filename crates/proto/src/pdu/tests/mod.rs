@@ -185,7 +185,7 @@ fn a_name_that_is_no_uid_spoils_only_its_own_context() {
     let associate_rq = request(&[
         item(0x10, b"not a name"),
         context(1, &[item(0x30, b"x"), item(0x40, b"1.2.840.10008.1.2")]),
-        context(3, &[item(0x30, b"1.2.3\0"), item(0x40, b""), item(0x40, b"1.2.840.10008.1.2 ")]),
+        context(3, &[item(0x30, b"1.2.3\0"), item(0x40, b"x"), item(0x40, b"1.2.840.10008.1.2 ")]),
         context(5, &[]),
         user_information(&[maximum_length()]),
     ])
@@ -196,6 +196,35 @@ fn a_name_that_is_no_uid_spoils_only_its_own_context() {
     assert_eq!(contexts[1].abstract_syntax, Some(uid("1.2.3")));
     assert_eq!(contexts[1].transfer_syntaxes, [uid("1.2.840.10008.1.2")]);
     assert_eq!((contexts[2].id, &contexts[2].abstract_syntax), (5, &None));
+}
+
+#[test]
+fn a_request_in_which_no_context_has_both_syntaxes_proposes_none() {
+    let request = |contexts: &[Vec<u8>]| {
+        let user = user_information(&[maximum_length()]);
+        request(&[&[application_context()], contexts, &[user]].concat())
+    };
+    let (class, syntax) = (item(0x30, b"1.2.840.10008.1.1"), item(0x40, b"1.2.840.10008.1.2"));
+    let (no_class, no_syntax) = (context(3, std::slice::from_ref(&syntax)), context(5, &[class.clone()]));
+    for (contexts, item) in [
+        (vec![no_class.clone()], Item::AbstractSyntax),
+        (vec![no_syntax.clone()], Item::TransferSyntax),
+        (vec![no_syntax.clone(), no_class.clone()], Item::AbstractSyntax),
+        (vec![context(1, &[item(0x30, b"x"), syntax.clone()])], Item::AbstractSyntax),
+    ] {
+        assert_eq!(request(&contexts), Err(DecodeError { item, rule: Rule::Missing }));
+    }
+    for (names, item) in [
+        ([item(0x30, b""), syntax.clone()], Item::AbstractSyntax),
+        ([class.clone(), item(0x40, b"")], Item::TransferSyntax),
+    ] {
+        let contexts = [verification(), context(7, &names)];
+        assert_eq!(request(&contexts), Err(DecodeError { item, rule: Rule::TooShort }));
+    }
+    // UIDs that are not supported are for the negotiation.
+    let unknown = context(1, &[item(0x30, b"1.2"), item(0x40, b"1.3")]);
+    assert_eq!(request(&[unknown]).unwrap().presentation_contexts.len(), 1);
+    assert_eq!(request(&[no_class, verification(), no_syntax]).unwrap().presentation_contexts.len(), 3);
 }
 
 #[test]
