@@ -18,7 +18,7 @@ impl CEchoRq {
     pub const COMMAND_FIELD: u16 = 0x0030;
 
     pub(super) fn from_command_set(set: &CommandSet) -> Result<CEchoRq, CommandError> {
-        set.check_no_data_set()?;
+        set.check_data_set_type(DataSetType::Null)?;
         Ok(CEchoRq {
             message_id: set.required(element::MESSAGE_ID)?,
             affected_sop_class_uid: set.required(element::AFFECTED_SOP_CLASS_UID)?,

@@ -282,8 +282,8 @@ impl CommandSet {
         }
     }
 
-    /// As [`CommandSet::check_data_set_type`] for a command that never has a data set; not to say so is
-    /// forgiven, to announce one is not.
+    /// As [`CommandSet::check_data_set_type`] for a response that never has a data set, and for a C-CANCEL-RQ, which has no
+    /// response: nobody can be told that it is not said, so that is forgiven; to announce one is not.
     ///
     /// # Errors
     /// [`CommandError::MistypedArgument`].

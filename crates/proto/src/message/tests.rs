@@ -407,6 +407,26 @@ fn a_data_set_where_there_is_none_and_none_where_there_must_be_is_mistyped() {
     }
 }
 
+#[test]
+fn a_request_that_does_not_say_whether_a_data_set_follows_is_mistyped() {
+    let requests = made_by_pynetdicom().into_iter().filter(|(hex, _)| {
+        let field = command_field(&bytes(hex));
+        field < 0x8000 && field != CCancelRq::COMMAND_FIELD
+    });
+    let mut seen = 0;
+    for (hex, command) in requests {
+        let lacking = without(&bytes(hex), element::COMMAND_DATA_SET_TYPE);
+        for unusable in [&b""[..], b"\0\0\x00\x08\0\0\0\0", b"\0\0\x00\x08\x04\0\0\0\x01\x01\0\0"] {
+            let error = Command::decode(&[&lacking, unusable].concat()).unwrap_err();
+            assert_eq!(error.status(), Some(Status::MISTYPED_ARGUMENT), "{command:?}");
+            let CommandError::MistypedArgument { element, data_set_type, .. } = error else { panic!() };
+            assert_eq!((element, data_set_type), (element::COMMAND_DATA_SET_TYPE, command.data_set_type()));
+        }
+        seen += 1;
+    }
+    assert!(seen >= 7, "{seen} kinds of requests");
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
