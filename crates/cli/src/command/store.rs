@@ -29,14 +29,15 @@ use crate::progress::{Progress, ProgressArg, remark_line};
 /// encoding that a file is in, and takes the other, it is written in that one.
 ///
 /// A file counts as sent when the peer has confirmed it. When the connection is cut, it is opened again and what was
-/// under way is sent once more. Ctrl-C waits for what is under way, and releases.
+/// under way is sent once more. Where all of a file was sent and no answer came that names it, it is not known whether
+/// the peer has it. Ctrl-C waits for what is under way, and releases.
 ///
 /// With --commit, the peer is asked to answer for what it has confirmed (storage commitment), and an instance counts as
 /// done when it does. The report is taken on the association that asked and, with --receive, on one that the peer
 /// opens.
 ///
-/// Exit status: 0 the peer has every instance; 1 it has none; 2 wrong usage; 3 done in part: the report says which
-/// file failed and why.
+/// Exit status: 0 the peer has every instance; 1 it has none; 2 wrong usage; 3 done in part, or not known: the report
+/// says of which file, and why.
 ///
 /// Examples:
 ///
@@ -156,23 +157,31 @@ fn tell(args: &StoreArgs, report: &Report, committed: Option<&Committed>) -> Res
         return Err(CommandError::new("there is no DICOM file in what was named")
             .hint("name files with file meta information (PS3.10), or folders that have some"));
     }
-    let exit = match report.complete {
+    Ok(exit(report, committed).into())
+}
+
+fn exit(report: &Report, committed: Option<u64>) -> Exit {
+    match report.complete {
         true => Exit::Done,
-        false if committed.unwrap_or(report.sent + report.already) == 0 => Exit::Failed,
+        false if committed.unwrap_or(report.sent + report.already) + report.unknown == 0 => Exit::Failed,
         false => Exit::Partial,
-    };
-    Ok(exit.into())
+    }
 }
 
 /// What failed and why, and what else a person should know.
 fn details(report: &Report, committed: Option<&Committed>) -> Vec<String> {
     let failures = report.failures.iter().map(|failure| format!("failed {}", remark_line(failure)));
+    let unknowns =
+        report.unknowns.iter().map(|unknown| format!("not known whether stored {}", remark_line(unknown)));
+    let advice = (report.unknown > 0).then(|| {
+        "note: store again what is not known: what the peer has already, it can keep as it is".to_owned()
+    });
     let notes = report.notes.iter().map(|note| format!("note: {}", remark_line(note)));
     let uncommitted = committed.into_iter().flat_map(|committed| &committed.failures);
     let uncommitted = uncommitted.map(|failure| format!("not committed {}", remark_line(failure)));
     let error = committed.and_then(|committed| committed.error.as_ref());
     let error = error.map(|error| format!("note: {}", output::visible(error)));
-    failures.chain(notes).chain(uncommitted).chain(error).collect()
+    failures.chain(unknowns).chain(advice).chain(notes).chain(uncommitted).chain(error).collect()
 }
 
 /// The report in one line for a person.
@@ -184,6 +193,7 @@ fn summary(report: &Report, committed: Option<u64>) -> String {
         (report.warnings, "with a warning"),
         (report.already, "there before"),
         (report.failed, "failed"),
+        (report.unknown, "not known whether stored"),
         (report.unsent, "not sent"),
     ] {
         if count > 0 {
@@ -208,6 +218,8 @@ fn summary(report: &Report, committed: Option<u64>) -> String {
 mod tests {
     use std::time::Duration;
 
+    use dicomet_net::store::Remark;
+
     use super::*;
 
     #[test]
@@ -227,8 +239,23 @@ mod tests {
             "5 instances: 3 sent, 1 with a warning, 2 failed; 1 file passed over; 4.0 MB in 2.00 s, 2.0 MB/s; \
              not complete"
         );
+        assert_eq!(exit(&report, None), Exit::Partial);
         let report = Report { failed: 0, sent: 5, complete: true, ..report };
         assert!(summary(&report, None).ends_with("; complete"));
         assert!(summary(&report, Some(5)).contains(", 5 committed"));
+    }
+
+    #[test]
+    fn what_may_be_stored_is_told_as_not_known_and_is_no_failure_of_all() {
+        let path = PathBuf::from("a.dcm");
+        let unknowns = vec![Remark { path, reason: "all of it was sent, and no answer came".to_owned() }];
+        let report = Report { files: 1, unknown: 1, unknowns, ..Report::default() };
+        assert!(summary(&report, None).starts_with("1 instance: 0 sent, 1 not known whether stored; "));
+        let details = details(&report, None);
+        assert_eq!(details[0], "not known whether stored a.dcm: all of it was sent, and no answer came");
+        assert!(details[1].starts_with("note: store again"), "{details:?}");
+        assert_eq!((exit(&report, None), exit(&report, Some(0))), (Exit::Partial, Exit::Partial));
+        let failed = Report { unknown: 0, failed: 1, ..report };
+        assert_eq!(exit(&failed, None), Exit::Failed);
     }
 }

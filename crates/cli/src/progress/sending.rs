@@ -50,6 +50,9 @@ impl Display {
                 self.state.refused += 1;
                 self.detail(|| format!("failed: {}", remark_line(remark)));
             }
+            Event::Unknown(remark) => {
+                self.say(&format!("not known whether stored: {}", remark_line(remark)));
+            }
             Event::Skipped(remark) => self.say(&format!("passed over: {}", remark_line(remark))),
             Event::Lost { reason } => self.say(&format!("an association ended early: {reason}")),
         }

@@ -123,7 +123,7 @@ impl Store {
         report.seconds = begin.elapsed();
         report.cancelled = shared.is_stopped();
         // What a worker had in hands that ended by a fault of ours.
-        let told = report.sent + report.already + report.failed + report.unsent;
+        let told = report.sent + report.already + report.failed + report.unknown + report.unsent;
         report.unsent += report.files.saturating_sub(told);
         report.complete = report.files > 0 && report.files == report.sent + report.already;
         Ok(report)
@@ -152,7 +152,7 @@ async fn run(
     let mut end = None;
     for round in rounds {
         let items = round.files.iter().filter_map(|&place| files[place].take());
-        let items: VecDeque<Item> = items.map(|file| Item { file, cuts: 0 }).collect();
+        let items: VecDeque<Item> = items.map(|file| Item { file, cuts: 0, may_be_stored: false }).collect();
         let (left, error) = match end {
             Some(error) => (items, Some(error)),
             None => side_by_side::send(shared, &round, items, &mut controller, begin).await,
@@ -211,6 +211,10 @@ fn note(shared: &Shared, file: &FileInstance) {
 fn leave(shared: &Shared, left: VecDeque<Item>, error: Option<&Error>) {
     for item in left {
         match error {
+            _ if item.may_be_stored => {
+                let why = error.map_or_else(|| "it was ended".to_owned(), Error::to_string);
+                shared.unknown(item.file.path, format!("all of it was sent, and no answer came: {why}"));
+            }
             Some(error) if !shared.is_stopped() => {
                 shared.failed(item.file.path, format!("not sent: {error}"));
             }

@@ -12,7 +12,7 @@ use crate::retrieve::report::milliseconds;
 
 /// The end of a store, in numbers. Serialises to the one line of `store --format json`.
 ///
-/// Every file that should hold an instance is counted once: `files = sent + already + failed + unsent`.
+/// Every file that should hold an instance is counted once: `files = sent + already + failed + unknown + unsent`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Report {
     /// Files that hold an instance, or should.
@@ -21,8 +21,10 @@ pub struct Report {
     pub sent: u64,
     /// Instances of which the peer said that it has them (0111), without taking them again.
     pub already: u64,
-    /// Files of which the peer did not confirm the instance, and those that cannot be sent.
+    /// Files of which the peer did not take the instance, and those that cannot be sent.
     pub failed: u64,
+    /// Files of which all was sent and no answer came that holds: it is not known whether the peer has the instance.
+    pub unknown: u64,
     /// Files that were not sent, because the user ended it before.
     pub unsent: u64,
     /// Files that are no instances: DICOMDIRs, and what is not DICOM.
@@ -38,9 +40,12 @@ pub struct Report {
     pub complete: bool,
     /// Associations that were opened.
     pub associations: u64,
-    /// Each file whose instance the peer has not confirmed, with the reason.
+    /// Each file whose instance the peer did not take, with the reason.
     #[serde(skip)]
     pub failures: Vec<Remark>,
+    /// Each file of which it is not known whether the peer has the instance, with the reason.
+    #[serde(skip)]
+    pub unknowns: Vec<Remark>,
     /// What else a person should know of files.
     #[serde(skip)]
     pub notes: Vec<Remark>,
@@ -101,6 +106,8 @@ pub enum Event {
     Sent(Box<Sent>),
     /// A file's instance was not stored.
     Failed(Remark),
+    /// It is not known whether a file's instance was stored.
+    Unknown(Remark),
     /// A file is no instance.
     Skipped(Remark),
     /// An association ended before its work was done.
@@ -144,7 +151,7 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
             concat!(
-                r#"{"files":5,"sent":4,"already":0,"failed":1,"unsent":0,"skipped":0,"warnings":0,"#,
+                r#"{"files":5,"sent":4,"already":0,"failed":1,"unknown":0,"unsent":0,"skipped":0,"warnings":0,"#,
                 r#""bytes":2000,"seconds":1.5,"complete":false,"associations":0}"#
             )
         );

@@ -4,7 +4,7 @@
 //! Several workers may share the queue, each with an association of its own and the same contexts. An
 //! association that is cut is opened again; what was outstanding goes back to the end of the queue, and is then
 //! sent with nothing else outstanding: a file that the peer falls over takes no other with it. Cut a second
-//! time, it has failed.
+//! time, it has failed; or, where all of it was sent and only the answer did not come, nobody knows.
 
 use std::fs::File;
 use std::io::{self, Chain};
@@ -116,10 +116,19 @@ impl Shared {
         report.failures.push(remark);
     }
 
+    /// Notes a file whose instance the peer may have, or not.
+    pub(super) fn unknown(&self, path: PathBuf, reason: String) {
+        let remark = Remark { path, reason };
+        self.tell(Event::Unknown(remark.clone()));
+        let mut report = self.report();
+        report.unknown += 1;
+        report.unknowns.push(remark);
+    }
+
     /// Instances that were settled so far, and the bytes of those that the peer confirmed.
     pub(super) fn progress(&self) -> (u64, u64) {
         let report = self.report();
-        (report.sent + report.already + report.failed, report.bytes)
+        (report.sent + report.already + report.failed + report.unknown, report.bytes)
     }
 
     /// Works off the queue, over one association after the other when they are cut. Answers why it gave up, if it
@@ -272,7 +281,7 @@ impl Shared {
     async fn begin(
         &self,
         association: &mut Association,
-        item: Item,
+        mut item: Item,
         flight: &mut Flight,
     ) -> Result<(), Error> {
         let file = &item.file;
@@ -294,9 +303,12 @@ impl Shared {
         let mut source = Told { source, events: &self.events, untold: 0 };
         let sending =
             c_store::scu::send(association, context.id, &file.sop_class, &file.sop_instance, &mut source);
-        match sending.await {
+        let sent = sending.await;
+        let (is_whole, length) = (source.remaining() == 0, file.length);
+        match sent {
             Ok(message_id) => {
-                flight.outstanding.insert(message_id, file.length, begin, (item, context.transfer_syntax));
+                item.may_be_stored = true;
+                flight.outstanding.insert(message_id, length, begin, (item, context.transfer_syntax));
                 Ok(())
             }
             Err(error @ Error::Source(_)) => {
@@ -306,7 +318,9 @@ impl Shared {
             }
             Err(error) => {
                 let message_id = association.next_message_id();
-                flight.outstanding.insert(message_id, file.length, begin, (item, context.transfer_syntax));
+                // The last bytes may have got there.
+                item.may_be_stored |= is_whole;
+                flight.outstanding.insert(message_id, length, begin, (item, context.transfer_syntax));
                 Err(error)
             }
         }
@@ -339,7 +353,8 @@ impl Shared {
         }
     }
 
-    fn answered(&self, item: Item, transfer_syntax: Uid, response: CStoreRsp, flight: &mut Flight) {
+    fn answered(&self, mut item: Item, transfer_syntax: Uid, response: CStoreRsp, flight: &mut Flight) {
+        let other = other_than_asked(&response, &item.file);
         let CStoreRsp { status, error_comment: comment, .. } = response;
         let said = match &comment {
             Some(comment) => format!("{status}: {comment}"),
@@ -348,7 +363,12 @@ impl Shared {
         let was_there = status == Status::DUPLICATE_SOP_INSTANCE;
         let has_warning = status.kind() == StatusKind::Warning;
         if !(was_there || has_warning || status.kind() == StatusKind::Success) {
+            item.may_be_stored = false;
             self.settle_failed(item, format!("the peer answered {said}"), flight);
+            return;
+        }
+        if let Some(other) = other {
+            self.settle_failed(item, format!("the peer answered {said} of another: {other}"), flight);
             return;
         }
         flight.settled += 1;
@@ -369,9 +389,14 @@ impl Shared {
         self.tell(Event::Sent(Box::new(sent)));
     }
 
+    /// Settles what was not confirmed: it has failed, unless the peer may have it all the same.
     fn settle_failed(&self, item: Item, reason: String, flight: &mut Flight) {
         flight.settled += 1;
-        self.failed(item.file.path, reason);
+        if item.may_be_stored {
+            self.unknown(item.file.path, reason);
+        } else {
+            self.failed(item.file.path, reason);
+        }
     }
 
     /// What is outstanding when an association ends goes back, unless it was cut too often.
@@ -386,13 +411,25 @@ impl Shared {
             item.cuts += cut;
             match error {
                 Some(error) if item.cuts >= MAX_CUTS => {
-                    let reason = format!("twice cut in the middle, the last time because {error}");
+                    let what = if item.may_be_stored {
+                        "all of it was sent, and no answer came"
+                    } else {
+                        "twice cut in the middle"
+                    };
+                    let reason = format!("{what}, the last time because {error}");
                     self.settle_failed(item, reason, flight);
                 }
                 _ => work.queue().push_back(item),
             }
         }
     }
+}
+
+/// What a response speaks of, where that is not what was sent (PS3.7 9.1.1.1: it is that of the request).
+fn other_than_asked(response: &CStoreRsp, file: &FileInstance) -> Option<Uid> {
+    let class = response.affected_sop_class_uid.as_ref().filter(|class| **class != file.sop_class);
+    let instance = response.affected_sop_instance_uid.as_ref();
+    instance.filter(|instance| **instance != file.sop_instance).or(class).cloned()
 }
 
 fn storage_contexts(negotiated: &Negotiated) -> impl Iterator<Item = &Context> {

@@ -23,6 +23,8 @@ use crate::service::{self, Request, c_store};
 /// What the SCP does with an instance.
 enum Reply {
     Say(Result<(), Refusal>),
+    /// Says that another instance was stored.
+    Other(Uid),
     /// Says nothing until so many wait, then answers them all with success, the last first.
     Gather(usize),
     Abort,
@@ -99,6 +101,11 @@ async fn serve(
         let uid = request.affected_sop_instance_uid.to_string();
         let outcome = match reply(&request) {
             Reply::Say(outcome) => outcome,
+            Reply::Other(affected_sop_instance_uid) => {
+                let other = CStoreRq { affected_sop_instance_uid, ..request };
+                c_store::scp::answer(&mut association, &context, &other, Ok(())).await.unwrap();
+                continue;
+            }
             Reply::Gather(enough) => {
                 waiting.push((context, request));
                 stored.lock().unwrap().push((uid, data));
@@ -235,9 +242,50 @@ async fn an_instance_that_the_peer_falls_over_each_time_takes_no_other_with_it()
     })
     .await;
     let report = scp.store(folder.path()).run(|_| ()).await.unwrap();
-    assert_eq!((report.sent, report.failed, report.complete), (9, 1, false));
-    assert_eq!(report.failures[0].path, written[4].path);
+    assert_eq!((report.sent, report.failed, report.unknown, report.complete), (9, 0, 1, false));
+    assert_eq!(report.unknowns[0].path, written[4].path);
+    let reason = &report.unknowns[0].reason;
+    assert!(reason.starts_with("all of it was sent, and no answer came"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_is_cut_before_its_last_byte_has_failed() {
+    use dicomet_testkit::peer::{Peer, listen, pdu_type};
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { instances: 1, size_bytes: 32 << 20, ..Plan::default() };
+    plan.write_to(folder.path()).unwrap();
+    let (listener, port) = listen().await;
+    tokio::spawn(async move {
+        loop {
+            let mut peer = Peer::accept(&listener).await;
+            peer.accept_association().await;
+            peer.expect(pdu_type::P_DATA).await;
+            peer.close().await;
+        }
+    });
+    let node = format!("SCP@127.0.0.1:{port}").parse().unwrap();
+    let report = Store::new(node, vec![folder.path().to_owned()]).run(|_| ()).await.unwrap();
+    assert_eq!((report.failed, report.unknown, report.files), (1, 0, 1));
     assert!(report.failures[0].reason.contains("twice cut"), "{:?}", report.failures);
+}
+
+#[tokio::test]
+async fn an_answer_of_another_instance_confirms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = write(folder.path(), 2);
+    let first = written[0].sop_instance_uid.clone();
+    let scp = Scp::start(None, move |_, request| {
+        if request.affected_sop_instance_uid.as_str() == first {
+            Reply::Other(Uid::from_static("2.999.666"))
+        } else {
+            SUCCESS
+        }
+    })
+    .await;
+    let report = scp.store(folder.path()).run(|_| ()).await.unwrap();
+    assert_eq!((report.sent, report.failed, report.unknown, report.complete), (1, 0, 1, false));
+    assert_eq!(report.unknowns[0].path, written[0].path);
+    assert!(report.unknowns[0].reason.contains("2.999.666"), "{:?}", report.unknowns);
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ pub(super) struct Item {
     pub(super) file: FileInstance,
     /// How often an association was cut while it was outstanding.
     pub(super) cuts: u8,
+    /// All of its data set was sent once, and no answer came: the peer may have it.
+    pub(super) may_be_stored: bool,
 }
 
 /// A round, as its workers see it.
