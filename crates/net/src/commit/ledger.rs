@@ -73,7 +73,7 @@ impl Ledger {
             } else if committed.get(&reference.sop_instance) == Some(&&reference.sop_class) {
                 books.outcome.committed.push(reference);
             } else {
-                books.outcome.unreported.push(reference);
+                books.outcome.left_out.push(reference);
             }
         }
         drop(books);
@@ -131,7 +131,8 @@ mod tests {
         let outcome = ledger.close();
         assert_eq!(outcome.committed, [reference(1)]);
         assert_eq!(outcome.failed, [(reference(2), Status::NO_SUCH_SOP_INSTANCE)]);
-        assert_eq!(outcome.unreported, [reference(3)]);
+        assert_eq!(outcome.left_out, [reference(3)]);
+        assert!(outcome.unreported.is_empty());
     }
 
     #[test]
@@ -139,7 +140,7 @@ mod tests {
         let (ledger, report) = asked("2.999.77", 1..2);
         let other = Reference { sop_class: uids::MR_IMAGE_STORAGE, ..reference(1) };
         ledger.reported(Report { committed: vec![other], ..report }).unwrap();
-        assert_eq!(ledger.close().unreported, [reference(1)]);
+        assert_eq!(ledger.close().left_out, [reference(1)]);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Outcome {
     pub committed: Vec<Reference>,
     /// What it reported as failed, with the Failure Reason (0008,1197); or did not take on, with the status.
     pub failed: Vec<(Reference, Status)>,
+    /// What is in neither list of the report that was to have it, or there with another SOP class.
+    pub left_out: Vec<Reference>,
     /// What no report came of in time.
     pub unreported: Vec<Reference>,
     /// Why the association that asked ended early, if it did.

@@ -87,21 +87,36 @@ impl SentFiles {
         }
         let failed = outcome.failed.into_iter();
         let failed = failed.map(|(reference, reason)| (reference, format!("the peer answered {reason}")));
+        let left_out = outcome.left_out.into_iter();
+        let left_out = left_out.map(|reference| (reference, LEFT_OUT.to_owned()));
+        let left_out_count = left_out.len();
         let unreported = outcome.unreported.into_iter();
         let unreported = unreported.map(|reference| (reference, "the peer did not report it".to_owned()));
         let has_unreported = unreported.len() > 0;
-        for (reference, reason) in failed.chain(unreported) {
+        for (reference, reason) in failed.chain(left_out).chain(unreported) {
             let paths = self.0.remove(&reference).unwrap_or_default();
             committed.failures.extend(paths.into_iter().map(|path| Remark { path, reason: reason.clone() }));
         }
-        committed.error = match outcome.error {
+        let unheard = match outcome.error {
             Some(error) => Some(format!("storage commitment: {error}")),
             None if has_unreported && is_stopped => Some("ended before the peer reported".to_owned()),
             None if has_unreported => Some(no_report(args)),
             None => None,
         };
+        let incomplete = (left_out_count > 0).then(|| incomplete_report(left_out_count));
+        let said: Vec<String> = incomplete.into_iter().chain(unheard).collect();
+        committed.error = (!said.is_empty()).then(|| said.join("; "));
         committed
     }
+}
+
+/// Why an instance of which the report says nothing is not committed.
+const LEFT_OUT: &str = "the peer's report leaves it out, or has it under another SOP class";
+
+/// What came of instances that are in neither list.
+fn incomplete_report(left_out: usize) -> String {
+    let instances = output::count(left_out as u64, "instance", "instances");
+    format!("the peer's report came and leaves out {instances}; whether it has them, dicomet find shows")
 }
 
 /// What to try when nothing came.
@@ -140,6 +155,7 @@ mod tests {
             (reference("2.999.3"), files(&["d"])),
         ]));
         let outcome = Outcome {
+            left_out: Vec::new(),
             committed: vec![reference("2.999.1")],
             failed: vec![(reference("2.999.2"), Status::NO_SUCH_SOP_INSTANCE)],
             unreported: vec![reference("2.999.3")],
@@ -154,5 +170,22 @@ mod tests {
             ["the peer answered 0x0112 (no such SOP instance)", "the peer did not report it"]
         );
         assert!(committed.error.is_some_and(|error| error.contains("7 s") && error.contains("--receive")));
+    }
+
+    #[test]
+    fn a_report_that_leaves_instances_out_has_come_in_time() {
+        let judged = |unreported: Vec<Reference>| {
+            let files = |name: &str| vec![PathBuf::from(name)];
+            let sent = [(reference("2.999.1"), files("a")), (reference("2.999.2"), files("b"))];
+            let outcome = Outcome { left_out: vec![reference("2.999.1")], unreported, ..Outcome::default() };
+            let args = CommitArgs { commit: true, commit_wait: 3, receive: None };
+            SentFiles(HashMap::from(sent)).judge(outcome, &args, false)
+        };
+        let committed = judged(Vec::new());
+        assert_eq!(committed.failures, [Remark { path: PathBuf::from("a"), reason: LEFT_OUT.to_owned() }]);
+        let error = committed.error.unwrap();
+        assert!(error.contains("leaves out 1 instance") && !error.contains("3 s"), "{error}");
+        let error = judged(vec![reference("2.999.2")]).error.unwrap();
+        assert!(error.contains("leaves out 1 instance") && error.contains("no report within 3 s"), "{error}");
     }
 }
