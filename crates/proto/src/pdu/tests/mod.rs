@@ -205,7 +205,8 @@ fn a_request_in_which_no_context_has_both_syntaxes_proposes_none() {
         request(&[&[application_context()], contexts, &[user]].concat())
     };
     let (class, syntax) = (item(0x30, b"1.2.840.10008.1.1"), item(0x40, b"1.2.840.10008.1.2"));
-    let (no_class, no_syntax) = (context(3, std::slice::from_ref(&syntax)), context(5, &[class.clone()]));
+    let (no_class, no_syntax) =
+        (context(3, std::slice::from_ref(&syntax)), context(5, std::slice::from_ref(&class)));
     for (contexts, item) in [
         (vec![no_class.clone()], Item::AbstractSyntax),
         (vec![no_syntax.clone()], Item::TransferSyntax),
