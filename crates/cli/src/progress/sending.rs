@@ -51,7 +51,7 @@ impl Display {
                 self.detail(|| format!("failed: {}", remark_line(remark)));
             }
             Event::Unknown(remark) => {
-                self.say(&format!("not known whether stored: {}", remark_line(remark)));
+                self.detail(|| format!("not known whether stored: {}", remark_line(remark)));
             }
             Event::Skipped(remark) => self.say(&format!("passed over: {}", remark_line(remark))),
             Event::Lost { reason } => self.say(&format!("an association ended early: {reason}")),
