@@ -164,7 +164,7 @@ fn rate_limit(text: &str) -> Result<RateLimit, String> {
 pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     if args.list.from.is_none() && !args.query.has_values() {
         return Err(CommandError::usage("no key has a value, so everything on the peer would match")
-            .hint("name what you want, such as PatientID=PAT004; PatientID=* is everything"));
+            .hint("name what you want, such as PatientID=PAT004; PatientID=* is everything that has one"));
     }
     let query = args.query.query(Level::Study)?;
     let options = Options {

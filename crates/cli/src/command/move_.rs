@@ -63,7 +63,7 @@ pub struct MoveArgs {
 pub async fn run(args: MoveArgs) -> Result<ExitCode, CommandError> {
     if !args.query.has_values() {
         return Err(CommandError::usage("no key has a value, so everything on the peer would match")
-            .hint("name what you want, such as PatientID=PAT004; PatientID=* is everything"));
+            .hint("name what you want, such as PatientID=PAT004; PatientID=* is everything that has one"));
     }
     let query = args.query.query(Level::Study)?;
     let (stop, stopped) = watch::channel(Stop::No);
