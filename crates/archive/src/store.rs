@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use dicomet_proto::association::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use dicomet_proto::dataset::FileMeta;
 use dicomet_proto::dataset::scan::{Header, ScanError, Walk};
-use dicomet_proto::dataset::{DataSet, Tag};
+use dicomet_proto::dataset::{DataSet, Tag, dictionary};
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::uid::InvalidUid;
 use dicomet_proto::{AeTitle, Uid};
@@ -278,23 +278,6 @@ fn seconds_since_1970() -> i64 {
         .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// Whether instances of a SOP class belong to no patient, and so to no study or series: those of the Non-Patient Object
-/// Storage Service Class (PS3.4 GG.3). They lie in a study and a series that are named as the SOP class is.
-fn is_of_no_patient(sop_class: &Uid) -> bool {
-    matches!(
-        sop_class.as_str(),
-        "1.2.840.10008.5.1.4.38.1" // Hanging Protocol
-            | "1.2.840.10008.5.1.4.39.1" // Color Palette
-            | "1.2.840.10008.5.1.4.43.1" // Generic Implant Template
-            | "1.2.840.10008.5.1.4.44.1" // Implant Assembly Template
-            | "1.2.840.10008.5.1.4.45.1" // Implant Template Group
-            | "1.2.840.10008.5.1.4.1.1.200.1" // CT Defined Procedure Protocol
-            | "1.2.840.10008.5.1.4.1.1.200.3" // Protocol Approval
-            | "1.2.840.10008.5.1.4.1.1.200.7" // XA Defined Procedure Protocol
-            | "1.2.840.10008.5.1.4.1.1.201.1" // Inventory
-    )
-}
-
 /// Holds the data set against the command: PS3.4 B.2.3 and PS3.7 9.1.1.1.
 pub(crate) fn identify(provenance: &Provenance, header: &Header) -> Result<Identity, Refusal> {
     let data_set = &header.data_set;
@@ -304,10 +287,12 @@ pub(crate) fn identify(provenance: &Provenance, header: &Header) -> Result<Ident
     if required_uid(data_set, tags::SOP_INSTANCE_UID)? != provenance.sop_instance {
         return Err(mismatch("SOP instance of data set and command differ", tags::SOP_INSTANCE_UID));
     }
-    let above = |tag: Tag| match data_set.contains(tag) || !is_of_no_patient(&provenance.sop_class) {
-        true => required_uid(data_set, tag),
-        false => Ok(provenance.sop_class.clone()),
-    };
+    // What belongs to no patient lies in a study and a series that are named as its SOP class is.
+    let above =
+        |tag: Tag| match data_set.contains(tag) || !dictionary::is_of_no_patient(&provenance.sop_class) {
+            true => required_uid(data_set, tag),
+            false => Ok(provenance.sop_class.clone()),
+        };
     Ok(Identity {
         study: above(tags::STUDY_INSTANCE_UID)?,
         series: above(tags::SERIES_INSTANCE_UID)?,

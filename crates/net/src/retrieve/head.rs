@@ -1,5 +1,5 @@
-//! The little of an instance that a retrieve reads: what a path needs, and what tells a whole file from a cut one.
-//! The data set itself passes by as bytes.
+//! The little of an instance that a retrieve reads: which one it is, what a path needs, and whether its end is there. The
+//! data set itself passes by as bytes.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
@@ -9,25 +9,31 @@ use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::association::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 use dicomet_proto::charset::{CharacterSets, TextKind};
 
-use dicomet_proto::dataset::scan::{self, Peek, Peeked};
+use dicomet_proto::dataset::scan::{self, Peek, Peeked, ScanError};
 use dicomet_proto::dataset::{FileMeta, Tag, VR, dictionary};
-use dicomet_proto::message::CStoreRq;
+use dicomet_proto::message::{CStoreRq, Refusal, Status};
 use dicomet_proto::{AeTitle, Uid};
 
 use super::layout::{Layout, SERIES_INSTANCE_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID};
 
+const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 
-/// A few elements of an instance that is coming.
+/// What says which instance it is.
+const IDENTITY: [Tag; 4] = [SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID];
+
+/// A few elements of an instance that is coming, and how far its elements go.
 pub(super) struct Head {
-    /// `None` when the transfer syntax or the bytes are not to be read: the instance is taken all the same.
+    /// `None` when the transfer syntax is not one of data sets.
     peek: Option<Peek>,
+    /// Where it stopped to be a data set. What comes after that is not looked at.
+    broken: Option<ScanError>,
 }
 
 impl Head {
-    /// Looks for instance, study and series, and for what the layout needs.
+    /// Looks for class, instance, study and series, and for what the layout needs.
     pub(super) fn new(layout: &Layout, context: &Context) -> Head {
-        let mut tags = vec![SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID];
+        let mut tags = IDENTITY.to_vec();
         let before = tags.len();
         tags.extend(layout.further_tags());
         if tags.len() > before {
@@ -35,28 +41,69 @@ impl Head {
         }
         tags.sort();
         tags.dedup();
-        Head { peek: Peek::new(&context.transfer_syntax, &tags).ok() }
+        match Peek::to_the_end(&context.transfer_syntax, &tags) {
+            Ok(peek) => Head { peek: Some(peek), broken: None },
+            Err(error) => Head { peek: None, broken: Some(error) },
+        }
     }
 
     /// Takes the next piece of the data set.
     pub(super) fn feed(&mut self, piece: &[u8]) {
-        if let Some(peek) = &mut self.peek
+        if let Some(peek) = self.peek.as_mut().filter(|_| self.broken.is_none())
             && let Err(error) = peek.push(piece)
         {
-            tracing::debug!("an instance cannot be read for its header: {error}");
+            tracing::debug!("an instance breaks the rules of data sets: {error}");
             peek.finish();
+            self.broken = Some(error);
         }
     }
 
-    /// SOP Instance UID (0008,0018) of the data set.
-    pub(super) fn sop_instance(&self) -> Option<Uid> {
-        self.peek.as_ref()?.uid(SOP_INSTANCE_UID)
+    /// The data set is over. Answers why it is not all there, if so. One that breaks another rule behind its UIDs is as
+    /// its maker left it.
+    pub(super) fn end(&mut self) -> Option<Refusal> {
+        let peek = self.peek.as_mut()?;
+        match &self.broken {
+            Some(_) => None,
+            None => peek.missing_end().as_ref().map(unreadable),
+        }
     }
 
-    /// Study and Series Instance UID of the data set.
-    pub(super) fn study_and_series(&self) -> Option<(Uid, Uid)> {
-        let peek = self.peek.as_ref()?;
-        Some((peek.uid(STUDY_INSTANCE_UID)?, peek.uid(SERIES_INSTANCE_UID)?))
+    /// Whether it is known of each UID that says which instance it is whether it is there.
+    pub(super) fn is_read(&self) -> bool {
+        let may_come =
+            |peek: &Peek| IDENTITY.iter().any(|tag| matches!(peek.element(*tag), Peeked::NeedMore));
+        !self.peek.as_ref().is_some_and(may_come)
+    }
+
+    /// Study and series as the data set says, if it is the instance of the command, when [`Head::is_read`]. `None` for
+    /// what says neither because it belongs to no patient.
+    ///
+    /// # Errors
+    /// Why it is not: PS3.4 B.2.3.
+    pub(super) fn identify(&self, rq: &CStoreRq) -> Result<Option<(Uid, Uid)>, Refusal> {
+        if self.required(SOP_CLASS_UID)? != rq.affected_sop_class_uid {
+            return Err(mismatch("SOP Class UID of the data set is not that of the command", SOP_CLASS_UID));
+        }
+        if self.required(SOP_INSTANCE_UID)? != rq.affected_sop_instance_uid {
+            let comment = "SOP Instance UID of the data set is not that of the command";
+            return Err(mismatch(comment, SOP_INSTANCE_UID));
+        }
+        let above = [STUDY_INSTANCE_UID, SERIES_INSTANCE_UID];
+        let is_of_no_patient = dictionary::is_of_no_patient(&rq.affected_sop_class_uid);
+        if is_of_no_patient && self.broken.is_none() && above.iter().all(|tag| self.found(*tag).is_none()) {
+            return Ok(None);
+        }
+        Ok(Some((self.required(STUDY_INSTANCE_UID)?, self.required(SERIES_INSTANCE_UID)?)))
+    }
+
+    fn required(&self, tag: Tag) -> Result<Uid, Refusal> {
+        let name = dictionary::keyword_of(tag).unwrap_or("UID");
+        match (self.found(tag), &self.broken) {
+            (Some(value), _) => Uid::from_bytes(value)
+                .map_err(|error| mismatch(&format!("{name} of the data set: {error}"), tag)),
+            (None, Some(error)) => Err(unreadable(error)),
+            (None, None) => Err(mismatch(&format!("the data set has no {name}"), tag)),
+        }
     }
 
     /// The value of a text element, its first if there are several.
@@ -96,6 +143,19 @@ impl Head {
             Peeked::Found(value) => Some(value),
             Peeked::NeedMore | Peeked::Absent => None,
         }
+    }
+}
+
+fn mismatch(comment: &str, tag: Tag) -> Refusal {
+    Refusal::new(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment).offending(tag)
+}
+
+/// The errors name tags, offsets and rules, no values.
+fn unreadable(error: &ScanError) -> Refusal {
+    let refusal = Refusal::new(Status::UNABLE_TO_PROCESS, &error.to_string());
+    match error {
+        ScanError::Structure { tag, .. } => refusal.offending(*tag),
+        _ => refusal,
     }
 }
 

@@ -49,7 +49,7 @@ impl Shared {
     }
 
     pub(super) fn note_refusal(&self, rq: &CStoreRq, refusal: &Refusal) {
-        let reason = format!("not taken: {refusal}");
+        let reason = format!("not taken: {}: {}", refusal.status, refusal.reason());
         self.ledger().refused(&rq.affected_sop_instance_uid, reason.clone());
         self.tell(Event::Refused { sop_instance: rq.affected_sop_instance_uid.clone(), reason });
     }

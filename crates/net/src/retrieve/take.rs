@@ -58,7 +58,7 @@ impl Shared {
             Err(error) => return Ok(Some(out_of_resources(&error))),
         };
         let mut head = Head::new(self.folder.layout(), context);
-        let (mut refused, mut is_placed, mut is_here) = (None, false, false);
+        let (mut refused, mut belongs_to, mut is_here) = (None, None, false);
         let (mut bytes, mut told) = (0, 0);
         let mut stop = self.stop.clone();
         let mut cancelled = self.stop() != Stop::No;
@@ -80,10 +80,9 @@ impl Shared {
                 told = bytes;
             }
             head.feed(&piece);
-            if part.is_some() && !is_placed {
-                match self.belonging(&head, place.as_ref(), instance) {
-                    Belonging::Unknown => {}
-                    Belonging::Yes => is_placed = true,
+            if part.is_some() && belongs_to.is_none() && head.is_read() {
+                match self.belonging(&head, place.as_ref(), rq) {
+                    Belonging::To(study, series) => belongs_to = Some((study, series)),
                     Belonging::IsHere => (part, is_here) = (None, true),
                     Belonging::No(refusal) => (part, refused) = (None, Some(refusal)),
                 }
@@ -105,63 +104,62 @@ impl Shared {
         }
         self.note_bytes(bytes - told);
         self.tell(Event::Bytes(bytes - told));
-        match (part, refused) {
-            _ if is_here => Ok(None),
-            (Some(part), None) => {
-                Ok(self.keep(part, place.map(|p| (p.study, p.series)), head, context, rq, bytes))
-            }
-            (_, refused) => Ok(refused),
+        let Some(part) = part else { return Ok(if is_here { None } else { refused }) };
+        if bytes == 0 {
+            let status = Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS;
+            return Ok(Some(Refused::by_rule(status, "the data set is empty")));
         }
+        if let Some(refusal) = head.end() {
+            return Ok(Some(refusal.into()));
+        }
+        let belongs_to = match belongs_to {
+            Some(above) => above,
+            // It ends before its UIDs could be told to be absent.
+            None => match self.belonging(&head, place.as_ref(), rq) {
+                Belonging::To(study, series) => (study, series),
+                Belonging::IsHere => return Ok(None),
+                Belonging::No(refused) => return Ok(Some(refused)),
+            },
+        };
+        Ok(self.keep(part, belongs_to, head, context, rq, bytes))
     }
 
-    /// Whether an instance is one to keep, as soon as its study and series are read: what is not wanted takes no room.
-    fn belonging(&self, head: &Head, place: Option<&Place>, instance: &Uid) -> Belonging {
-        let Some((study, series)) = head.study_and_series() else { return Belonging::Unknown };
+    /// Whether an instance is one to keep, as soon as its UIDs are read: what is not wanted takes no room.
+    fn belonging(&self, head: &Head, place: Option<&Place>, rq: &CStoreRq) -> Belonging {
+        let told = match head.identify(rq) {
+            Ok(told) => told,
+            Err(refusal) => return Belonging::No(refusal.into()),
+        };
+        let (study, series) = match (told, place) {
+            (Some(told), _) => told,
+            (None, Some(place)) => (place.study.clone(), place.series.clone()),
+            // Some archives, ours too, have it in a study and a series that are named as its class is.
+            (None, None) => (rq.affected_sop_class_uid.clone(), rq.affected_sop_class_uid.clone()),
+        };
         let ledger = self.ledger();
         match place {
-            Some(place) if place.study == study && place.series == series => Belonging::Yes,
+            Some(place) if place.study == study && place.series == series => Belonging::To(study, series),
             Some(_) => Belonging::No(Refused::by_rule(
                 Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
                 "the data set is of another study or series than was found",
             )),
-            None if ledger.has_unnamed(&study, instance) => Belonging::IsHere,
-            None if ledger.belongs(&study, &series) => Belonging::Yes,
+            None if ledger.has_unnamed(&study, &rq.affected_sop_instance_uid) => Belonging::IsHere,
+            None if ledger.belongs(&study, &series) => Belonging::To(study, series),
             None => Belonging::No(Refused::by_rule(Status::NOT_AUTHORIZED, "it is not what was asked for")),
         }
     }
 
-    /// Checks that a whole instance is one we asked for, and gives it its name.
+    /// Gives a whole instance its name.
     fn keep(
         &self,
         part: Part,
-        place: Option<(Uid, Uid)>,
+        (study, series): (Uid, Uid),
         head: Head,
         context: &Context,
         rq: &CStoreRq,
         bytes: u64,
     ) -> Option<Refused> {
         let instance = &rq.affected_sop_instance_uid;
-        if bytes == 0 {
-            return Some(Refused::by_rule(
-                Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
-                "the data set is empty",
-            ));
-        }
-        if head.sop_instance().is_some_and(|uid| uid != *instance) {
-            let comment = "SOP Instance UID of the data set is not that of the command";
-            return Some(Refused::by_rule(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment));
-        }
-        let (study, series) = match place {
-            Some(place) => place,
-            None => match head.study_and_series() {
-                // It was looked at as soon as these were read.
-                Some((study, series)) => (study, series),
-                None => {
-                    let comment = "no usable Study and Series Instance UID";
-                    return Some(Refused::by_rule(Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment));
-                }
-            },
-        };
         let path = match self.folder.finish(part, (&study, &series, instance), &|tag| head.value(tag)) {
             Ok(path) => path,
             Err(error) => return Some(out_of_resources(&error)),
@@ -183,9 +181,8 @@ impl Shared {
 
 /// See [`Shared::belonging`].
 enum Belonging {
-    /// Not yet known.
-    Unknown,
-    Yes,
+    /// It is, to this study and series.
+    To(Uid, Uid),
     /// It was not named, and is here already.
     IsHere,
     No(Refused),
@@ -199,7 +196,13 @@ pub(super) struct Refused {
 
 impl Refused {
     fn by_rule(status: Status, comment: &str) -> Refused {
-        Refused { refusal: Refusal::new(status, comment), fatal: false }
+        Refusal::new(status, comment).into()
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        Refused { refusal, fatal: false }
     }
 }
 

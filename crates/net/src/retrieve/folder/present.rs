@@ -108,7 +108,7 @@ impl Folder {
 }
 
 /// Whether a file holds this instance, and all that it held when it got its name. One that is just as long is as it
-/// came, even if its structure has no end: then the peer has no more of it.
+/// came, and came with its end.
 pub(super) fn is_whole(path: &Path, instance: &Uid, noted: Option<u64>) -> bool {
     let length = || fs::metadata(path).map_or(0, |metadata| metadata.len());
     match noted.map(|noted| length().cmp(&noted)) {

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use super::super::folder::check;
 use super::*;
 
 /// When each file was put in its place.
@@ -87,36 +86,4 @@ async fn a_peer_that_neither_names_nor_counts_sends_all_once_a_run() {
     let before = times(folder.path(), &peer);
     get(&node, &["PatientID=PAT004"], folder.path()).await;
     assert_eq!((sent(&peer), times(folder.path(), &peer)), (6, before), "looked at, not written again");
-}
-
-#[tokio::test]
-async fn what_has_no_end_at_the_peer_either_is_whole_as_it_came() {
-    let cut = Uid::from_static("1.2.1.1.2");
-    let peer = Peer::new(Habits { cuts: Some(cut), tells_classes: true, ..Habits::default() });
-    let node = peer.serve().await;
-    let folder = tempfile::tempdir().unwrap();
-    assert!(get(&node, &["PatientID=PAT004"], folder.path()).await.complete);
-    sent(&peer);
-    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
-    assert_eq!((report.present, report.retrieved, sent(&peer)), (6, 0, 0));
-    assert!(check(folder.path(), |lack| panic!("{lack:?}")).unwrap().is_complete());
-
-    // A byte less is less than what came.
-    let path = file(folder.path(), &peer.held[1]);
-    let bytes = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-    let report = get(&node, &["PatientID=PAT004"], folder.path()).await;
-    assert_eq!((report.present, report.retrieved, report.complete), (5, 1, true));
-    assert_eq!(std::fs::read(&path).unwrap(), bytes);
-}
-
-#[tokio::test]
-async fn an_instance_that_says_it_is_of_another_study_is_not_filed_under_the_one_asked_for() {
-    // What C-FIND finds under one study has the UIDs of another in it.
-    let peer = Peer::new(Habits { lies_about: Some(Uid::from_static("1.2.1.1.2")), ..Habits::default() });
-    let node = peer.serve().await;
-    let folder = tempfile::tempdir().unwrap();
-    let report = get(&node, &["StudyInstanceUID=1.2.1"], folder.path()).await;
-    assert_eq!((report.retrieved, report.failed, files(folder.path())), (4, 1, 4), "{report:?}");
-    assert!(report.failures[0].reason.contains("another study or series than was found"), "{report:?}");
 }

@@ -12,6 +12,7 @@ mod learning;
 mod narrowed;
 mod peer;
 mod peer_moves;
+mod untrue;
 
 use std::time::Duration;
 

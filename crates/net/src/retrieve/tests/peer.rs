@@ -96,6 +96,9 @@ impl Held {
     }
 }
 
+/// The bytes that are sent for an instance, in a transfer syntax.
+pub(super) type Instead = fn(&Held, &Uid) -> Vec<u8>;
+
 /// What the peer does that others do not.
 #[derive(Debug, Default)]
 pub(super) struct Habits {
@@ -141,8 +144,8 @@ pub(super) struct Habits {
     pub(super) counts: Option<u64>,
     /// Ends a query at STUDY level after so many answers, with this status.
     pub(super) ends_find_after: Option<(usize, Status)>,
-    /// Sends this one without its end, always.
-    pub(super) cuts: Option<Uid>,
+    /// Sends other bytes for this one.
+    pub(super) instead: Option<(Uid, Instead)>,
     /// Has the UIDs of another study in this one.
     pub(super) lies_about: Option<Uid>,
     /// Aborts at this one, whenever it is its turn.
@@ -475,8 +478,8 @@ impl Peer {
             told.study = Uid::from_static("1.2.9");
         }
         let mut data = told.data_set(&context.transfer_syntax);
-        if self.habits.cuts.as_ref() == Some(&held.instance) {
-            data.truncate(data.len() - 3);
+        if let Some((_, instead)) = self.habits.instead.as_ref().filter(|(of, _)| *of == held.instance) {
+            data = instead(held, &context.transfer_syntax);
         }
         if !self.habits.takes_its_time.is_zero() {
             tokio::time::sleep(self.habits.takes_its_time).await;

@@ -77,6 +77,23 @@ pub fn transfer_syntaxes() -> &'static [Uid] {
     &UIDS
 }
 
+/// Whether instances of a SOP class belong to no patient, and so to no study or series: those of the Non-Patient Object
+/// Storage Service Class (PS3.4 GG.3).
+pub fn is_of_no_patient(sop_class: &Uid) -> bool {
+    matches!(
+        sop_class.as_str(),
+        "1.2.840.10008.5.1.4.38.1" // Hanging Protocol
+            | "1.2.840.10008.5.1.4.39.1" // Color Palette
+            | "1.2.840.10008.5.1.4.43.1" // Generic Implant Template
+            | "1.2.840.10008.5.1.4.44.1" // Implant Assembly Template
+            | "1.2.840.10008.5.1.4.45.1" // Implant Template Group
+            | "1.2.840.10008.5.1.4.1.1.200.1" // CT Defined Procedure Protocol
+            | "1.2.840.10008.5.1.4.1.1.200.3" // Protocol Approval
+            | "1.2.840.10008.5.1.4.1.1.200.7" // XA Defined Procedure Protocol
+            | "1.2.840.10008.5.1.4.1.1.201.1" // Inventory
+    )
+}
+
 /// Whether data sets are deflated as a whole in a transfer syntax (PS3.5 A.5).
 pub fn is_deflated(transfer_syntax: &Uid) -> bool {
     Syntax::of(transfer_syntax).is_some_and(|syntax| syntax.deflated)

@@ -17,6 +17,9 @@ const MAX_INFLATED: u64 = 16 * 1024 * 1024 * 1024;
 /// Bytes that are inflated at a time.
 const PIECE: usize = 32 * 1024;
 
+/// The data set ends before its end.
+pub(super) const CUT_SHORT: &str = "cut short";
+
 /// Check sum and length, in bytes.
 const GZIP_TRAILER: usize = 8;
 
@@ -78,7 +81,7 @@ impl Inflate {
     /// [`ScanError::Deflate`].
     pub(super) fn finish(&self) -> Result<(), ScanError> {
         if !self.ended && self.decompress.total_in() > 0 {
-            return Err(ScanError::Deflate("cut short"));
+            return Err(ScanError::Deflate(CUT_SHORT));
         }
         // One NUL pads the data set to even length (PS3.5 A.5). Some writers leave the trailer of gzip there, whose
         // second half is the inflated length: that it fits says that it is this and nothing else.

@@ -1,5 +1,7 @@
-//! A few elements from the front of a data set, while the rest has yet to come: what a file is to be called.
+//! A few elements from the front of a data set, while the rest has yet to come: what a file is to be called. Whoever wants
+//! to know besides whether all of it came has the rest passed over.
 
+use super::walk::is_of_the_end;
 use super::{Element, ScanError, Scanner, Sink, Want};
 use crate::Uid;
 use crate::dataset::Tag;
@@ -45,6 +47,8 @@ struct Wanted {
     /// The top-level element that came last.
     passed: Option<Tag>,
     ended: bool,
+    /// Whether what comes behind them is passed over to the end.
+    is_to_the_end: bool,
 }
 
 impl Peek {
@@ -55,16 +59,27 @@ impl Peek {
     pub fn new(transfer_syntax: &Uid, tags: &[Tag]) -> Result<Peek, ScanError> {
         let mut values: Vec<_> = tags.iter().map(|&tag| (tag, None)).collect();
         values.sort_by_key(|&(tag, _)| tag);
-        let wanted = Wanted { values, passed: None, ended: false };
+        let wanted = Wanted { values, passed: None, ended: false, is_to_the_end: false };
         Ok(Peek { scanner: Scanner::new(transfer_syntax)?, wanted })
     }
 
-    /// Takes the next bytes; nothing more happens once [`Peek::is_done`].
+    /// Looks for these elements, and passes over what comes behind them, for [`Peek::missing_end`]. A value of more
+    /// than 1024 bytes is passed over as well.
     ///
     /// # Errors
-    /// [`ScanError`] when the bytes are no data set of the transfer syntax.
+    /// [`ScanError::TransferSyntax`].
+    pub fn to_the_end(transfer_syntax: &Uid, tags: &[Tag]) -> Result<Peek, ScanError> {
+        let mut peek = Peek::new(transfer_syntax, tags)?;
+        peek.wanted.is_to_the_end = true;
+        Ok(peek)
+    }
+
+    /// Takes the next bytes; nothing more happens once [`Peek::is_done`], but for a peek to the end.
+    ///
+    /// # Errors
+    /// [`ScanError`] when the bytes are no data set of the transfer syntax; no more can then be pushed.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
-        if self.is_done() {
+        if self.is_done() && !self.wanted.is_to_the_end {
             return Ok(());
         }
         self.scanner.push(bytes, &mut self.wanted)
@@ -73,6 +88,13 @@ impl Peek {
     /// Says that no more bytes come: what was not found is absent.
     pub fn finish(&mut self) {
         self.wanted.ended = true;
+    }
+
+    /// Says that no more bytes come, to a peek to the end in which no error was met. Answers what the data set lacks at
+    /// its end, if something.
+    pub fn missing_end(&mut self) -> Option<ScanError> {
+        self.wanted.ended = true;
+        self.scanner.finish(&mut self.wanted).err().filter(is_of_the_end)
     }
 
     /// Whether it is known of each element whether it is there.
@@ -116,7 +138,11 @@ impl Sink for Wanted {
         }
         self.passed = Some(element.tag);
         if !self.values.iter().any(|(tag, _)| *tag == element.tag) {
-            return Ok(if self.is_done() { Want::Stop } else { Want::Nothing });
+            let is_enough = !self.is_to_the_end && self.is_done();
+            return Ok(if is_enough { Want::Stop } else { Want::Nothing });
+        }
+        if element.length > MAX_VALUE && self.is_to_the_end {
+            return Ok(Want::Nothing);
         }
         if element.length > MAX_VALUE {
             return Err(ScanError::Limit("a value longer than any of its kind"));

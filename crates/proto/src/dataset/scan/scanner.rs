@@ -24,6 +24,9 @@ const UNDEFINED_LENGTH: u32 = 0xFFFF_FFFF;
 /// short: UIDs, names, dates.
 const MAX_REPEATED: usize = 1024;
 
+/// The data set is cut: told only where its length is known beforehand.
+pub(super) const PAST_THE_END: &str = "a length past the end of the data set";
+
 const TWICE: &str = "an element that comes twice, and not the same";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +42,7 @@ struct Frame {
     kind: FrameKind,
     /// Where it ends, when its length is defined.
     end: Option<u64>,
-    /// Where it or what encloses it ends, whichever is known.
+    /// Where it ends, or else what encloses it, as far as lengths are defined.
     limit: Option<u64>,
     encoding: Encoding,
     /// The element before in this item: tags ascend (PS3.5 7.1).
@@ -298,13 +301,16 @@ impl Scanner {
         if self.elements > self.max_elements {
             return Err(ScanError::Limit("too many elements"));
         }
-        let limit = self.frames.last().map_or(self.end, |frame| frame.limit);
+        let limit = self.frames.last().and_then(|frame| frame.limit);
         let end = self.position.saturating_add(u64::from(header.length));
         if limit.is_some_and(|limit| self.position > limit) {
             return Err(self.broken_header(header, "a header that crosses the end of what encloses it"));
         }
         if header.length != UNDEFINED_LENGTH && limit.is_some_and(|limit| end > limit) {
             return Err(self.broken_header(header, "a length past the end of what encloses it"));
+        }
+        if header.length != UNDEFINED_LENGTH && self.end.is_some_and(|whole| end > whole) {
+            return Err(self.broken_header(header, PAST_THE_END));
         }
         match self.frames.last().map(|frame| frame.kind) {
             None | Some(FrameKind::Item) => self.data_element(header, bytes, sink),
@@ -523,7 +529,7 @@ impl Scanner {
             return Err(ScanError::Limit("sequences nested too deep"));
         }
         self.last_vr = None;
-        let limit = self.frames.last().map_or(self.end, |frame| frame.limit);
+        let limit = self.frames.last().and_then(|frame| frame.limit);
         let end = (header.length != UNDEFINED_LENGTH).then(|| self.position + u64::from(header.length));
         self.frames.push(Frame { kind, end, limit: end.or(limit), encoding, last: None });
         if kind == FrameKind::Item {

@@ -167,7 +167,7 @@ fn a_length_past_the_end_is_refused_wherever_the_end_is_known() {
     let huge = b"\xe0\x7f\x10\0OB\0\0\xfe\xff\xff\xffab";
     assert_eq!(rule(explicit(&[huge])), "within a value");
     let seekable = walk_seekable(Cursor::new(huge), &EXPLICIT_VR_LITTLE_ENDIAN);
-    assert_eq!(rule(seekable), "a length past the end of what encloses it");
+    assert_eq!(rule(seekable), "a length past the end of the data set");
     assert!(DataSet::parse(huge, &EXPLICIT_VR_LITTLE_ENDIAN).is_err());
 }
 
@@ -475,6 +475,43 @@ fn a_peek_looks_at_the_top_only_and_refuses_what_is_malformed() {
 
     let mut peek = Peek::new(&EXPLICIT_VR_LITTLE_ENDIAN, &WANTED).unwrap();
     assert!(peek.push(b"\x08\0\x18\0UI\xff\xff").is_err());
+}
+
+#[test]
+fn a_peek_to_the_end_says_whether_all_came_and_holds_nothing_but_what_it_looks_for() {
+    let pixels = [&b"\xe0\x7f\x10\0OW\0\0\0\x08\0\0"[..], &[7; 2048]].concat();
+    let whole = [&b"\x08\0\x18\0UI\x04\x001.2\0"[..], &pixels].concat();
+    for (length, lacks) in [(whole.len(), false), (whole.len() - 1, true), (30, true), (12, false), (5, true)]
+    {
+        let mut peek = Peek::to_the_end(&EXPLICIT_VR_LITTLE_ENDIAN, &WANTED).unwrap();
+        whole[..length].chunks(7).for_each(|piece| peek.push(piece).unwrap());
+        assert_eq!(peek.missing_end().is_some(), lacks, "{length} bytes");
+        assert_eq!(peek.uid(SOP_INSTANCE_UID).is_some(), length >= 12);
+        let file = Cursor::new(&whole[..length]);
+        assert_eq!(
+            missing_end(file, &EXPLICIT_VR_LITTLE_ENDIAN).is_some(),
+            lacks,
+            "{length} bytes of a file"
+        );
+    }
+}
+
+#[test]
+fn a_deflated_data_set_without_its_end_lacks_it() {
+    let syntax = DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
+    let whole = instance().encode(&syntax).unwrap();
+    for (length, lacks) in [(whole.len(), false), (whole.len() - 8, true)] {
+        let mut peek = Peek::to_the_end(&syntax, &WANTED).unwrap();
+        peek.push(&whole[..length]).unwrap();
+        assert_eq!(peek.missing_end().is_some(), lacks);
+        assert_eq!(missing_end(Cursor::new(&whole[..length]), &syntax).is_some(), lacks);
+    }
+}
+
+#[test]
+fn a_length_that_is_wrong_within_a_data_set_is_no_missing_end() {
+    let wrong = [SEQUENCE, b"\xfe\xff\0\xe0\x0a\0\0\0", b"\x08\0\0\x01SH\x06\0abcdef", END_SEQUENCE].concat();
+    assert!(missing_end(Cursor::new(&wrong), &EXPLICIT_VR_LITTLE_ENDIAN).is_none());
 }
 
 /// The result of a walk as something that can be compared.

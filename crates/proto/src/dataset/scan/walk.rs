@@ -3,6 +3,8 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
+use super::inflate::CUT_SHORT;
+use super::scanner::PAST_THE_END;
 use super::{Element, ScanError, Scanner, Sink, Want};
 use crate::Uid;
 use crate::dataset::build::Builder;
@@ -119,11 +121,17 @@ pub fn missing_end(mut reader: impl Read + Seek, transfer_syntax: &Uid) -> Optio
         push_seekable(&mut reader, &mut scanner, &mut Nobody)?;
         scanner.finish(&mut Nobody)
     };
-    check().err().filter(|error| match error {
+    check().err().filter(is_of_the_end)
+}
+
+/// Whether a data set that gives this error is not all there, rather than broken in another way.
+pub(super) fn is_of_the_end(error: &ScanError) -> bool {
+    match error {
         ScanError::Truncated(_) | ScanError::Io(_) => true,
-        ScanError::Structure { rule, .. } => rule.contains("past the end"),
-        ScanError::TransferSyntax(_) | ScanError::Limit(_) | ScanError::Deflate(_) => false,
-    })
+        ScanError::Structure { rule, .. } => *rule == PAST_THE_END,
+        ScanError::Deflate(rule) => *rule == CUT_SHORT,
+        ScanError::TransferSyntax(_) | ScanError::Limit(_) => false,
+    }
 }
 
 fn remaining(reader: &mut impl Seek) -> std::io::Result<u64> {
