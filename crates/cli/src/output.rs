@@ -3,6 +3,8 @@
 //! What a peer says may hold escape sequences. In tables and CSV they are shown, not obeyed; in JSON they are what
 //! they are, escaped by its own rules.
 
+mod table;
+
 use std::io::{self, Write};
 
 use clap::ValueEnum;
@@ -14,7 +16,7 @@ use crate::exit::CommandError;
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A table, when all answers are in
+    /// A table, when all answers are in, or the first 1000; those behind them as they come
     Table,
     /// One array in the DICOM JSON model (PS3.18 Annex F)
     Json,
@@ -110,7 +112,7 @@ pub struct Writer<W: Write> {
     out: W,
     format: Format,
     columns: Vec<Path>,
-    rows: Vec<Vec<String>>,
+    table: table::Rows,
     written: usize,
 }
 
@@ -120,16 +122,17 @@ impl<W: Write> Writer<W> {
         if format == Format::Csv {
             write_csv(&mut out, columns.iter().map(Path::name))?;
         }
-        Ok(Writer { out, format, columns, rows: Vec::new(), written: 0 })
+        let table = table::Rows::new(columns.iter().map(Path::short_name).collect());
+        Ok(Writer { out, format, columns, table, written: 0 })
     }
 
-    /// Writes one result, or keeps it for the table.
+    /// Writes one result, or keeps it with the first of a table.
     pub fn write(&mut self, result: &DataSet) -> io::Result<()> {
         let texts = || self.columns.iter().map(|column| visible(&column.text(result)));
         match self.format {
             Format::Table => {
                 let row = texts().collect();
-                self.rows.push(row);
+                self.table.add(row, &mut self.out)?;
             }
             Format::Csv => {
                 let row: Vec<String> = texts().collect();
@@ -154,24 +157,10 @@ impl<W: Write> Writer<W> {
         match self.format {
             Format::Json if self.written == 0 => writeln!(self.out, "[]")?,
             Format::Json => writeln!(self.out, "]")?,
-            Format::Table if self.written > 0 => writeln!(self.out, "{}", self.table())?,
-            _ => {}
+            Format::Table => self.table.write(&mut self.out)?,
+            Format::Jsonl | Format::Csv => {}
         }
         self.out.flush()
-    }
-
-    /// The table, without the columns in which nothing stands.
-    fn table(&self) -> Table {
-        let used: Vec<usize> = (0..self.columns.len())
-            .filter(|&column| self.rows.iter().any(|row| !row[column].is_empty()))
-            .collect();
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(used.iter().map(|&column| self.columns[column].short_name()));
-        for row in &self.rows {
-            table.add_row(used.iter().map(|&column| row[column].as_str()));
-        }
-        table
     }
 }
 

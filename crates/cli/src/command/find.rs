@@ -1,11 +1,11 @@
 //! `dicomet find`.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use dicomet_net::Association;
-use dicomet_net::retrieve::find;
-use dicomet_net::service::c_find::scu::Find;
+use dicomet_net::retrieve::find::{self, MAX_ANSWERS};
+use dicomet_net::service::c_find::scu::{Find, FindEnd};
 use dicomet_proto::dataset::Tag;
 use dicomet_proto::message::StatusKind;
 use dicomet_proto::query::{Level, Model, Query};
@@ -38,7 +38,8 @@ pub struct FindArgs {
     #[arg(long, value_enum, default_value_t = LevelArg::Study)]
     level: LevelArg,
 
-    /// End the query, with C-CANCEL, after so many answers
+    /// End the query, with C-CANCEL, after so many answers. Without it, 1,000,000 are taken, and more are a failure in part
+    /// (exit status 3)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
@@ -134,7 +135,8 @@ impl Asking<'_> {
         let mut association = find::open(&node.node, &node.caller(), &[query.model])
             .await
             .map_err(|error| node.explain(&error))?;
-        match self.answers(&mut association, query).await {
+        let out = io::BufWriter::new(io::stdout().lock());
+        match self.answers(&mut association, query, out, MAX_ANSWERS as u64).await {
             Ok(exit) => {
                 if let Err(error) = association.release().await {
                     tracing::debug!("releasing after C-FIND: {error}");
@@ -148,38 +150,55 @@ impl Asking<'_> {
         }
     }
 
-    /// Writes the answers as they come.
-    async fn answers(self, association: &mut Association, query: &Query) -> Result<Exit, CommandError> {
+    /// Writes the answers as they come, `most` of them where no limit is set.
+    async fn answers(
+        self,
+        association: &mut Association,
+        query: &Query,
+        out: impl Write,
+        most: u64,
+    ) -> Result<Exit, CommandError> {
         let explain = |error| self.node.explain(&error);
-        let limit = self.limit.unwrap_or(u64::MAX);
-        let mut writer = Writer::new(io::BufWriter::new(io::stdout().lock()), self.format, self.columns)
+        let mut writer = Writer::new(out, self.format, self.columns.clone())
             .map_err(|error| CommandError::unwritten(&error))?;
         let mut find = Find::start(association, query).await.map_err(explain)?;
         let mut count = 0;
-        let ended_by_us = loop {
-            if count == limit {
-                break true;
+        let stop = loop {
+            if Some(count) == self.limit {
+                break Stop::Wanted;
             }
             let next = tokio::select! {
                 next = find.next() => next.map_err(explain)?,
-                _ = tokio::signal::ctrl_c() => break true,
+                _ = tokio::signal::ctrl_c() => break Stop::Wanted,
             };
-            let Some(answer) = next else { break false };
+            let Some(answer) = next else { break Stop::No };
+            if self.limit.is_none() && count == most {
+                break Stop::TooMany;
+            }
             writer.write(&answer).map_err(|error| CommandError::unwritten(&error))?;
             count += 1;
         };
-        if ended_by_us {
+        // What was answered is written, however the peer takes the end.
+        writer.finish().map_err(|error| CommandError::unwritten(&error))?;
+        if stop != Stop::No {
             find.cancel().await.map_err(explain)?;
         }
-        let end = find.finish().await.map_err(explain)?;
-        writer.finish().map_err(|error| CommandError::unwritten(&error))?;
+        let end = find.finish().await;
+        if stop == Stop::TooMany {
+            return Err(self.too_many(most, end.err()));
+        }
+        self.conclude(end.map_err(explain)?, count, stop)
+    }
+
+    /// What a query has come to that the peer has ended, or we did because that was wanted.
+    fn conclude(&self, end: FindEnd, count: u64, stop: Stop) -> Result<Exit, CommandError> {
         if end.unsupported_keys {
             eprintln!("note: the peer did not support some of the keys; the answers may not match them");
         }
         match end.status.kind() {
             StatusKind::Warning if !find::is_limit(end.status) => {}
             StatusKind::Success => {}
-            StatusKind::Cancel | StatusKind::Pending | StatusKind::Warning if ended_by_us => {}
+            StatusKind::Cancel | StatusKind::Pending | StatusKind::Warning if stop == Stop::Wanted => {}
             _ if count > 0 => {
                 let comment =
                     end.error_comment.map(|comment| format!(": {}", crate::output::visible(&comment)));
@@ -210,5 +229,118 @@ impl Asking<'_> {
             eprintln!("nothing matches");
         }
         Ok(Exit::Done)
+    }
+
+    /// There is no end to the answers, or none that anybody can wait for; the peer may have ended at our C-CANCEL or not.
+    fn too_many(&self, most: u64, after: Option<dicomet_net::Error>) -> CommandError {
+        let after = after.map(|error| format!(" ({error})")).unwrap_or_default();
+        let message = format!("{}: more than {most} answers: the query was ended{after}", self.node.node);
+        let mut failure = CommandError::new(message)
+            .hint("ask for less at a time, such as by StudyDate=20240101-20240131, or for more with --limit");
+        failure.exit = Exit::Partial;
+        failure
+    }
+}
+
+/// Whether we ended a query, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// By `--limit` or Ctrl-C.
+    Wanted,
+    /// More came than are taken without being asked for.
+    TooMany,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+    use dicomet_net::association::{Data, Timeouts};
+    use dicomet_net::listen::Listener;
+    use dicomet_net::service::{self, Request};
+    use dicomet_proto::association::negotiation::{Willing, first_proposed};
+    use dicomet_proto::dataset::DataSet;
+    use dicomet_proto::message::{CFindRsp, Command, DataSetType, Status};
+    use dicomet_proto::query::Model;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        find: FindArgs,
+    }
+
+    const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
+
+    /// A peer that answers without end, or until it is told to cancel.
+    async fn endless(listener: Listener, heeds_cancel: bool) {
+        let requested = listener.accept().await.request().await.unwrap();
+        let mut association = requested.accept(&Willing(first_proposed)).await.unwrap();
+        let request = service::next_request(&mut association).await.unwrap();
+        let Some(Request::Find(context, rq, _)) = request else { panic!("{request:?}") };
+        let mut response = CFindRsp {
+            message_id: rq.message_id,
+            affected_sop_class_uid: None,
+            status: Status::PENDING,
+            identifier: DataSetType::Present,
+            error_comment: None,
+            offending_elements: Vec::new(),
+        };
+        let mut found = DataSet::new();
+        found.set_text(PATIENT_ID, "PAT004");
+        let identifier = found.encode(&context.transfer_syntax).unwrap();
+        while !(heeds_cancel && association.cancel_requested(rq.message_id).unwrap()) {
+            let pending = Command::CFindRsp(response.clone());
+            // Who has gone asks no more.
+            if association.send(context.id, &pending, Data::Bytes(&identifier)).await.is_err() {
+                return;
+            }
+        }
+        (response.status, response.identifier) = (Status::CANCEL, DataSetType::Null);
+        association.send(context.id, &Command::CFindRsp(response), Data::None).await.unwrap();
+        association.flush().await.unwrap();
+        let _ = service::next_request(&mut association).await;
+    }
+
+    async fn found(heeds_cancel: bool, options: &[&str]) -> (Result<Exit, CommandError>, usize) {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Timeouts::default()).await.unwrap();
+        let node = format!("PEER@{}", listener.local_address());
+        tokio::spawn(endless(listener, heeds_cancel));
+        let words = ["find", &node, "--format", "jsonl", "--timeout", "1"];
+        let args = Cli::try_parse_from(words.iter().chain(options)).unwrap().find;
+        let query = Query::new(Model::StudyRoot, Level::Study);
+        let mut association = find::open(&args.node.node, &args.node.caller(), &[query.model]).await.unwrap();
+        let asking = Asking {
+            node: &args.node,
+            format: args.format,
+            limit: args.limit,
+            columns: Vec::new(),
+            hint: "",
+        };
+        let mut out = Vec::new();
+        let asked = asking.answers(&mut association, &query, &mut out, 500);
+        let outcome = tokio::time::timeout(Duration::from_secs(60), asked).await.unwrap();
+        (outcome, String::from_utf8(out).unwrap().lines().count())
+    }
+
+    #[tokio::test]
+    async fn answers_without_end_are_ended_and_told_whether_the_peer_heeds_c_cancel_or_not() {
+        for heeds_cancel in [true, false] {
+            let (outcome, written) = found(heeds_cancel, &[]).await;
+            let error = outcome.unwrap_err();
+            assert_eq!((error.exit, written), (Exit::Partial, 500));
+            let text = error.to_string();
+            assert!(text.contains("more than 500 answers") && text.contains("--limit"), "{text}");
+            assert_eq!(text.contains("C-CANCEL"), !heeds_cancel, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_wants_more_says_so_with_a_limit() {
+        let (outcome, written) = found(true, &["--limit", "700"]).await;
+        assert_eq!((outcome, written), (Ok(Exit::Done), 700));
     }
 }

@@ -53,7 +53,8 @@ pub struct FindArgs {
     #[arg(value_name = "KEY[=VALUE]")]
     keys: Vec<String>,
 
-    /// End the query, with C-CANCEL, after so many answers
+    /// End the query, with C-CANCEL, after so many answers. Without it, 1,000,000 are taken, and more are a failure in part
+    /// (exit status 3)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
