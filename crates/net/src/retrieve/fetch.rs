@@ -54,6 +54,7 @@ impl Fetch {
             stop,
             meter: Meter::new(round_trip),
             silences: Mutex::default(),
+            placing: Mutex::default(),
         });
         Fetch { engine: Engine::new(Arc::clone(&shared), options, query), shared, events }
     }

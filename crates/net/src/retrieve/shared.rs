@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) meter: Meter,
     pub(super) silences: Mutex<Silences>,
+    /// Held while an instance gets its name, so that it is known of each whether it is the first.
+    pub(super) placing: Mutex<()>,
 }
 
 impl Shared {

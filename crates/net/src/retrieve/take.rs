@@ -20,6 +20,9 @@ use crate::service::c_get::scu::Get;
 
 /// Bytes after which a big instance says how far it is.
 const BYTES_PER_EVENT: u64 = 4 * 1024 * 1024;
+/// The instance is here with other bytes; the archive says the same.
+const OTHER_BYTES: Status = Status::new(0xC001);
+
 /// What an instance is taken from as it comes.
 pub(super) trait Carrier: Send {
     /// The next piece of its data set; `None` at its end. Cancel safe.
@@ -46,19 +49,14 @@ impl Shared {
         context: &Context,
         rq: &CStoreRq,
     ) -> Result<Option<Refused>, Error> {
-        let instance = &rq.affected_sop_instance_uid;
-        let place = self.ledger().place(instance);
-        if place.as_ref().is_some_and(|place| place.is_here) {
-            // The peer sends what it was not asked for; what we have is whole.
-            return Ok(None);
-        }
+        let place = self.ledger().place(&rq.affected_sop_instance_uid);
         let meta = head::file_meta(rq, context, &self.node.ae_title);
         let mut part = match self.folder.begin(meta) {
             Ok(part) => Some(part),
             Err(error) => return Ok(Some(out_of_resources(&error))),
         };
         let mut head = Head::new(self.folder.layout(), context);
-        let (mut refused, mut belongs_to, mut is_here) = (None, None, false);
+        let (mut refused, mut belongs_to) = (None, None);
         let (mut bytes, mut told) = (0, 0);
         let mut stop = self.stop.clone();
         let mut cancelled = self.stop() != Stop::No;
@@ -83,7 +81,6 @@ impl Shared {
             if part.is_some() && belongs_to.is_none() && head.is_read() {
                 match self.belonging(&head, place.as_ref(), rq) {
                     Belonging::To(study, series) => belongs_to = Some((study, series)),
-                    Belonging::IsHere => (part, is_here) = (None, true),
                     Belonging::No(refusal) => (part, refused) = (None, Some(refusal)),
                 }
             }
@@ -104,7 +101,7 @@ impl Shared {
         }
         self.note_bytes(bytes - told);
         self.tell(Event::Bytes(bytes - told));
-        let Some(part) = part else { return Ok(if is_here { None } else { refused }) };
+        let Some(part) = part else { return Ok(refused) };
         if bytes == 0 {
             let status = Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS;
             return Ok(Some(Refused::by_rule(status, "the data set is empty")));
@@ -117,14 +114,13 @@ impl Shared {
             // It ends before its UIDs could be told to be absent.
             None => match self.belonging(&head, place.as_ref(), rq) {
                 Belonging::To(study, series) => (study, series),
-                Belonging::IsHere => return Ok(None),
                 Belonging::No(refused) => return Ok(Some(refused)),
             },
         };
         Ok(self.keep(part, belongs_to, head, context, rq, bytes))
     }
 
-    /// Whether an instance is one to keep, as soon as its UIDs are read: what is not wanted takes no room.
+    /// Whether an instance is one to keep, if it is not here, as soon as its UIDs are read: what is not wanted takes no room.
     fn belonging(&self, head: &Head, place: Option<&Place>, rq: &CStoreRq) -> Belonging {
         let told = match head.identify(rq) {
             Ok(told) => told,
@@ -143,16 +139,15 @@ impl Shared {
                 Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
                 "the data set is of another study or series than was found",
             )),
-            None if ledger.has_unnamed(&study, &rq.affected_sop_instance_uid) => Belonging::IsHere,
             None if ledger.belongs(&study, &series) => Belonging::To(study, series),
             None => Belonging::No(Refused::by_rule(Status::NOT_AUTHORIZED, "it is not what was asked for")),
         }
     }
 
-    /// Gives a whole instance its name.
+    /// Gives a whole instance its name, if it is not here. What is here stays.
     fn keep(
         &self,
-        part: Part,
+        mut part: Part,
         (study, series): (Uid, Uid),
         head: Head,
         context: &Context,
@@ -160,11 +155,18 @@ impl Shared {
         bytes: u64,
     ) -> Option<Refused> {
         let instance = &rq.affected_sop_instance_uid;
+        // Another association may be bringing the same instance.
+        let placing = self.placing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if self.ledger().is_here(&study, instance) {
+            drop(placing);
+            return self.come_again(&mut part, (&study, &series, instance));
+        }
         let path = match self.folder.finish(part, (&study, &series, instance), &|tag| head.value(tag)) {
             Ok(path) => path,
             Err(error) => return Some(out_of_resources(&error)),
         };
         self.ledger().retrieved(&study, &series, instance, bytes);
+        drop(placing);
         self.note_instance();
         self.tell(Event::Arrived(Box::new(Arrival {
             study,
@@ -177,14 +179,25 @@ impl Shared {
         })));
         None
     }
+
+    /// An instance that is here has come once more, whole. The peer sends what it was not asked for, or says two things
+    /// under one name.
+    fn come_again(&self, part: &mut Part, names: (&Uid, &Uid, &Uid)) -> Option<Refused> {
+        match self.folder.has_same(part, names) {
+            Ok(true) => None,
+            Ok(false) => {
+                self.ledger().came_with_other_bytes(names.2);
+                Some(Refused::by_rule(OTHER_BYTES, "it came before with other bytes, and the first stays"))
+            }
+            Err(error) => Some(out_of_resources(&error)),
+        }
+    }
 }
 
 /// See [`Shared::belonging`].
 enum Belonging {
     /// It is, to this study and series.
     To(Uid, Uid),
-    /// It was not named, and is here already.
-    IsHere,
     No(Refused),
 }
 

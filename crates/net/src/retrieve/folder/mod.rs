@@ -15,6 +15,7 @@ mod part;
 mod present;
 #[cfg(test)]
 pub(super) mod room;
+mod same;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -84,12 +84,12 @@ impl Folder {
     }
 
     /// Where an instance is, by a layout of UIDs alone.
-    fn path_by_uids(&self, study: &Uid, series: &Uid, instance: &Uid) -> PathBuf {
+    pub(super) fn path_by_uids(&self, study: &Uid, series: &Uid, instance: &Uid) -> PathBuf {
         self.root.join(self.components(study, series, instance, &|_| None).join("/"))
     }
 
     /// Where an instance is, where its name does not tell. The folder is looked through once; what comes later is added.
-    fn listed(&self, instance: &Uid) -> Option<PathBuf> {
+    pub(super) fn listed(&self, instance: &Uid) -> Option<PathBuf> {
         self.listing(|listed| listed.get(instance).cloned())
     }
 

@@ -144,6 +144,8 @@ pub(super) struct Habits {
     pub(super) counts: Option<u64>,
     /// Ends a query at STUDY level after so many answers, with this status.
     pub(super) ends_find_after: Option<(usize, Status)>,
+    /// Sends this one once more behind itself, as other bytes or not.
+    pub(super) repeats: Option<(Uid, Option<Instead>)>,
     /// Sends other bytes for this one.
     pub(super) instead: Option<(Uid, Instead)>,
     /// Has the UIDs of another study in this one.
@@ -435,7 +437,13 @@ impl Peer {
                 self.end(association, context, rq, Status::CANCEL, &failed).await;
                 return true;
             }
-            if !self.store(association, held).await {
+            if !self.store(association, held, None).await {
+                failed.push(held.instance.clone());
+            }
+            let repeats = self.habits.repeats.as_ref().filter(|(of, _)| *of == held.instance);
+            if let Some((_, instead)) = repeats
+                && !self.store(association, held, *instead).await
+            {
                 failed.push(held.instance.clone());
             }
         }
@@ -454,7 +462,12 @@ impl Peer {
         std::future::pending().await
     }
 
-    pub(super) async fn store(&self, association: &mut Association, held: &Held) -> bool {
+    pub(super) async fn store(
+        &self,
+        association: &mut Association,
+        held: &Held,
+        instead: Option<Instead>,
+    ) -> bool {
         let context = association
             .negotiated()
             .contexts
@@ -478,7 +491,8 @@ impl Peer {
             told.study = Uid::from_static("1.2.9");
         }
         let mut data = told.data_set(&context.transfer_syntax);
-        if let Some((_, instead)) = self.habits.instead.as_ref().filter(|(of, _)| *of == held.instance) {
+        let always = self.habits.instead.as_ref().filter(|(of, _)| *of == held.instance);
+        if let Some(instead) = instead.or(always.map(|(_, instead)| *instead)) {
             data = instead(held, &context.transfer_syntax);
         }
         if !self.habits.takes_its_time.is_zero() {

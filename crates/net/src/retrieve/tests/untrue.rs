@@ -132,3 +132,60 @@ async fn uids_are_read_in_any_transfer_syntax_and_behind_group_lengths() {
         assert!(report.complete, "{syntax}: {report:?}");
     }
 }
+
+#[tokio::test]
+async fn the_same_bytes_again_are_a_success_and_other_ones_are_refused_and_told() {
+    fn of_another_patient(held: &Held, syntax: &Uid) -> Vec<u8> {
+        but(held, syntax, |set| set.set_text(Tag(0x0010, 0x0020), "PAT005"))
+    }
+    let layouts =
+        ["{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm", "{Modality}/{PatientID}.dcm"];
+    for (again, layout) in [None, Some(of_another_patient as Instead)]
+        .into_iter()
+        .flat_map(|again| layouts.map(|layout| (again, layout)))
+    {
+        let habits = Habits { repeats: Some((BAD, again)), tells_classes: true, ..Habits::default() };
+        let peer = Peer::new(habits);
+        let node = peer.serve().await;
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { layout: layout.parse().unwrap(), ..Options::default() };
+        let mut refused = Vec::new();
+        let retrieve =
+            Retrieve::new(node, query(&["StudyInstanceUID=1.2.1"]), folder.path()).options(options);
+        let note = |event: &Event| {
+            if let Event::Refused { sop_instance, reason } = event {
+                refused.push((sop_instance.clone(), reason.clone()));
+            }
+        };
+        let report = retrieve.run(note).await.unwrap();
+        assert_eq!((report.retrieved, report.failed, files(folder.path())), (5, 0, 5), "{report:?}");
+        if again.is_none() {
+            assert!(refused.is_empty() && report.notes.is_empty(), "{refused:?} {report:?}");
+            continue;
+        }
+        assert!(refused[0].0 == BAD && refused[0].1.contains("0xC001"), "{refused:?}");
+        assert_eq!(report.notes, [format!("instance {BAD} came again with other bytes: the first stays")]);
+        if layout == layouts[0] {
+            let bytes = std::fs::read(file(folder.path(), &peer.held[1])).unwrap();
+            assert!(bytes.windows(6).any(|window| window == b"PAT004"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_came_in_an_earlier_run_stays_when_other_bytes_come_under_its_name() {
+    let peer = Peer::new(Habits { tells_classes: true, ..Habits::default() });
+    let node = peer.serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    get(&node, &["StudyInstanceUID=1.2.1"], folder.path()).await;
+    std::fs::remove_file(file(folder.path(), &peer.held[2])).unwrap();
+    let first = std::fs::read(file(folder.path(), &peer.held[1])).unwrap();
+
+    let besides = Held { modality: "MR", ..peer.held[1].clone() };
+    let habits = Habits { sends_besides: Some(besides), tells_classes: true, ..Habits::default() };
+    let node = Peer::new(habits).serve().await;
+    let report = get(&node, &["StudyInstanceUID=1.2.1"], folder.path()).await;
+    assert_eq!((report.retrieved, report.present, report.complete), (1, 4, true), "{report:?}");
+    assert!(report.notes[0].contains("other bytes"), "{report:?}");
+    assert_eq!(std::fs::read(file(folder.path(), &peer.held[1])).unwrap(), first);
+}

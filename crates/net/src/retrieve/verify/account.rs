@@ -74,6 +74,14 @@ impl Ledger {
                 ),
             });
         }
+        if let (times, Some(first)) = &self.other_bytes {
+            notes.push(match times {
+                1 => format!("instance {first} came again with other bytes: the first stays"),
+                times => format!(
+                    "{times} times, an instance came again with other bytes, as {first} did: the first stays"
+                ),
+            });
+        }
         if let Some(cut) = &self.inventory.cut {
             notes.push(format!(
                 "more studies may match than were found: {cut}; keys that match fewer, such as StudyDate, find the rest"

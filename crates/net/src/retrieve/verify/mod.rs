@@ -40,8 +40,6 @@ pub struct Place {
     pub study: Uid,
     /// Series Instance UID.
     pub series: Uid,
-    /// Whether it is here already.
-    pub is_here: bool,
 }
 
 /// Every instance that C-FIND named, and what became of it.
@@ -58,6 +56,8 @@ pub struct Ledger {
     answered: HashSet<(usize, Option<Uid>)>,
     /// The study whose series are still being named: the last one.
     being_named: Option<usize>,
+    /// How often an instance that is here came again with other bytes, and the first of them.
+    other_bytes: (u64, Option<Uid>),
     bytes: u64,
 }
 
@@ -98,7 +98,7 @@ impl Ledger {
     pub fn place(&self, instance: &Uid) -> Option<Place> {
         let entry = self.entry(instance)?;
         let (study, series, _) = self.names(entry);
-        Some(Place { study: study.clone(), series: series.clone(), is_here: entry.is_here() })
+        Some(Place { study: study.clone(), series: series.clone() })
     }
 
     /// Whether an instance that C-FIND did not name belongs to what was asked for: to a study that is wanted
@@ -141,9 +141,18 @@ impl Ledger {
         }
     }
 
-    /// Whether an instance that C-FIND did not name is here.
-    pub fn has_unnamed(&self, study: &Uid, instance: &Uid) -> bool {
-        self.studies.get(study).is_some_and(|place| self.unnamed[*place].has(instance))
+    /// Whether an instance is here, named by C-FIND or not.
+    pub fn is_here(&self, study: &Uid, instance: &Uid) -> bool {
+        match self.entry(instance) {
+            Some(entry) => entry.is_here(),
+            None => self.studies.get(study).is_some_and(|place| self.unnamed[*place].has(instance)),
+        }
+    }
+
+    /// Notes that an instance which is here came again with other bytes, and was not taken.
+    pub fn came_with_other_bytes(&mut self, instance: &Uid) {
+        self.other_bytes.0 += 1;
+        self.other_bytes.1.get_or_insert_with(|| instance.clone());
     }
 
     /// Notes an instance that has arrived and stands under its name.
