@@ -1,6 +1,7 @@
 //! Transfer syntaxes one at a time, for peers that send all instances of a SOP class in one presentation context,
 //! whatever they are stored in: dcmqrscp takes the first that was accepted, and fails what it cannot convert. Such
-//! an instance comes when the syntax it is stored in is the only one that its class is offered. Pure.
+//! an instance comes when the syntax it is stored in is the only one that its class is offered. Other peers fail what
+//! they fail for other reasons, so that there are few such passes that bring nothing. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,11 +11,17 @@ use dicomet_proto::dataset::dictionary::uids;
 use super::likely::syntaxes_of;
 use super::plan::{Part, Round, STORAGE_CONTEXTS};
 
+/// Passes in a row that bring nothing before the peer is taken for one that chooses the syntax for each instance. As many
+/// as a dcmqrscp accepts: it takes one compressed syntax beside the three native ones.
+const MAX_BARREN: u32 = 4;
+
 /// What a peer accepted, and what of it was tried alone.
 #[derive(Debug, Default)]
 pub(super) struct Alone {
     accepted: HashMap<Uid, HashSet<Uid>>,
     tried: HashMap<Uid, HashSet<Uid>>,
+    /// Passes in a row that brought nothing.
+    barren: u32,
 }
 
 impl Alone {
@@ -26,11 +33,15 @@ impl Alone {
     }
 
     /// The rounds of the next pass, in which each class has one accepted syntax that it was not offered alone yet.
-    /// None when there are no more: at the latest after as many passes as some class has accepted syntaxes.
+    /// None when there are no more: at the latest after as many passes as some class has accepted syntaxes, and when
+    /// [`MAX_BARREN`] in a row have brought nothing.
     ///
     /// `failed` names the studies in which the peer failed instances of a class, and the class; where that is not
     /// known, every accepted class is offered.
     pub(super) fn rounds(&mut self, failed: &BTreeSet<(usize, Option<Uid>)>) -> Vec<Round> {
+        if self.barren >= MAX_BARREN {
+            return Vec::new();
+        }
         let mut classes: BTreeSet<Uid> = failed.iter().filter_map(|(_, class)| class.clone()).collect();
         if failed.iter().any(|(_, class)| class.is_none()) {
             classes.extend(self.accepted.keys().cloned());
@@ -38,6 +49,11 @@ impl Alone {
         let contexts: Vec<(Uid, Uid)> =
             classes.into_iter().filter_map(|class| Some((class.clone(), self.next(&class)?))).collect();
         contexts.chunks(STORAGE_CONTEXTS).map(|contexts| round(contexts, failed)).collect()
+    }
+
+    /// Notes whether a pass brought something.
+    pub(super) fn brought(&mut self, something: bool) {
+        self.barren = if something { 0 } else { self.barren + 1 };
     }
 
     /// Forgets what was tried: other instances have failed since.
@@ -118,6 +134,23 @@ mod tests {
         assert_eq!(offers(&mut alone, &[(0, CT)]).len(), 0, "each is tried once");
         alone.start_over();
         assert_eq!(offers(&mut alone, &[(0, CT)]).len(), 4);
+    }
+
+    #[test]
+    fn passes_that_bring_nothing_come_to_an_end_also_when_other_instances_have_failed_since() {
+        let mut alone = Alone::default();
+        let others = (0..40).map(|number| Uid::new(format!("1.2.840.10008.1.2.4.{}", 50 + number)).unwrap());
+        alone.learn(others.map(|syntax| (CT, syntax)).collect());
+        let failed = [(0, Some(CT))].into();
+        let mut passes = 0;
+        while !alone.rounds(&failed).is_empty() {
+            passes += 1;
+            // The third brings something.
+            alone.brought(passes == 3);
+        }
+        assert_eq!(passes, 3 + MAX_BARREN);
+        alone.start_over();
+        assert_eq!(alone.rounds(&failed), []);
     }
 
     #[test]

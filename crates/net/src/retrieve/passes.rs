@@ -242,7 +242,8 @@ impl Engine {
         verdict
     }
 
-    /// Asks for what the peer failed itself in passes that leave it no choice of the transfer syntax.
+    /// Asks for what the peer failed itself in passes that leave it no choice of the transfer syntax, as long as they bring
+    /// something.
     async fn one_syntax_at_a_time(&mut self) -> Verdict {
         let (_, failed_ever) = self.shared.ledger().failures_at_peer();
         if failed_ever > self.failed_ever {
@@ -258,10 +259,22 @@ impl Engine {
             self.tell_missing();
             // A pass that ends early is not done again: what it has not asked for has further syntaxes to come, or
             // is asked for more finely.
-            if let Verdict::Over(end) = self.attempt(&rounds).await {
+            let before = self.shared.ledger().arrived();
+            let verdict = self.attempt_coarsely(&rounds).await;
+            self.alone.brought(self.shared.ledger().arrived() > before);
+            if let Verdict::Over(end) = verdict {
                 return Verdict::Over(end);
             }
         }
+    }
+
+    /// One pass by series at the finest: what a peer fails because of its syntax does not take others with it.
+    async fn attempt_coarsely(&mut self, rounds: &[Round]) -> Verdict {
+        let granularity = self.granularity;
+        self.granularity = granularity.min(Granularity::Series);
+        let verdict = self.attempt(rounds).await;
+        self.granularity = granularity;
+        verdict
     }
 
     fn tell_missing(&self) {

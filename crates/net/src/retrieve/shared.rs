@@ -69,13 +69,12 @@ impl Shared {
             Some(comment) => format!("the peer ended with {status}: {comment}"),
             None => format!("the peer ended with {status}"),
         };
-        // One instance that was asked for by itself is named by the request, where the peer names none.
-        let by_itself = match status.kind() {
-            StatusKind::Failure | StatusKind::Warning
-                if request.instances.len() == 1 && failed.is_empty() =>
-            {
-                request.instances.as_slice()
-            }
+        // One instance that was asked for by itself is named by the request, where the peer names none. Other failures
+        // are of the request: no sub-operation was tried.
+        let has_tried =
+            status.kind() == StatusKind::Warning || status == Status::UNABLE_TO_PERFORM_SUB_OPERATIONS;
+        let by_itself = match request.instances.as_slice() {
+            [instance] if has_tried && failed.is_empty() => std::slice::from_ref(instance),
             _ => &[],
         };
         let mut ledger = self.ledger();

@@ -128,6 +128,23 @@ async fn what_comes_in_no_syntax_is_given_up_after_each_accepted_one() {
     assert_eq!(report.associations, 1 + 2 + 1 + 1);
 }
 
+#[tokio::test]
+async fn what_a_peer_refuses_for_good_is_asked_for_a_few_times_and_not_in_each_syntax_one_by_one() {
+    for names_no_failures in [true, false] {
+        let habits = Habits { names_no_failures, tells_classes: true, ..Habits::default() };
+        let peer = Peer::with(habits, |held| *held = Held::studies(1..=1, 30));
+        let all = peer.held.iter().map(|held| held.instance.clone());
+        peer.habits.cannot_send_now.lock().unwrap().extend(all);
+        let node = peer.serve().await;
+        let folder = tempfile::tempdir().unwrap();
+        let report = get(&node, &["StudyInstanceUID=1.2.1"], folder.path()).await;
+        assert_eq!((report.retrieved, report.failed, report.complete), (0, 30, false), "{report:?}");
+        let asked = peer.operations.lock().unwrap().iter().filter(|operation| *operation == "GET").count();
+        // The study, four of its syntaxes, its series, each instance.
+        assert_eq!(asked, 1 + 4 + 1 + 30);
+    }
+}
+
 /// A second without a sign of life is silence.
 pub(super) fn impatient() -> Options {
     let timeouts = Timeouts { progress: Duration::from_secs(1), ..Timeouts::default() };

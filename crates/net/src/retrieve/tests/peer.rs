@@ -152,6 +152,8 @@ pub(super) struct Habits {
     pub(super) lies_about: Option<Uid>,
     /// Aborts at this one, whenever it is its turn.
     pub(super) aborts_at: Option<Uid>,
+    /// Sends no Failed SOP Instance UID List.
+    pub(super) names_no_failures: bool,
     /// Fails every C-GET.
     pub(super) refuses_get: bool,
     /// Cannot send this one by C-GET.
@@ -448,6 +450,9 @@ impl Peer {
             }
         }
         let status = if failed.is_empty() { Status::SUCCESS } else { Status::WARNING };
+        if self.habits.names_no_failures {
+            failed.clear();
+        }
         self.end(association, context, rq, status, &failed).await;
         true
     }
