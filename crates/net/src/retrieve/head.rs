@@ -97,7 +97,7 @@ impl Head {
     }
 
     fn required(&self, tag: Tag) -> Result<Uid, Refusal> {
-        let name = dictionary::keyword_of(tag).unwrap_or("UID");
+        let name = name_of(tag);
         match (self.found(tag), &self.broken) {
             (Some(value), _) => Uid::from_bytes(value)
                 .map_err(|error| mismatch(&format!("{name} of the data set: {error}"), tag)),
@@ -143,6 +143,15 @@ impl Head {
             Peeked::Found(value) => Some(value),
             Peeked::NeedMore | Peeked::Absent => None,
         }
+    }
+}
+
+fn name_of(uid: Tag) -> &'static str {
+    match uid {
+        SOP_CLASS_UID => "SOP Class UID",
+        SOP_INSTANCE_UID => "SOP Instance UID",
+        STUDY_INSTANCE_UID => "Study Instance UID",
+        _ => "Series Instance UID",
     }
 }
 

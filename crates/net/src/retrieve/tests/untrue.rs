@@ -41,15 +41,15 @@ async fn what_is_not_the_instance_that_was_named_is_refused_and_counts_as_failed
             |held, syntax| but(held, syntax, |set| set.set_uid(SOP_CLASS_UID, &OTHER)),
             "not that of the command",
         ),
-        (|held, syntax| but(held, syntax, |set| set.remove(SOP_CLASS_UID)), "no SOPClassUID"),
+        (|held, syntax| but(held, syntax, |set| set.remove(SOP_CLASS_UID)), "no SOP Class UID"),
         (
             |held, syntax| but(held, syntax, |set| set.set_text(STUDY_INSTANCE_UID, "1..2")),
             "an empty component",
         ),
         (|held, syntax| but(held, syntax, |set| set.set_empty(STUDY_INSTANCE_UID)), "the UID is empty"),
-        (|held, syntax| but(held, syntax, |set| set.remove(SERIES_INSTANCE_UID)), "no SeriesInstanceUID"),
+        (|held, syntax| but(held, syntax, |set| set.remove(SERIES_INSTANCE_UID)), "no Series Instance UID"),
         (|_, _| b"\xde\xad\xbe\xef".repeat(30), "0xC000"),
-        (|_, _| vec![0], "no SOPClassUID"),
+        (|_, _| vec![0], "no SOP Class UID"),
         (|_, _| b"\x08\0\x16\0UI\x04".to_vec(), "within the header of an element"),
         (|_, _| Vec::new(), "is empty"),
     ];
