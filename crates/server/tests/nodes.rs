@@ -167,6 +167,19 @@ async fn a_store_by_who_may_only_get_is_refused_as_not_authorized_and_the_associ
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_context_does_not_allow_is_refused_before_rights_are_looked_at() {
+    let server = Running::start().await;
+    let mut viewer = server.associate(FIRST, "VIEWER", "ARCHIVE").await.unwrap();
+    let class = uids::STUDY_ROOT_FIND;
+    let context = viewer.context_of(&class).unwrap().id;
+    let instance = Uid::from_static("1.2.3.1");
+    let status = c_store::scu::store(&mut viewer, context, &class, &instance, &mut Nothing(300_000)).await;
+    assert_eq!(status.unwrap(), Status::UNRECOGNIZED_OPERATION);
+    viewer.release().await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_table_is_for_new_associations_and_leaves_those_that_are_there() {
     let server = Running::start().await;
     let mut scanner = server.associate(SECOND, "SCANNER", "ARCHIVE").await.unwrap();

@@ -11,11 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::{Support, first_proposed};
-use dicomet_proto::dataset::dictionary::uids;
 use dicomet_proto::pdu::{
     AssociateRj, AsyncOperationsWindow, ContextResultReason, RejectReason, RejectResult, RoleSelection,
 };
-use dicomet_proto::query::Model;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -24,7 +22,7 @@ use super::shared::Shared;
 use super::take::Carrier;
 use crate::accept::Incoming;
 use crate::listen::Listener;
-use crate::service::{Request, c_echo, c_store, next_request};
+use crate::service::{Purpose, Request, c_echo, c_store, next_request};
 use crate::{Association, Error};
 
 /// Associations at a time; a peer opens one, or a few.
@@ -250,12 +248,10 @@ struct Storage {
 
 impl Support for Storage {
     fn transfer_syntax(&self, abstract_syntax: &Uid, proposed: &[Uid]) -> Result<Uid, ContextResultReason> {
-        let is_other_service = Model::of_sop_class(abstract_syntax).is_some()
-            || *abstract_syntax == uids::STORAGE_COMMITMENT_PUSH_MODEL;
-        if is_other_service {
-            return Err(ContextResultReason::AbstractSyntaxNotSupported);
+        match Purpose::of(abstract_syntax) {
+            Purpose::Storage | Purpose::Verification => first_proposed(abstract_syntax, proposed),
+            _ => Err(ContextResultReason::AbstractSyntaxNotSupported),
         }
-        first_proposed(abstract_syntax, proposed)
     }
 
     fn roles(&self, asked: &RoleSelection) -> RoleSelection {

@@ -1,11 +1,11 @@
 //! The DIMSE services, each with its SCU and SCP, and the next request as a typed value.
 
-mod by_context;
 pub mod c_echo;
 pub mod c_find;
 pub mod c_get;
 pub mod c_move;
 pub mod c_store;
+mod of_sop_class;
 pub mod storage_commitment;
 pub mod sub_operations;
 
@@ -19,6 +19,8 @@ use dicomet_proto::message::{
     Counters, DataSetType, MessageId, NActionRq, NActionRsp, NEventReportRq, NEventReportRsp, Refusal,
     Status,
 };
+
+pub(crate) use of_sop_class::{Purpose, context_refusal};
 
 use crate::association::{Data, Message, Received};
 use crate::{Association, Error};
@@ -76,8 +78,9 @@ pub enum Next {
 /// Waits for the next request; `None` when the peer wants to release.
 ///
 /// What is no request is dealt with here: a C-CANCEL of a finished operation is ignored, an unknown command
-/// answered with 0211, as one of a service that the context's SOP class does not have, a mistyped one with 0212, a SOP class that is not the context's with 0122 (0118 for N-ACTION and
-/// N-EVENT-REPORT), a response that nobody waits for dropped.
+/// answered with 0211, and so is one of a service that the SOP class of its context does not have; a mistyped one with
+/// 0212, a SOP class that is not the context's with 0122 (0118 for N-ACTION and N-EVENT-REPORT), a response that nobody
+/// waits for dropped.
 ///
 /// # Errors
 /// [`Error`]; the association is then at its end.
@@ -113,7 +116,7 @@ async fn next(association: &mut Association, outstanding: Option<MessageId>) -> 
                 association.misbehaved("sent a message on a presentation context that was not accepted")
             );
         };
-        if let Some(refusal) = by_context::refusal(&message.command, &context) {
+        if let Some(refusal) = context_refusal(&message.command, &context) {
             log_refusal(&message.command, &refusal);
             respond_refusal(association, context.id, &message.command, &refusal).await?;
             continue;

@@ -98,19 +98,6 @@ async fn what_is_no_request_is_dealt_with_and_the_association_goes_on() {
             Command::NActionRsp(response) => assert_eq!(response.status, Status::UNRECOGNIZED_OPERATION),
             other => panic!("{other:?}"),
         }
-        // A C-STORE of the SOP class of a context for C-FIND; its data set is passed over.
-        let store = Command::CStoreRq(CStoreRq {
-            message_id: MessageId(8),
-            affected_sop_class_uid: Model::StudyRoot.find_sop_class(),
-            affected_sop_instance_uid: Uid::from_static("1.2.3"),
-            priority: Priority::Medium,
-            move_originator: None,
-        });
-        requestor.send(context_id(3), &store, Data::Bytes(&[0; 100_000])).await.unwrap();
-        match message(&mut requestor).await.command {
-            Command::CStoreRsp(response) => assert_eq!(response.status, Status::UNRECOGNIZED_OPERATION),
-            other => panic!("{other:?}"),
-        }
         // A C-STORE-RQ without its arguments.
         requestor.send(context_id(5), &unknown(0x0001, Some(6), None), Data::None).await.unwrap();
         match message(&mut requestor).await.command {
@@ -416,19 +403,4 @@ async fn a_release_in_the_middle_of_an_operation_is_answered_and_told() {
     };
     let (status, ()) = tokio::join!(c_echo::echo(&mut requestor), peer);
     assert!(matches!(status, Err(Error::ReleasedByPeer)));
-}
-
-#[test]
-fn an_echo_on_a_storage_context_is_refused() {
-    let context = Context {
-        id: context_id(5),
-        abstract_syntax: uids::CT_IMAGE_STORAGE,
-        transfer_syntax: uids::EXPLICIT_VR_LITTLE_ENDIAN,
-        requestor_is_scu: true,
-        requestor_is_scp: false,
-    };
-    let echo =
-        Command::CEchoRq(CEchoRq { message_id: MessageId(1), affected_sop_class_uid: uids::VERIFICATION });
-    let refusal = by_context::refusal(&echo, &context).unwrap();
-    assert_eq!(refusal.status, Status::UNRECOGNIZED_OPERATION);
 }

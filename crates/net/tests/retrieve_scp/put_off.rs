@@ -250,6 +250,36 @@ async fn a_message_id_in_use_is_a_duplicate_invocation_at_once_and_the_retrieve_
 }
 
 #[tokio::test]
+async fn what_its_context_does_not_allow_is_neither_answered_meanwhile_nor_put_off() {
+    let (mut requestor, acceptor) = associate(with_window(8)).await;
+    let asking = async {
+        requestor.get().await;
+        let (message, request, _) = requestor.store_rq().await;
+        let echo = CEchoRq { message_id: MessageId(78), affected_sop_class_uid: uids::STUDY_ROOT_GET };
+        requestor.association.send(GET, &Command::CEchoRq(echo), Data::None).await.unwrap();
+        match requestor.message().await.command {
+            Command::CEchoRsp(response) => assert_eq!(response.status, Status::UNRECOGNIZED_OPERATION),
+            other => panic!("expected a C-ECHO-RSP, got {other:?}"),
+        }
+        for (context, misplaced, service) in [
+            (FIND, get_rq(79), "C-GET"),
+            (CT, find_rq(79), "C-FIND"),
+            (GET, store_rq(79), "C-STORE"),
+            (VERIFICATION, action_rq(79), "N-ACTION"),
+        ] {
+            ask(&mut requestor, context, &misplaced, &identifier("Misplaced")).await;
+            assert_eq!(response(&mut requestor).await, (service, 79, Status::UNRECOGNIZED_OPERATION));
+        }
+        ask(&mut requestor, FIND, &find_rq(80), &identifier("Placed")).await;
+        requestor.store_rsp(message.context_id, &request, Status::SUCCESS).await;
+        requestor.finish().await.0.status
+    };
+    let (status, handed_out) = tokio::join!(asking, serve_and_hand_out(acceptor, cts(1), 1));
+    assert_eq!(status, Status::SUCCESS);
+    assert_eq!(handed_out, [(80, "Placed".to_owned())]);
+}
+
+#[tokio::test]
 async fn identifiers_beyond_a_mebibyte_are_not_held() {
     let (mut requestor, acceptor) = associate(with_window(8)).await;
     let asking = async {

@@ -5,6 +5,9 @@ use std::io;
 
 use dicomet_net::transcode::{ExtractError, FrameList};
 use dicomet_proto::Uid;
+use dicomet_proto::dataset::dictionary::uids::{
+    COMPOSITE_INSTANCE_ROOT_GET as ROOT_GET, COMPOSITE_INSTANCE_ROOT_MOVE as ROOT_MOVE, WITHOUT_BULK_DATA_GET,
+};
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{Refusal, Status};
 use dicomet_proto::query::{Level, Model, Query};
@@ -12,13 +15,6 @@ use dicomet_proto::query::{Level, Model, Query};
 use super::retrieve::{Planned, cannot_count, proved};
 use crate::Server;
 use crate::nodes::Operation;
-
-/// Composite Instance Root Retrieve - MOVE.
-const ROOT_MOVE: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.4.2");
-/// Composite Instance Root Retrieve - GET.
-const ROOT_GET: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.4.3");
-/// Composite Instance Retrieve Without Bulk Data - GET.
-const WITHOUT_BULK_DATA_GET: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.5.3");
 
 const SOP_INSTANCE_UID: Tag = Tag(0x0008, 0x0018);
 const QUERY_RETRIEVE_LEVEL: Tag = Tag(0x0008, 0x0052);

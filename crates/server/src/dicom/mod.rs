@@ -246,7 +246,8 @@ async fn answer(
     }
 }
 
-/// What a request asks to be allowed. By its command, whatever the presentation context: none of them lets in another.
+/// What a request asks to be allowed. By its command: one that its presentation context does not allow is refused before
+/// it comes here.
 fn operation(request: &Request) -> Operation {
     match request {
         Request::Echo(..) => Operation::Echo,

@@ -2,15 +2,14 @@
 //! comes in is its C-STORE-RQs, which wait for an answer each, and its own C-GET-RSPs.
 
 use dicomet_proto::Uid;
-use dicomet_proto::association::ContextId;
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::message::{
-    CCancelRq, CGetRq, CGetRsp, CStoreRq, Command, DataSetType, MessageId, Priority, Refusal, Status,
+    CCancelRq, CGetRq, CGetRsp, CStoreRq, Command, DataSetType, MessageId, Priority, Refusal,
 };
 
 use crate::association::{Data, Message, Received};
-use crate::service::{MAX_IDENTIFIER_LENGTH, c_store};
+use crate::service::{MAX_IDENTIFIER_LENGTH, c_store, context_refusal};
 use crate::{Association, Error};
 
 /// Failed SOP Instance UID List (0008,0058).
@@ -96,7 +95,7 @@ impl<'a> Get<'a> {
 
     async fn handle(&mut self, message: Message) -> Result<Option<GetEvent>, Error> {
         match message.command {
-            Command::CStoreRq(request) => self.handle_store(message.context_id, request).await,
+            Command::CStoreRq(_) => self.handle_store(message).await,
             Command::CGetRsp(response) if response.message_id == self.message_id => {
                 self.is_ended = !response.status.is_pending() && response.identifier == DataSetType::Null;
                 if response.identifier == DataSetType::Present {
@@ -114,15 +113,18 @@ impl<'a> Get<'a> {
         }
     }
 
-    async fn handle_store(&mut self, id: ContextId, request: CStoreRq) -> Result<Option<GetEvent>, Error> {
+    async fn handle_store(&mut self, message: Message) -> Result<Option<GetEvent>, Error> {
         // The association has checked that the context was accepted.
-        let Some(context) = self.association.context(id).cloned() else { return Ok(None) };
-        if context.abstract_syntax == request.affected_sop_class_uid {
-            return Ok(Some(GetEvent::Store(context, request)));
+        let Some(context) = self.association.context(message.context_id).cloned() else { return Ok(None) };
+        let refusal = context_refusal(&message.command, &context);
+        let Command::CStoreRq(request) = message.command else { return Ok(None) };
+        match refusal {
+            None => Ok(Some(GetEvent::Store(context, request))),
+            Some(refusal) => {
+                self.answer(&context, &request, Err(refusal)).await?;
+                Ok(None)
+            }
         }
-        let refusal = Refusal::new(Status::SOP_CLASS_NOT_SUPPORTED, "SOP class is not that of the context");
-        self.answer(&context, &request, Err(refusal)).await?;
-        Ok(None)
     }
 
     async fn read_identifier(&mut self) -> Result<GetEvent, Error> {
@@ -200,9 +202,10 @@ fn name_of(command: &Command) -> &'static str {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use dicomet_proto::association::ContextId;
     use dicomet_proto::association::negotiation::{Willing, first_proposed};
     use dicomet_proto::dataset::dictionary::uids;
-    use dicomet_proto::message::{CStoreRsp, Counters};
+    use dicomet_proto::message::{CStoreRsp, Counters, Status};
     use dicomet_proto::pdu::RoleSelection;
     use tokio::io::DuplexStream;
 

@@ -5,7 +5,9 @@
 use dicomet_proto::message::{CGetRsp, CMoveRsp, Command, MessageId, Refusal, Status, SubOperations};
 
 use crate::association::{Data, Message};
-use crate::service::{c_echo, c_store, log_refusal, refusal_response, respond_refusal, service_name};
+use crate::service::{
+    c_echo, c_store, context_refusal, log_refusal, refusal_response, respond_refusal, service_name,
+};
 use crate::{Association, Error};
 
 /// So many requests are put off at most, whatever larger window was negotiated: those that the window holds which we
@@ -29,13 +31,13 @@ pub(super) async fn take(
         let refusal = Refusal::new(Status::DUPLICATE_INVOCATION, "the Message ID is in use");
         return refuse(association, &message, &refusal).await;
     }
+    // The association has checked that the context was accepted.
+    let Some(context) = association.context(message.context_id).cloned() else { return Ok(()) };
+    if let Some(refusal) = context_refusal(&message.command, &context) {
+        return refuse(association, &message, &refusal).await;
+    }
     let message = match message.command {
-        Command::CEchoRq(request) => {
-            return match association.context(message.context_id).cloned() {
-                Some(context) => c_echo::answer(association, &context, &request).await,
-                None => Ok(()),
-            };
-        }
+        Command::CEchoRq(request) => return c_echo::answer(association, &context, &request).await,
         Command::CFindRq(_) | Command::CGetRq(_) | Command::CMoveRq(_) | Command::NActionRq(_) => {
             match put_off(association, message) {
                 Ok(()) => return Ok(()),

@@ -42,6 +42,12 @@ pub mod uids {
     pub const STUDY_ROOT_MOVE: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.2.2");
     /// Study Root Query/Retrieve Information Model - GET.
     pub const STUDY_ROOT_GET: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.2.3");
+    /// Composite Instance Root Retrieve - MOVE.
+    pub const COMPOSITE_INSTANCE_ROOT_MOVE: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.4.2");
+    /// Composite Instance Root Retrieve - GET.
+    pub const COMPOSITE_INSTANCE_ROOT_GET: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.4.3");
+    /// Composite Instance Retrieve Without Bulk Data - GET.
+    pub const WITHOUT_BULK_DATA_GET: Uid = Uid::from_static("1.2.840.10008.5.1.4.1.2.5.3");
     /// Modality Worklist Information Model - FIND.
     pub const MODALITY_WORKLIST_FIND: Uid = Uid::from_static("1.2.840.10008.5.1.4.31");
     /// Storage Commitment Push Model SOP Class.
