@@ -3,7 +3,11 @@
 //!
 //! A requestor is found by its AE title in the table of nodes, as a move destination is; its address never comes from
 //! a peer. What cannot be delivered is tried again, after pauses that double, until the limit: then it is given up,
-//! and the log says so. All reports for a requestor go over one association at a time.
+//! and the log says so.
+//!
+//! A node has one association at a time, whatever it has called us by: where the called AE title is not checked, a peer
+//! can ask by as many as it likes. Each of them has an association of its own, one after the other, since a report comes
+//! from the AE title that was called.
 
 use std::collections::HashMap;
 use std::iter;
@@ -13,6 +17,7 @@ use dicomet_archive::Stop;
 use dicomet_archive::commitments::{CommitmentId, Due, Requestor};
 use dicomet_net::service::storage_commitment::scp;
 use dicomet_net::{Association, Error, Node};
+use dicomet_proto::AeTitle;
 use dicomet_proto::commitment::Report;
 use dicomet_proto::message::StatusKind;
 use tokio::sync::{mpsc, watch};
@@ -25,6 +30,10 @@ use crate::settings::Reports;
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Nodes that are reported to at a time. Each has the instances read that its reports are about, beside those who store and
+/// retrieve; and some that do not answer are not to keep the others waiting.
+const AT_A_TIME: usize = 16;
 
 /// Delivers what is due, and what comes, until the server is to stop; then it lets what is under way end, until that is
 /// `over`.
@@ -54,10 +63,10 @@ pub(crate) async fn deliver(
     while reporter.running.join_next().await.is_some() {}
 }
 
-/// What is to be delivered, by requestor.
+/// What is to be delivered, by the AE title of the node.
 struct Reporter {
     server: Server,
-    queues: HashMap<Requestor, Queue>,
+    queues: HashMap<AeTitle, Queue>,
     running: JoinSet<Attempt>,
     /// What each of them is at.
     at_work: HashMap<task::Id, (Requestor, Vec<CommitmentId>)>,
@@ -71,16 +80,44 @@ struct Signals {
     over: watch::Receiver<bool>,
 }
 
-#[derive(Default)]
+/// What waits for a node.
 struct Queue {
     waiting: Vec<Waiting>,
     is_running: bool,
+    /// Since when it has had no association: the node waits its turn from then on.
+    free_since: Instant,
 }
 
-/// A report, and when it is to be tried.
+/// A report, by which AE title it was asked for, and when it is to be tried.
 struct Waiting {
     id: CommitmentId,
+    called: AeTitle,
     at: Instant,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        Queue { waiting: Vec::new(), is_running: false, free_since: Instant::now() }
+    }
+
+    /// The report that is to be tried first, unless the node has an association.
+    fn first(&self) -> Option<&Waiting> {
+        self.waiting.iter().filter(|_| !self.is_running).min_by_key(|waiting| waiting.at)
+    }
+
+    /// Since when the node could have an association, or when it is to have one.
+    fn turn(&self) -> Option<Instant> {
+        self.first().map(|first| first.at.max(self.free_since))
+    }
+
+    /// Takes the report that is to be tried first, and what else was asked for by the same AE title.
+    fn take_first(&mut self) -> Option<(AeTitle, Vec<Waiting>)> {
+        let called = self.first()?.called.clone();
+        let all = std::mem::take(&mut self.waiting);
+        let (taken, left) = all.into_iter().partition(|waiting| waiting.called == called);
+        (self.waiting, self.is_running) = (left, true);
+        Some((called, taken))
+    }
 }
 
 /// What came of one association with a requestor.
@@ -98,7 +135,9 @@ impl Reporter {
     }
 
     fn put(&mut self, due: Due, at: Instant) {
-        self.queues.entry(due.requestor).or_default().waiting.push(Waiting { id: due.id, at });
+        let Requestor { calling, called } = due.requestor;
+        let queue = self.queues.entry(calling).or_insert_with(Queue::new);
+        queue.waiting.push(Waiting { id: due.id, called, at });
     }
 
     /// Takes one that could not be reported on its own association: at once, unless it was tried there in vain.
@@ -111,26 +150,38 @@ impl Reporter {
         }
     }
 
-    /// When something is to be tried next.
+    /// When something is to be tried next, which is not before there is a place for it.
     fn next(&self) -> Option<Instant> {
-        let idle = self.queues.values().filter(|queue| !queue.is_running);
-        idle.flat_map(|queue| &queue.waiting).map(|waiting| waiting.at).min()
+        if self.at_work.len() >= AT_A_TIME {
+            return None;
+        }
+        self.queues.values().filter_map(Queue::turn).min()
     }
 
-    /// Begins with the requestors for which something is due; what else waits for them goes along.
+    /// Begins with the nodes for which something is due, as far as there are places: with those that have waited longest, so
+    /// that a node for which much is due comes to its next association after all others that wait.
     fn begin(&mut self) {
         let now = Instant::now();
-        for (requestor, queue) in &mut self.queues {
-            if queue.is_running || queue.waiting.iter().all(|waiting| waiting.at > now) {
-                continue;
-            }
-            queue.is_running = true;
-            let waiting = std::mem::take(&mut queue.waiting);
-            let ids = waiting.iter().map(|waiting| waiting.id).collect();
-            let attempt = attempt(self.server.clone(), requestor.clone(), waiting, self.signals.clone());
-            let task = self.running.spawn(attempt).id();
-            self.at_work.insert(task, (requestor.clone(), ids));
+        let turns = self.queues.iter().filter_map(|(calling, queue)| Some((queue.turn()?, calling)));
+        let mut due: Vec<_> = turns.filter(|(turn, _)| *turn <= now).collect();
+        due.sort_by_key(|(turn, _)| *turn);
+        let places = AT_A_TIME.saturating_sub(self.at_work.len());
+        let nodes: Vec<AeTitle> = due.into_iter().take(places).map(|(_, calling)| calling.clone()).collect();
+        for calling in nodes {
+            self.begin_with(calling);
         }
+    }
+
+    /// Begins with what is to be tried first for a node; what else was asked for by the same AE title goes along.
+    fn begin_with(&mut self, calling: AeTitle) {
+        let Some((called, waiting)) = self.queues.get_mut(&calling).and_then(Queue::take_first) else {
+            return;
+        };
+        let requestor = Requestor { calling, called };
+        let ids = waiting.iter().map(|waiting| waiting.id).collect();
+        let attempt = attempt(self.server.clone(), requestor.clone(), waiting, self.signals.clone());
+        let task = self.running.spawn(attempt).id();
+        self.at_work.insert(task, (requestor, ids));
     }
 
     /// An attempt that panicked has delivered nothing, as far as anybody knows.
@@ -158,17 +209,19 @@ impl Reporter {
             if due.tries < self.server.settings.reports.tries {
                 again.push(Waiting {
                     id,
+                    called: requestor.called.clone(),
                     at: Instant::now() + pause(&self.server.settings.reports, due.tries),
                 });
             } else {
                 give_up(&self.server, &requestor, id, "it was tried often enough").await;
             }
         }
-        let queue = self.queues.entry(requestor.clone()).or_default();
+        let queue = self.queues.entry(requestor.calling.clone()).or_insert_with(Queue::new);
         queue.is_running = false;
+        queue.free_since = Instant::now();
         queue.waiting.extend(again);
         if queue.waiting.is_empty() {
-            self.queues.remove(&requestor);
+            self.queues.remove(&requestor.calling);
         }
     }
 }
@@ -398,14 +451,10 @@ mod tests {
     async fn an_attempt_that_panics_leaves_its_reports_to_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let mut reporter = reporter(folder.path());
-        let title = |text| dicomet_proto::AeTitle::new(text).unwrap();
-        let requestor = Requestor { calling: title("CT"), called: title("ARCHIVE") };
-        let asked = dicomet_proto::commitment::Request {
-            transaction: dicomet_proto::Uid::new("2.999.1").unwrap(),
-            references: Vec::new(),
-        };
-        let id = reporter.server.archive.commitments().add(&requestor, &asked).unwrap();
-        reporter.queues.entry(requestor.clone()).or_default().is_running = true;
+        let due = due(&reporter, "CT", "ARCHIVE");
+        let (id, requestor) = (due.id, due.requestor.clone());
+        reporter.put(due, Instant::now());
+        reporter.queues.get_mut(&requestor.calling).unwrap().take_first().unwrap();
         let task = reporter.running.spawn(async { panic!("as a fault of ours would") }).id();
         reporter.at_work.insert(task, (requestor, vec![id]));
         assert_eq!(reporter.next(), None);
@@ -415,6 +464,90 @@ mod tests {
         let pause = reporter.next().unwrap() - Instant::now();
         assert!(pause > Duration::from_secs(9), "after the first pause, and no later: {pause:?}");
         assert!(pause <= Duration::from_secs(10), "{pause:?}");
+    }
+
+    fn due(reporter: &Reporter, calling: &str, called: &str) -> Due {
+        let title = |text| AeTitle::new(text).unwrap();
+        let requestor = Requestor { calling: title(calling), called: title(called) };
+        let asked = dicomet_proto::commitment::Request {
+            transaction: dicomet_proto::Uid::new("2.999.1").unwrap(),
+            references: Vec::new(),
+        };
+        let id = reporter.server.archive.commitments().add(&requestor, &asked).unwrap();
+        Due { id, requestor, tries: 0 }
+    }
+
+    /// Which associations are under way, in the order of their names.
+    fn at_work(reporter: &Reporter) -> Vec<(String, String)> {
+        let names = |requestor: &Requestor| (requestor.calling.to_string(), requestor.called.to_string());
+        let mut at_work: Vec<_> = reporter.at_work.values().map(|(requestor, _)| names(requestor)).collect();
+        at_work.sort();
+        at_work
+    }
+
+    /// Ends what is under way with everything delivered.
+    async fn all_are_delivered(reporter: &mut Reporter) {
+        reporter.running.abort_all();
+        while reporter.running.join_next().await.is_some() {}
+        for (requestor, _) in std::mem::take(&mut reporter.at_work).into_values() {
+            reporter.ended(Attempt { requestor, undelivered: Vec::new(), waiting: Vec::new() }).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_has_one_association_at_a_time_whatever_it_called_us_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut reporter = reporter(folder.path());
+        for called in ["A", "B", "B", "C"] {
+            let due = due(&reporter, "CT", called);
+            reporter.put(due, Instant::now());
+        }
+        for (called, reports) in [("A", 1), ("B", 2), ("C", 1)] {
+            reporter.begin();
+            assert_eq!(at_work(&reporter), [("CT".to_owned(), called.to_owned())]);
+            assert_eq!(reporter.at_work.values().map(|(_, ids)| ids.len()).sum::<usize>(), reports);
+            assert_eq!(reporter.next(), None, "the node has one");
+            all_are_delivered(&mut reporter).await;
+        }
+        assert!(reporter.queues.is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_more_nodes_than_there_are_places_for_are_reported_to_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut reporter = reporter(folder.path());
+        for number in 0..AT_A_TIME + 1 {
+            let due = due(&reporter, &format!("CT{number}"), "ARCHIVE");
+            reporter.put(due, Instant::now());
+        }
+        reporter.begin();
+        reporter.begin();
+        assert_eq!(reporter.at_work.len(), AT_A_TIME);
+        assert_eq!(reporter.next(), None, "nothing is tried before there is a place");
+        all_are_delivered(&mut reporter).await;
+        assert!(reporter.next().is_some());
+        reporter.begin();
+        assert_eq!(reporter.at_work.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_node_for_which_much_is_due_keeps_none_waiting_for_more_than_an_association() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut reporter = reporter(folder.path());
+        for number in 0..AT_A_TIME {
+            for called in ["A", "B", "C"] {
+                let due = due(&reporter, &format!("WILD{number}"), called);
+                reporter.put(due, Instant::now());
+            }
+        }
+        let due = due(&reporter, "CT", "ARCHIVE");
+        reporter.put(due, Instant::now());
+        reporter.begin();
+        assert!(at_work(&reporter).iter().all(|(_, called)| called == "A"));
+        all_are_delivered(&mut reporter).await;
+        reporter.begin();
+        assert!(at_work(&reporter).contains(&("CT".to_owned(), "ARCHIVE".to_owned())));
+        assert_eq!(reporter.at_work.len(), AT_A_TIME);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dicomet_archive::{Archive, Provenance};
@@ -29,7 +31,7 @@ use dicomet_server::{Nodes, Server, Settings};
 use dicomet_testkit::instance::Instance;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
@@ -271,6 +273,49 @@ async fn what_was_due_when_the_server_stopped_is_delivered_by_the_next_one() {
     let server = serve(folder.path(), settings(vec![listens("CT", &listener)])).await;
     let reported = report_elsewhere(&listener).await;
     assert_eq!(reported.failed, [(asked.references[0].clone(), Status::NO_SUCH_SOP_INSTANCE)]);
+    nothing_is_due(&server.archive).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_for_by_other_called_ae_titles_comes_from_them_over_one_association_after_the_other() {
+    let (folder, listener) = (tempfile::tempdir().unwrap(), listen().await);
+    let mut patient = settings(vec![listens("CT", &listener)]);
+    patient.reports.same_association = Duration::from_secs(3600);
+    let server = serve(folder.path(), patient).await;
+    let called = ["ARCHIVE", "PACS", "STORE"];
+    // They stay until the server stops, so that all reports are due at once for the next one.
+    let mut asking = Vec::new();
+    for (number, called) in called.iter().enumerate() {
+        let node = Node { ae_title: title(called), ..server.node.clone() };
+        let mut association = scu::open(&node, &title("CT"), &Timeouts::default()).await.unwrap();
+        let asked = request(&format!("2.999.7.{number}"), &["2.999.1.1.1"]);
+        assert_eq!(ask(&mut association, &asked).await, Status::SUCCESS);
+        asking.push(association);
+    }
+    server.stop().await;
+    let server = serve(folder.path(), settings(vec![listens("CT", &listener)])).await;
+    let open = Arc::new(AtomicUsize::new(0));
+    let mut reporting = JoinSet::new();
+    for _ in called {
+        let requested = listener.accept().await.request().await.unwrap();
+        assert_eq!(open.fetch_add(1, Ordering::SeqCst), 0, "there is one already");
+        let open = Arc::clone(&open);
+        reporting.spawn(async move {
+            let mut association = requested.accept(&Modality).await.unwrap();
+            let reported = report(&mut association, Ok(())).await;
+            assert!(next_request(&mut association).await.unwrap().is_none());
+            let from = association.negotiated().calling_ae_title.to_string();
+            open.fetch_sub(1, Ordering::SeqCst);
+            association.respond_release().await.unwrap();
+            (reported.transaction.to_string(), from)
+        });
+    }
+    let mut reports = reporting.join_all().await;
+    reports.sort();
+    let expected =
+        called.iter().enumerate().map(|(number, called)| (format!("2.999.7.{number}"), (*called).to_owned()));
+    assert_eq!(reports, expected.collect::<Vec<_>>());
     nothing_is_due(&server.archive).await;
     server.stop().await;
 }
