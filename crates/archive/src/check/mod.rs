@@ -4,6 +4,7 @@
 //! what is stored meanwhile has both; whatever looks damaged is looked at again before it is named, so that what
 //! is replaced or removed meanwhile is not. [`repair`] acts on what is found.
 
+mod doomed;
 mod head;
 mod orphan;
 mod quarantine;

@@ -6,12 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::doomed::doomed_among;
 use super::quarantine::set_aside;
 use super::verify::side_by_side;
 use super::{Event, Finding};
 use crate::blob::{BlobNumber, Blobs, sync_folder};
 use crate::folder::Layout;
-use crate::index::remove::remove;
+use crate::index::remove::{doom, remove};
 use crate::index::schema::open_for_writing;
 use crate::index::write;
 use crate::reread::reread;
@@ -26,12 +27,15 @@ pub(super) fn path(layout: &Layout) -> PathBuf {
 }
 
 /// Builds the index from the blobs and puts it in the place of the old one, which is set aside. Files that are
-/// no whole instances are left without a row, for the check that follows to name.
+/// no whole instances are left without a row, for the check that follows to name. What the old one has doomed stays so.
 pub(super) fn rebuild(layout: &Layout, tell: &mut dyn FnMut(Event<'_>)) -> Result<u64, Error> {
     let looking = |error| Error::io("looking through the blobs", error);
     let new = path(layout);
     discard(&new)?;
-    let blobs: Vec<BlobNumber> = layout.blobs.list().map_err(looking)?.blobs.iter().collect();
+    let mut files = layout.blobs.list().map_err(looking)?.blobs;
+    let doomed = doomed_among(layout, &files)?;
+    doomed.iter().for_each(|blob| files.remove(blob));
+    let blobs: Vec<BlobNumber> = files.iter().collect();
     let mut index = open_for_writing(&new, &Settings::default())?;
     let (mut instances, mut bytes) = (0, 0);
     for (number, page) in blobs.chunks(PAGE).enumerate() {
@@ -54,6 +58,11 @@ pub(super) fn rebuild(layout: &Layout, tell: &mut dyn FnMut(Event<'_>)) -> Resul
         let done = (number * PAGE + page.len()) as u64;
         tell(Event::Progress { instances: done, of: blobs.len() as u64, bytes });
     }
+    let transaction = index.transaction()?;
+    for blob in doomed.iter() {
+        doom(&transaction, blob)?;
+    }
+    transaction.commit()?;
     // A crash may have left files that nobody had synced yet.
     sync_all(&layout.blobs).map_err(|error| Error::io("syncing the instances", error))?;
     // All into the one file that is renamed.

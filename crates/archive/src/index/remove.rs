@@ -42,7 +42,7 @@ pub(crate) fn remove(index: &Connection, instances: &[i64]) -> rusqlite::Result<
 }
 
 /// Notes that a blob is to be taken away.
-pub(super) fn doom(index: &Connection, blob: BlobNumber) -> rusqlite::Result<()> {
+pub(crate) fn doom(index: &Connection, blob: BlobNumber) -> rusqlite::Result<()> {
     execute(index, "INSERT INTO doomed_blob (blob) VALUES (?1)", blob.0 as i64)?;
     execute(index, "UPDATE highest_doomed SET blob = MAX(blob, ?1)", blob.0 as i64)
 }

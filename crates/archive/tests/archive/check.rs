@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use dicomet_archive::check::{Damage, Depth, Event, Finding, Repair, Summary, check, repair};
-use dicomet_archive::{Archive, Duplicates, Error, Outcome, Settings};
+use dicomet_archive::{Archive, Duplicates, Error, Outcome, Removal, Settings};
 use dicomet_proto::dataset::FileMeta;
 use dicomet_proto::query::Level;
 use dicomet_testkit::instance::Pixels;
@@ -504,6 +504,62 @@ fn a_broken_index_is_named_built_anew_and_kept() {
     fs::write(&index, b"this is no database").unwrap();
     assert_eq!(mend(&data(&folder)).rebuilt, Some(50));
     assert!(data(&folder).join("quarantine/index.sqlite.1").exists());
+}
+
+/// Three instances, of which the second was removed and its file not yet taken away; and counts that do not add up.
+fn broken_with_a_removed_one() -> (tempfile::TempDir, rusqlite::Connection) {
+    let folder = filled(3);
+    let removed = fs::read(blob(&folder, 1)).unwrap();
+    let second = query(Level::Image, &[(tags::SOP_INSTANCE_UID, "2.999.1.1.2")]);
+    Removal::plan(&data(&folder), &second).unwrap().carry_out(|_| ()).unwrap();
+    fs::write(blob(&folder, 1), removed).unwrap();
+    let index = rusqlite::Connection::open(data(&folder).join("index.sqlite")).unwrap();
+    index.execute_batch("INSERT INTO doomed_blob (blob) VALUES (1); UPDATE study SET instances = 7").unwrap();
+    (folder, index)
+}
+
+/// Spoils the first page of a table.
+fn spoil(folder: &tempfile::TempDir, index: rusqlite::Connection, table: &str) {
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+    let page: u64 = index.query_row(sql, [table], |row| row.get::<_, i64>(0)).unwrap() as u64;
+    drop(index);
+    let mut file = OpenOptions::new().write(true).open(data(folder).join("index.sqlite")).unwrap();
+    file.seek(SeekFrom::Start((page - 1) * 4096)).unwrap();
+    file.write_all(&[0xA5; 4096]).unwrap();
+}
+
+#[test]
+fn what_was_removed_stays_removed_when_the_index_is_built_anew_from_one_that_still_says_so() {
+    for spoilt in [None, Some("instance"), Some("study")] {
+        let (folder, index) = broken_with_a_removed_one();
+        if let Some(table) = spoilt {
+            spoil(&folder, index, table);
+        }
+        assert_eq!(mend(&data(&folder)), Repair { rebuilt: Some(2), ..Repair::default() }, "{spoilt:?}");
+        assert_eq!(damages(&data(&folder), Depth::Bytes), []);
+        let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+        assert_eq!(sop_instances(&archive), ["2.999.1.1.1", "2.999.1.1.3"]);
+        assert!(!blob(&folder, 1).exists());
+    }
+}
+
+#[test]
+fn an_index_that_cannot_be_read_for_what_is_removed_takes_nothing_away() {
+    let (folder, index) = broken_with_a_removed_one();
+    spoil(&folder, index, "doomed_blob");
+    assert_eq!(mend(&data(&folder)), Repair { rebuilt: Some(3), ..Repair::default() });
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    assert_eq!(sop_instances(&archive).len(), 3);
+}
+
+#[test]
+fn an_instance_that_has_a_row_is_not_taken_for_removed_when_the_index_is_built_anew() {
+    let (folder, index) = broken_with_a_removed_one();
+    index.execute("INSERT INTO doomed_blob (blob) VALUES (0)", []).unwrap();
+    drop(index);
+    assert_eq!(mend(&data(&folder)), Repair { rebuilt: Some(2), ..Repair::default() });
+    let archive = Archive::open(&data(&folder), Settings::default()).unwrap();
+    assert_eq!(sop_instances(&archive), ["2.999.1.1.1", "2.999.1.1.3"]);
 }
 
 #[test]
