@@ -126,15 +126,21 @@ impl Worklist {
     /// # Errors
     /// As [`Worklist::find`], [`Error::NoRoom`], and [`Error::Busy`].
     pub fn remove(&self, query: &Query) -> Result<u64, Error> {
-        let mut matches = self.find(query)?;
+        self.remove_found(self.find(query)?)
+    }
+
+    /// Takes out what was found, a page at a time. Each item is looked at again in the transaction that takes it out: since it
+    /// was found, another may have got its row number, or it may have been replaced by one that does not match.
+    fn remove_found(&self, mut found: WorklistMatches) -> Result<u64, Error> {
         let mut removed = 0;
-        while let Some(rows) = matches.next_matching_rows()? {
+        while let Some(page) = found.next_page() {
             removed += self.shared.write(|index| {
-                let mut removed = 0;
-                for row in rows {
-                    removed += index.execute("DELETE FROM worklist_item WHERE id = ?1", [row])? as u64;
+                let matching = matching(index, &page, &found.keys)?;
+                let mut statement = index.prepare_cached("DELETE FROM worklist_item WHERE id = ?1")?;
+                for (row, _) in &matching {
+                    statement.execute([row])?;
                 }
-                Ok(removed)
+                Ok(matching.len() as u64)
             })?;
         }
         Ok(removed)
@@ -198,24 +204,28 @@ impl Shared {
     }
 }
 
-/// Puts in one item; says whether one was there under its name.
+/// Puts in one item; says whether one was there under its name. It gets the row number of that one: a search that goes on
+/// meanwhile holds row numbers, and is to find what was there all the time.
 fn insert(index: &Connection, item: &WorklistItem) -> Result<bool, Error> {
     let identity = params![
         item.column(tags::STUDY_INSTANCE_UID),
         item.column_of_step(tags::SCHEDULED_PROCEDURE_STEP_ID)
     ];
-    let replaced = index
+    let replaced: Option<i64> = index
         .prepare_cached(
-            "DELETE FROM worklist_item WHERE study_instance_uid = ?1 AND scheduled_procedure_step_id = ?2",
+            "DELETE FROM worklist_item
+             WHERE study_instance_uid = ?1 AND scheduled_procedure_step_id = ?2
+             RETURNING id",
         )?
-        .execute(identity)?;
+        .query_row(identity, |row| row.get(0))
+        .optional()?;
     index
         .prepare_cached(
             "INSERT INTO worklist_item (
                 study_instance_uid, scheduled_procedure_step_id, patient_id, accession_number,
-                requested_procedure_id, modality, start_date_search, start_time_search, item, has_names
+                requested_procedure_id, modality, start_date_search, start_time_search, item, has_names, id
              )
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, ?10)",
         )?
         .execute(params![
             item.column(tags::STUDY_INSTANCE_UID),
@@ -227,6 +237,7 @@ fn insert(index: &Connection, item: &WorklistItem) -> Result<bool, Error> {
             item.column_of_step(tags::SCHEDULED_PROCEDURE_STEP_START_DATE),
             item.column_of_step(tags::SCHEDULED_PROCEDURE_STEP_START_TIME),
             item.encoded(),
+            replaced,
         ])?;
     let id = index.last_insert_rowid();
     let mut statement =
@@ -235,7 +246,7 @@ fn insert(index: &Connection, item: &WorklistItem) -> Result<bool, Error> {
         statement.execute(params![station, id])?;
     }
     names::insert(index, id, item.data_set())?;
-    Ok(replaced > 0)
+    Ok(replaced.is_some())
 }
 
 /// What the columns can say of a query: everything that matches is among what this finds.
@@ -333,25 +344,17 @@ impl WorklistMatches {
         WorklistMatches { stop: stop.clone(), ..self }
     }
 
-    /// The next items that match with their rows, perhaps none of this page; `None` at the end.
-    fn next_matching(&mut self) -> Result<Option<Vec<(i64, DataSet)>>, Error> {
-        let WorklistMatches { shared, keys, rows, stop, .. } = self;
-        let page: Vec<i64> = rows.take(PAGE).collect();
-        if page.is_empty() {
-            return Ok(None);
-        }
-        shared.read(stop, |index| {
-            let mut statement = index.prepare_cached("SELECT item FROM worklist_item WHERE id = ?1")?;
-            let mut matching = Vec::new();
-            for row in page {
-                // Removed since: then it is no match any more.
-                let encoded: Option<Vec<u8>> = statement.query_row([row], |row| row.get(0)).optional()?;
-                let item = encoded.and_then(|item| DataSet::parse(&item, &EXPLICIT_VR_LITTLE_ENDIAN).ok());
-                let found = item.filter(|item| keys.iter().all(|key| key.matches(item)));
-                matching.extend(found.map(|item| (row, item)));
-            }
-            Ok(Some(matching))
-        })
+    /// The next row numbers; `None` at the end.
+    fn next_page(&mut self) -> Option<Vec<i64>> {
+        let page: Vec<i64> = self.rows.by_ref().take(PAGE).collect();
+        Some(page).filter(|page| !page.is_empty())
+    }
+
+    /// The next items that match, perhaps none of this page; `None` at the end.
+    fn next_matching(&mut self) -> Result<Option<Vec<DataSet>>, Error> {
+        let Some(page) = self.next_page() else { return Ok(None) };
+        let matching = self.shared.read(&self.stop, |index| matching(index, &page, &self.keys))?;
+        Ok(Some(matching.into_iter().map(|(_, item)| item).collect()))
     }
 
     /// The items themselves, with all that they say.
@@ -360,11 +363,20 @@ impl WorklistMatches {
         asked.whole = true;
         asked
     }
+}
 
-    fn next_matching_rows(&mut self) -> Result<Option<Vec<i64>>, Error> {
-        let matching = self.next_matching()?;
-        Ok(matching.map(|matching| matching.into_iter().map(|(row, _)| row).collect()))
+/// The items in these rows that match the keys as they are now, with their row numbers.
+fn matching(index: &Connection, rows: &[i64], keys: &[MatchingKey]) -> Result<Vec<(i64, DataSet)>, Error> {
+    let mut statement = index.prepare_cached("SELECT item FROM worklist_item WHERE id = ?1")?;
+    let mut matching = Vec::new();
+    for &row in rows {
+        // Removed since: then it is no match any more.
+        let encoded: Option<Vec<u8>> = statement.query_row([row], |row| row.get(0)).optional()?;
+        let item = encoded.and_then(|item| DataSet::parse(&item, &EXPLICIT_VR_LITTLE_ENDIAN).ok());
+        let found = item.filter(|item| keys.iter().all(|key| key.matches(item)));
+        matching.extend(found.map(|item| (row, item)));
     }
+    Ok(matching)
 }
 
 impl Iterator for WorklistMatches {
@@ -378,7 +390,7 @@ impl Iterator for WorklistMatches {
             match self.next_matching() {
                 Ok(Some(matching)) => {
                     let (asked, keys) = (&self.asked, &self.keys);
-                    self.page.extend(matching.into_iter().map(|(_, item)| match self.whole {
+                    self.page.extend(matching.into_iter().map(|item| match self.whole {
                         true => item,
                         false => answer(&item, asked, keys),
                     }));
@@ -431,4 +443,27 @@ fn keys_of(item: &DataSet) -> Vec<MatchingKey> {
     let mut query = Query::new(Model::Worklist, Level::Study);
     query.keys = item.clone();
     query.matching_keys().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names::tests::{item, query};
+
+    #[test]
+    fn what_does_not_match_any_more_when_it_is_its_turn_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = crate::Archive::open(folder.path(), crate::Settings::default()).unwrap();
+        let worklist = archive.worklist();
+        worklist
+            .add(&[item(1, "Bowen^William"), item(2, "Bowen^William"), item(3, "Bowen^William")])
+            .unwrap();
+        let found = worklist.find(&query(&["PatientName=Bowen*".to_owned()])).unwrap();
+        // One is another patient's now, and another has the row number of one that is gone.
+        worklist.add(&[item(1, "Other")]).unwrap();
+        worklist.remove(&query(&["StudyInstanceUID=2.999.3".to_owned()])).unwrap();
+        worklist.add(&[item(4, "Other")]).unwrap();
+        assert_eq!(worklist.remove_found(found).unwrap(), 1);
+        let left = worklist.find(&query(&["PatientName=Other".to_owned()])).unwrap();
+        assert_eq!(left.count(), 2);
+    }
 }

@@ -105,12 +105,12 @@ fn one_of(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use dicomet_proto::query::{ExtendedMatching, Level, Model, Query};
 
     use crate::worklist::WorklistItem;
 
-    fn item(number: usize, name: &str) -> WorklistItem {
+    pub(in crate::worklist) fn item(number: usize, name: &str) -> WorklistItem {
         let keys = [
             format!("PatientName={name}"),
             format!("PatientID=P{number}"),
@@ -128,7 +128,7 @@ mod tests {
         WorklistItem::of_data_set(&query(&keys).keys).unwrap().remove(0)
     }
 
-    fn query(keys: &[String]) -> Query {
+    pub(in crate::worklist) fn query(keys: &[String]) -> Query {
         let query = Query::new(Model::Worklist, Level::Study);
         keys.iter().fold(query, |query, key| query.key(key).unwrap())
     }

@@ -326,6 +326,15 @@ fn the_same_step_again_takes_the_place_of_the_first() {
 }
 
 #[test]
+fn what_is_replaced_while_a_search_goes_on_is_found_and_once() {
+    let (_folder, worklist) = filled();
+    let matches = worklist.find(&query(&["RequestedProcedureID"])).unwrap();
+    add(&worklist, &samples());
+    let ids: Vec<_> = matches.map(|answer| answer.unwrap().text(REQUESTED_PROCEDURE_ID).unwrap()).collect();
+    assert_eq!(ids, ["R1", "R2", "R3", "R4", "R5"]);
+}
+
+#[test]
 fn items_are_removed_by_what_finds_them_and_stay_removed() {
     let (folder, worklist) = filled();
     assert_eq!(worklist.remove(&query(&["PatientID=PAT1"])).unwrap(), 2);
