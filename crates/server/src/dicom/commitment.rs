@@ -200,3 +200,20 @@ fn refusal(error: &dicomet_archive::Error) -> Refusal {
         error => super::refusal(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_finds_the_archive_busy_or_full_is_to_be_made_again_later() {
+        let busy = dicomet_archive::Error::Busy { database: "commitment.sqlite".to_owned() };
+        let no_room = dicomet_archive::Error::NoRoom {
+            doing: "writing the index",
+            source: std::io::ErrorKind::StorageFull.into(),
+        };
+        for error in [busy, no_room] {
+            assert_eq!(refusal(&error).status, Status::RESOURCE_LIMITATION, "{error}");
+        }
+    }
+}
