@@ -122,7 +122,8 @@ fn a_connection_that_is_cut_for_good_leaves_a_report_of_what_was_not_sent() {
     let (ended, report) = store(&format!("ORTHANC@127.0.0.1:{}", proxy.port()), originals.path(), &[]);
     let ended = ended.expect_code(3);
     let (sent, failed) = (report.count("sent"), report.count("failed"));
-    assert!(sent > 0 && failed > 0 && sent + failed == 20, "{}", ended.stderr);
+    // What was sent whole when the connection was cut may have been stored.
+    assert!(sent > 0 && failed > 0 && sent + failed + report.count("unknown") == 20, "{}", ended.stderr);
 
     assert_stored(store(&orthanc.node(), originals.path(), &[]), 20);
 }
