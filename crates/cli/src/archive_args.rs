@@ -77,9 +77,6 @@ pub async fn open_archive(folder: PathBuf, settings: Settings) -> Result<Archive
     }
 }
 
-/// What to ask where nothing may be written.
-const NOT_WRITABLE: &str = "it cannot be written to: is the disk mounted read-only? whose folder is it?";
-
 /// Why an archive cannot be opened, and what to try.
 pub fn explain(folder: &Path, error: &Error) -> CommandError {
     let failure = CommandError::new(format!("cannot open the archive in {}: {error}", folder.display()));
@@ -87,9 +84,8 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
         Error::InUse(_) => failure.hint("stop the other dicomet that has it open first"),
         Error::NotAnArchive(_) => failure.hint("give an empty or new folder with --data"),
         Error::NoArchive(_) => failure.hint("is the disk mounted? is it another folder?"),
-        Error::NotWritable { .. } => failure.hint(NOT_WRITABLE),
-        Error::NoRoom { source, .. } if source.kind() == ErrorKind::ReadOnlyFilesystem => {
-            failure.hint(NOT_WRITABLE)
+        error if is_for_want_of_rights(error) => {
+            failure.hint("it cannot be written to: is the disk mounted read-only? whose folder is it?")
         }
         Error::IndexLost(_) => failure.hint(format!(
             "dicomet check --repair --data {} builds the index from the instances",
@@ -112,6 +108,15 @@ pub fn explain(folder: &Path, error: &Error) -> CommandError {
         Error::BesideIndex { file, .. } => failure.hint(to_set_aside(file)),
         Error::Busy { database } => failure.hint(to_wait_for(database)),
         _ => failure,
+    }
+}
+
+/// Whether nothing may be written there: even who only reads a database makes files beside it.
+pub fn is_for_want_of_rights(error: &Error) -> bool {
+    match error {
+        Error::NotWritable { .. } => true,
+        Error::NoRoom { source, .. } => source.kind() == ErrorKind::ReadOnlyFilesystem,
+        _ => false,
     }
 }
 

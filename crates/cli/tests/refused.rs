@@ -7,6 +7,7 @@
 mod support;
 
 use std::fs;
+use std::ops::Range;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -91,13 +92,18 @@ async fn after_a_sync_that_failed_nothing_is_taken_before_a_restart() {
     }
 }
 
-/// An archive of a few instances in two series, and the length of what it has set apart.
-async fn filled(system: &Preloaded) -> u64 {
+/// Stores the instances of these numbers by a server of their own, which is killed then.
+async fn store_all(system: &Preloaded, numbers: Range<u64>) {
     let serve = system.serve(&[]);
     let mut requestor = Requestor::associate(&serve.node).await.unwrap();
-    for number in 0..4 {
+    for number in numbers {
         assert_eq!(store(&mut requestor, number, 3_000).await, Status::SUCCESS);
     }
+}
+
+/// An archive of a few instances in two series, and the length of what it has set apart.
+async fn filled(system: &Preloaded) -> u64 {
+    store_all(system, 0..4).await;
     set_apart(system)
 }
 
@@ -145,21 +151,11 @@ async fn serve_starts_on_a_full_disk() {
 /// An archive as a power failure leaves it: of six instances, the index has two.
 async fn half_indexed(system: &Preloaded) {
     let index = system.data().join("index.sqlite");
-    let serve = system.serve(&[]);
-    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
-    for number in 0..2 {
-        assert_eq!(store(&mut requestor, number, 3_000).await, Status::SUCCESS);
-    }
-    drop((requestor, serve));
+    store_all(system, 0..2).await;
     // Opened and closed, so that all is in the index itself.
     drop(Archive::open(&system.data(), Settings::default()).unwrap());
     let of_two = fs::read(&index).unwrap();
-    let serve = system.serve(&[]);
-    let mut requestor = Requestor::associate(&serve.node).await.unwrap();
-    for number in 2..6 {
-        assert_eq!(store(&mut requestor, number, 3_000).await, Status::SUCCESS);
-    }
-    drop((requestor, serve));
+    store_all(system, 2..6).await;
     fs::write(&index, of_two).unwrap();
     for beside in ["index.sqlite-wal", "index.sqlite-shm"] {
         fs::write(system.data().join(beside), b"").unwrap();

@@ -14,7 +14,7 @@ use dicomet_proto::dataset::{DataSet, Tag};
 use dicomet_proto::query::{Level, Model, Query};
 
 use super::find::Asking;
-use crate::archive_args::{DEFAULT_DATA, to_set_aside, to_wait_for};
+use crate::archive_args::{DEFAULT_DATA, is_for_want_of_rights, to_set_aside, to_wait_for};
 use crate::config;
 use crate::exit::{CommandError, Exit};
 use crate::node_args::NodeArgs;
@@ -338,15 +338,6 @@ impl DataArgs {
                 _ => failure,
             }
         })
-    }
-}
-
-/// Whether nothing may be written there: even who only reads a database makes files beside it.
-fn is_for_want_of_rights(error: &dicomet_archive::Error) -> bool {
-    match error {
-        dicomet_archive::Error::NotWritable { .. } => true,
-        dicomet_archive::Error::NoRoom { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
-        _ => false,
     }
 }
 
