@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::quarantine::{note, set_aside};
-use super::{Check, Damage, Depth, Event, Extent, Finding, head, rebuild, verify};
+use super::{Check, Damage, Depth, Event, Extent, Finding, Named, head, rebuild, verify};
 use crate::blob::numbers::SPREAD;
 use crate::blob::{BlobNumber, sync};
 use crate::folder::{Folder, Layout};
@@ -114,12 +114,11 @@ impl Repairer<'_> {
     fn repair(&mut self, finding: &Finding) -> Result<(), Error> {
         match (finding.damage, finding.row, finding.blob) {
             (_, Some(row), _) if finding.extent == Extent::Head => self.write_head_anew(finding, row),
-            (Damage::Cut | Damage::Altered, Some(row), Some(blob)) if self.is_of_another(finding, blob) => {
-                self.give_to_another(finding, row, blob)
-            }
-            (Damage::Missing | Damage::Cut | Damage::Altered, Some(row), Some(_)) => {
-                self.take_out(finding, row)
-            }
+            (Damage::Cut | Damage::Altered, Some(row), Some(blob)) => match self.another(finding, blob) {
+                Some(record) => self.give_to_another(finding, row, blob, &record),
+                None => self.take_out(finding, row),
+            },
+            (Damage::Missing, Some(row), Some(_)) => self.take_out(finding, row),
             (Damage::Cut | Damage::Altered, None, Some(blob)) => self.give_up(finding, blob),
             (Damage::Orphan, _, Some(blob)) => self.index_again(finding, blob),
             (Damage::Stray, ..) => self.set_aside(finding, "set aside").map(drop),
@@ -156,18 +155,24 @@ impl Repairer<'_> {
         self.remove(row)
     }
 
-    /// Whether a file is whole, of another instance than its row says: the index is older, and the number was used again.
-    fn is_of_another(&self, finding: &Finding, blob: BlobNumber) -> bool {
-        let found = reread(&self.layout.blobs.path(blob));
-        found.is_ok_and(|found| {
-            finding.instance.as_ref().is_none_or(|named| named.sop_instance != found.sop_instance)
-        })
+    /// What a file is of that is whole, if of another instance than its row says: the index is older, and the number was used
+    /// again.
+    fn another(&self, finding: &Finding, blob: BlobNumber) -> Option<Record> {
+        let found = reread(&self.layout.blobs.path(blob)).ok()?;
+        let is_another = |named: &Named| named.sop_instance != found.sop_instance;
+        finding.instance.as_ref().is_none_or(is_another).then_some(found)
     }
 
-    fn give_to_another(&mut self, finding: &Finding, row: i64, blob: BlobNumber) -> Result<(), Error> {
+    fn give_to_another(
+        &mut self,
+        finding: &Finding,
+        row: i64,
+        blob: BlobNumber,
+        record: &Record,
+    ) -> Result<(), Error> {
         self.note(finding, "taken out of the index; the file is that of another instance, which is indexed")?;
         self.remove(row)?;
-        self.index_again(finding, blob)
+        self.index_as(finding, blob, record)
     }
 
     fn remove(&mut self, row: i64) -> Result<(), Error> {
@@ -207,8 +212,12 @@ impl Repairer<'_> {
             // Read a moment ago, it was whole.
             Err(_) => return self.give_up(finding, blob),
         };
-        match write::present(&self.index, &record)? {
-            None => self.take_in(blob, &record),
+        self.index_as(finding, blob, &record)
+    }
+
+    fn index_as(&mut self, finding: &Finding, blob: BlobNumber, record: &Record) -> Result<(), Error> {
+        match write::present(&self.index, record)? {
+            None => self.take_in(blob, record),
             Some(present) if present.same_bytes => {
                 self.set_aside(finding, "set aside: a second copy of an instance that is stored")
             }
