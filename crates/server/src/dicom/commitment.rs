@@ -16,6 +16,7 @@ use dicomet_proto::message::{Command, MessageId, NActionRq, Refusal, Status, Sta
 use tokio::sync::mpsc;
 
 use crate::Server;
+use crate::reports::transaction;
 
 /// The requests for storage commitment of one association, and their reports.
 pub(super) struct Commitments {
@@ -143,7 +144,7 @@ impl Commitments {
         let (Some(due), Some(context)) = (self.waiting.front().cloned(), context) else { return Ok(()) };
         let made = tokio::select! {
             biased;
-            made = crate::reports::make(&self.server, &due) => made,
+            made = transaction::make(&self.server, &due) => made,
             arrived = association.arrives_within(Duration::MAX) => return arrived.map(drop),
         };
         let report = match made {
@@ -166,7 +167,7 @@ impl Commitments {
 
     async fn hand_over_next(&mut self) {
         if let Some(due) = self.waiting.pop_front() {
-            let _ = self.elsewhere.send(crate::reports::failed(&self.server, due).await);
+            let _ = self.elsewhere.send(transaction::failed(&self.server, due).await);
         }
     }
 
@@ -178,10 +179,10 @@ impl Commitments {
             _ => Status::PROCESSING_FAILURE,
         };
         if matches!(status.kind(), StatusKind::Success | StatusKind::Warning) {
-            crate::reports::delivered(&self.server, &due).await;
+            transaction::delivered(&self.server, &due).await;
         } else {
             tracing::warn!(calling = %due.requestor.calling, status = %status.digits(), "a storage commitment report was refused");
-            let _ = self.elsewhere.send(crate::reports::failed(&self.server, due).await);
+            let _ = self.elsewhere.send(transaction::failed(&self.server, due).await);
         }
     }
 }

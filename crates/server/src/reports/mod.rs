@@ -9,21 +9,22 @@
 //! can ask by as many as it likes. Each of them has an association of its own, one after the other, since a report comes
 //! from the AE title that was called.
 
+mod attempt;
+mod queue;
+pub(crate) mod transaction;
+
 use std::collections::HashMap;
-use std::iter;
 use std::time::Duration;
 
-use dicomet_archive::Stop;
 use dicomet_archive::commitments::{CommitmentId, Due, Requestor};
-use dicomet_net::service::storage_commitment::scp;
-use dicomet_net::{Association, Error, Node};
 use dicomet_proto::AeTitle;
-use dicomet_proto::commitment::Report;
-use dicomet_proto::message::StatusKind;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use self::attempt::{Attempt, Signals, attempt};
+use self::queue::{Queue, Waiting};
+use self::transaction::{failed, give_up};
 use crate::Server;
 use crate::dicom::asked_to_stop;
 use crate::settings::Reports;
@@ -71,61 +72,6 @@ struct Reporter {
     /// What each of them is at.
     at_work: HashMap<task::Id, (Requestor, Vec<CommitmentId>)>,
     signals: Signals,
-}
-
-/// That the server is to stop, and that its time is over.
-#[derive(Clone)]
-struct Signals {
-    stop: watch::Receiver<bool>,
-    over: watch::Receiver<bool>,
-}
-
-/// What waits for a node.
-struct Queue {
-    waiting: Vec<Waiting>,
-    is_running: bool,
-    /// Since when it has had no association: the node waits its turn from then on.
-    free_since: Instant,
-}
-
-/// A report, by which AE title it was asked for, and when it is to be tried.
-struct Waiting {
-    id: CommitmentId,
-    called: AeTitle,
-    at: Instant,
-}
-
-impl Queue {
-    fn new() -> Queue {
-        Queue { waiting: Vec::new(), is_running: false, free_since: Instant::now() }
-    }
-
-    /// The report that is to be tried first, unless the node has an association.
-    fn first(&self) -> Option<&Waiting> {
-        self.waiting.iter().filter(|_| !self.is_running).min_by_key(|waiting| waiting.at)
-    }
-
-    /// Since when the node could have an association, or when it is to have one.
-    fn turn(&self) -> Option<Instant> {
-        self.first().map(|first| first.at.max(self.free_since))
-    }
-
-    /// Takes the report that is to be tried first, and what else was asked for by the same AE title.
-    fn take_first(&mut self) -> Option<(AeTitle, Vec<Waiting>)> {
-        let called = self.first()?.called.clone();
-        let all = std::mem::take(&mut self.waiting);
-        let (taken, left) = all.into_iter().partition(|waiting| waiting.called == called);
-        (self.waiting, self.is_running) = (left, true);
-        Some((called, taken))
-    }
-}
-
-/// What came of one association with a requestor.
-struct Attempt {
-    requestor: Requestor,
-    /// What it did not take, of what was due; what only went along when it was not yet due, waits on.
-    undelivered: Vec<CommitmentId>,
-    waiting: Vec<Waiting>,
 }
 
 impl Reporter {
@@ -230,209 +176,6 @@ impl Reporter {
 fn pause(reports: &Reports, tries: u32) -> Duration {
     let Some(doubled) = tries.checked_sub(1) else { return Duration::ZERO };
     reports.pause.saturating_mul(2_u32.saturating_pow(doubled)).min(LONGEST_PAUSE)
-}
-
-/// Delivers what waits for a requestor, as far as it lets us. It is called when the first report is made, which may take its
-/// time.
-async fn attempt(
-    server: Server,
-    requestor: Requestor,
-    waiting: Vec<Waiting>,
-    mut signals: Signals,
-) -> Attempt {
-    let nodes = server.nodes();
-    let Some(node) = nodes.address_of(&requestor.calling) else {
-        for waiting in waiting {
-            let why = "the table of nodes has no address for this AE title";
-            give_up(&server, &requestor, waiting.id, why).await;
-        }
-        return Attempt { requestor, undelivered: Vec::new(), waiting: Vec::new() };
-    };
-    let began = Instant::now();
-    let mut left = waiting.into_iter();
-    let mut undelivered = Vec::new();
-    let mut line = Line { server: &server, requestor: &requestor, node, association: None };
-    while let Some(waiting) = left.next() {
-        let ready = tokio::select! {
-            ready = line.ready(waiting.id) => ready,
-            // Due again at the next start.
-            () = asked_to_stop(&mut signals.stop) => {
-                tokio::select! {
-                    () = line.end(true) => {}
-                    () = asked_to_stop(&mut signals.over) => {}
-                }
-                let waiting = iter::once(waiting).chain(left).collect();
-                return Attempt { requestor, undelivered, waiting };
-            }
-        };
-        let delivered = match ready {
-            Ok(Ready::Settled) => Ok(true),
-            Ok(Ready::NotMade) => Ok(false),
-            Ok(Ready::Report(report, association)) => tokio::select! {
-                biased;
-                delivered = deliver_one(&server, association, &requestor, waiting.id, &report) => delivered,
-                // As above.
-                () = asked_to_stop(&mut signals.over) => {
-                    line.end(false).await;
-                    undelivered.push(waiting.id);
-                    return Attempt { requestor, undelivered, waiting: left.collect() };
-                }
-            },
-            Err(error) => Err(error),
-        };
-        match delivered {
-            Ok(true) => {}
-            Ok(false) => undelivered.push(waiting.id),
-            Err(error) => {
-                log_failure(&requestor, &error);
-                undelivered.push(waiting.id);
-                line.end(false).await;
-                let (due, waiting): (Vec<Waiting>, _) = left.partition(|waiting| waiting.at <= began);
-                undelivered.extend(due.into_iter().map(|waiting| waiting.id));
-                return Attempt { requestor, undelivered, waiting };
-            }
-        }
-    }
-    line.end(true).await;
-    Attempt { requestor, undelivered, waiting: Vec::new() }
-}
-
-/// The association with a requestor, from the first report on.
-struct Line<'l> {
-    server: &'l Server,
-    requestor: &'l Requestor,
-    node: &'l Node,
-    association: Option<Association>,
-}
-
-/// What comes of a report before it is sent.
-enum Ready<'l> {
-    /// It is settled.
-    Settled,
-    /// It cannot be made.
-    NotMade,
-    /// It is made, and its receiver listens.
-    Report(Report, &'l mut Association),
-}
-
-impl Line<'_> {
-    /// Makes a report, then opens the association if there is none yet.
-    async fn ready(&mut self, id: CommitmentId) -> Result<Ready<'_>, Error> {
-        let report = match make(self.server, &Due { id, requestor: self.requestor.clone(), tries: 0 }).await {
-            Ok(Some(report)) => report,
-            Ok(None) => return Ok(Ready::Settled),
-            Err(NotMade) => return Ok(Ready::NotMade),
-        };
-        let association = match self.association.take() {
-            Some(association) => association,
-            None => scp::open(self.node, &self.requestor.called, &self.server.settings.destination).await?,
-        };
-        Ok(Ready::Report(report, self.association.insert(association)))
-    }
-
-    async fn end(self, well: bool) {
-        match self.association {
-            Some(association) if well => {
-                if let Err(error) = association.release().await {
-                    tracing::debug!("releasing after reports: {error}");
-                }
-            }
-            Some(association) => association.abort().await,
-            None => {}
-        }
-    }
-}
-fn log_failure(requestor: &Requestor, error: &Error) {
-    tracing::warn!(calling = %requestor.calling, %error, "storage commitment reports could not be delivered");
-}
-
-/// Delivers one report; answers whether it is settled.
-async fn deliver_one(
-    server: &Server,
-    association: &mut Association,
-    requestor: &Requestor,
-    id: CommitmentId,
-    report: &Report,
-) -> Result<bool, Error> {
-    let status = scp::report(association, report).await?;
-    if matches!(status.kind(), StatusKind::Success | StatusKind::Warning) {
-        delivered(server, &Due { id, requestor: requestor.clone(), tries: 0 }).await;
-        return Ok(true);
-    }
-    tracing::warn!(calling = %requestor.calling, status = %status.digits(), "a storage commitment report was refused");
-    Ok(false)
-}
-
-/// A report could not be made; the log has why.
-pub(crate) struct NotMade;
-
-/// Reads the instances, and makes the report; `None` when it is settled. Dropped, it stops reading.
-pub(crate) async fn make(server: &Server, due: &Due) -> Result<Option<Report>, NotMade> {
-    let (archive, id) = (server.archive.clone(), due.id);
-    let ae_title = server.settings.ae_title.clone();
-    let stop = Stop::default();
-    let _at_end = stop.at_end();
-    let made = tokio::task::spawn_blocking(move || archive.commitment_report(id, &ae_title, &stop)).await;
-    match made {
-        Ok(Ok(report)) => {
-            if let Some(report) = &report {
-                let (committed, failed) = (report.committed.len(), report.failed.len());
-                tracing::info!(calling = %due.requestor.calling, committed, failed, "storage commitment report made");
-            }
-            Ok(report)
-        }
-        Ok(Err(error)) => {
-            tracing::error!(%error, "a storage commitment report cannot be made");
-            Err(NotMade)
-        }
-        Err(_) => {
-            tracing::error!("a storage commitment report ended by a fault of ours");
-            Err(NotMade)
-        }
-    }
-}
-
-/// Notes that a report was delivered.
-pub(crate) async fn delivered(server: &Server, due: &Due) {
-    settle(server, due.id).await;
-    tracing::info!(calling = %due.requestor.calling, "storage commitment report delivered");
-}
-
-/// Notes that a report could not be delivered.
-pub(crate) async fn failed(server: &Server, due: Due) -> Due {
-    let (commitments, id) = (server.archive.commitments().clone(), due.id);
-    let tries = match tokio::task::spawn_blocking(move || commitments.tried(id)).await {
-        Ok(Ok(tries)) => tries,
-        other => {
-            tracing::error!(error = why(other), "a try cannot be noted");
-            due.tries + 1
-        }
-    };
-    Due { tries, ..due }
-}
-
-async fn give_up(server: &Server, requestor: &Requestor, id: CommitmentId, why: &str) {
-    settle(server, id).await;
-    tracing::warn!(calling = %requestor.calling, why, "storage commitment report given up");
-}
-
-/// One that cannot be noted as settled is delivered once more after the next start, which does no harm.
-async fn settle(server: &Server, id: CommitmentId) {
-    let commitments = server.archive.commitments().clone();
-    match tokio::task::spawn_blocking(move || commitments.settle(id)).await {
-        Ok(Ok(())) => {}
-        other => {
-            tracing::error!(error = why(other), "a storage commitment report cannot be noted as settled")
-        }
-    }
-}
-
-/// What the archive says, but not what a panic says: that may quote a data set.
-fn why<T>(failed: Result<Result<T, dicomet_archive::Error>, JoinError>) -> String {
-    match failed {
-        Ok(Err(error)) => error.to_string(),
-        _ => "a fault of ours".to_owned(),
-    }
 }
 
 #[cfg(test)]
