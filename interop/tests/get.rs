@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dicomet_interop::dcmtk::{Dcmqrscp, getscu, storescu};
-use dicomet_interop::dicomet::{Report, Serve, find, get, get_with, import, text};
+use dicomet_interop::dicomet::{Report, Serve, command, dicomet, find, get, get_with, import, text};
 use dicomet_interop::files::{Part10, assert_identical, dicom_files, files, instances};
 use dicomet_interop::orthanc::Orthanc;
 use dicomet_interop::process::run;
 use dicomet_interop::pynetdicom::{Qrscp, script};
+use dicomet_testkit::instance::Instance;
 use dicomet_testkit::instance::transfer_syntax::*;
+use dicomet_testkit::sop_classes::storage_sop_class;
 use dicomet_testkit::study::{Plan, Written};
 use tempfile::tempdir;
 
@@ -55,6 +57,40 @@ fn a_study_comes_from_orthanc_complete_and_as_getscu_gets_it() {
     let ours = instances(ours.path());
     assert_identical(&ours, &instances(theirs.path()));
     assert_identical(&ours, &instances(originals.path()));
+}
+
+#[test]
+fn everything_is_got_with_what_a_wildcard_leaves_out() {
+    let (originals, by_wildcard, ours) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let mut expected = Vec::new();
+    for number in 0..2 {
+        let study = format!("2.999.7.{number}");
+        let mut instance = Instance::new(&storage_sop_class(0), &format!("{study}.1.1"))
+            .in_series(&study, &format!("{study}.1"));
+        if number > 0 {
+            instance = instance.patient("PAT1", "Doe^Jane", "");
+        }
+        std::fs::write(originals.path().join(format!("{number}.dcm")), instance.part10()).unwrap();
+        expected.push(format!("{study}.1.1"));
+    }
+    let orthanc = Orthanc::with_files(originals.path());
+
+    // Orthanc 1.10 takes * for "has this attribute".
+    let (_, report) = get(&orthanc.node(), &["PatientID=*"], by_wildcard.path());
+    assert_eq!((report.count("expected"), report.is_complete()), (1, true));
+
+    let nothing = dicomet(["get", &orthanc.node(), "--output", ours.path().to_str().unwrap()]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(nothing.stderr.contains("--all"), "{}", nothing.stderr);
+    assert!(files(ours.path()).is_empty());
+
+    let (ended, report) = get_with(&orthanc.node(), &[], ours.path(), &["--all"]);
+    ended.expect_success();
+    assert_eq!((report.count("expected"), report.is_complete()), (2, true));
+    assert_eq!(instances(ours.path()).into_keys().collect::<Vec<_>>(), expected);
+
+    let mut both = command(["get", &orthanc.node(), "--all", "--from", "list.csv", "--output"]);
+    assert_eq!(run(both.arg(ours.path())).status.code(), Some(2));
 }
 
 #[test]

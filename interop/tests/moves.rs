@@ -144,13 +144,13 @@ fn two_hundred_sop_classes_go_to_another_archive_over_two_associations() {
 // Our SCU, their SCP.
 
 #[test]
-fn dicomet_move_has_orthanc_send_a_patients_studies_to_the_archive() {
+fn dicomet_move_has_orthanc_send_everything_to_the_archive() {
     let originals = written(&Plan { studies: 2, ..slices() });
     let (data, ours) = (tempdir().unwrap(), tempdir().unwrap());
     let orthanc = Orthanc::with_files(originals.path());
     let archive = Serve::start(data.path());
     orthanc.add_node("DICOMET", archive.port());
-    let (ended, report) = moved(&orthanc.node(), "DICOMET", &["PatientName=*"]);
+    let (ended, report) = moved(&orthanc.node(), "DICOMET", &["--all"]);
     ended.expect_success();
     assert_eq!((&report["studies"], &report["completed"]), (&Value::from(2), &Value::from(24)));
     assert_eq!(report["complete"], Value::Bool(true));

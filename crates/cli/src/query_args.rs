@@ -65,8 +65,35 @@ impl QueryArgs {
     }
 
     /// Whether some key has a value.
-    pub fn has_values(&self) -> bool {
+    fn has_values(&self) -> bool {
         self.keys.iter().any(|key| key.split_once('=').is_some_and(|(_, value)| !value.is_empty()))
+    }
+}
+
+/// The studies that are to be sent, by `get` to us, by `move` to somebody else.
+#[derive(Debug, Args)]
+pub struct WantedArgs {
+    #[command(flatten)]
+    keys: QueryArgs,
+
+    /// Everything that the peer has, so that no key needs a value
+    #[arg(long)]
+    all: bool,
+}
+
+impl WantedArgs {
+    /// The query for studies.
+    pub fn query(&self) -> Result<Query, CommandError> {
+        self.keys.query(Level::Study)
+    }
+
+    /// The query for studies, unless by an oversight it asks for everything.
+    pub fn named(&self) -> Result<Query, CommandError> {
+        if !self.all && !self.keys.has_values() {
+            return Err(CommandError::usage("no key has a value, so everything on the peer would match")
+                .hint("name what you want, such as PatientID=PAT004, or say --all"));
+        }
+        self.query()
     }
 }
 

@@ -12,7 +12,6 @@ use dicomet_net::retrieve::{
 use dicomet_net::service::c_store::WINDOW;
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
-use dicomet_proto::query::Level;
 use dicomet_server::config::Size;
 use tokio::sync::watch;
 
@@ -23,7 +22,7 @@ use crate::interrupts::interrupts;
 use crate::node_args::NodeArgs;
 use crate::output::{self, ReportFormat};
 use crate::progress::{Progress, ProgressArg};
-use crate::query_args::QueryArgs;
+use crate::query_args::WantedArgs;
 
 /// Bring studies home, completely: find, plan, get, verify
 ///
@@ -56,7 +55,7 @@ pub struct GetArgs {
     node: NodeArgs,
 
     #[command(flatten)]
-    query: QueryArgs,
+    wanted: WantedArgs,
 
     #[command(flatten)]
     list: FromArgs,
@@ -162,11 +161,7 @@ fn rate_limit(text: &str) -> Result<RateLimit, String> {
 }
 
 pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
-    if args.list.from.is_none() && !args.query.has_values() {
-        return Err(CommandError::usage("no key has a value, so everything on the peer would match")
-            .hint("name what you want, such as PatientID=PAT004; PatientID=* is everything that has one"));
-    }
-    let query = args.query.query(Level::Study)?;
+    let query = if args.list.from.is_some() { args.wanted.query()? } else { args.wanted.named()? };
     let options = Options {
         caller: args.node.caller(),
         associations: args.associations.map(usize::from),

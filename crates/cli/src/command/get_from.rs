@@ -32,7 +32,7 @@ pub struct FromArgs {
     /// What is done is noted in DIR/.dicomet, by the keys of the line and not by its place in the list. Run again, it
     /// passes over lines that are complete as long as their files are there, without asking the peer, and takes the
     /// others. A peer that goes away is waited for.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
     pub from: Option<PathBuf>,
 
     /// The list has no header: each line is a value of this key, such as AccessionNumber

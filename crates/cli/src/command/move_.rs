@@ -9,14 +9,13 @@ use dicomet_net::retrieve::{MoveEvent, MoveReport, Moving, RetrieveError, Stop, 
 use dicomet_net::{Error, Node};
 use dicomet_proto::AeTitle;
 use dicomet_proto::message::{Counters, Status};
-use dicomet_proto::query::Level;
 use tokio::sync::watch;
 
 use crate::exit::{CommandError, Exit};
 use crate::interrupts::interrupts;
 use crate::node_args::NodeArgs;
 use crate::output::{self, ReportFormat};
-use crate::query_args::QueryArgs;
+use crate::query_args::WantedArgs;
 
 /// Have the peer send studies to a third party (C-MOVE)
 ///
@@ -41,7 +40,7 @@ pub struct MoveArgs {
     node: NodeArgs,
 
     #[command(flatten)]
-    query: QueryArgs,
+    wanted: WantedArgs,
 
     /// The AE title of the third party, as the peer knows it
     #[arg(long, value_name = "AET")]
@@ -61,11 +60,7 @@ pub struct MoveArgs {
 }
 
 pub async fn run(args: MoveArgs) -> Result<ExitCode, CommandError> {
-    if !args.query.has_values() {
-        return Err(CommandError::usage("no key has a value, so everything on the peer would match")
-            .hint("name what you want, such as PatientID=PAT004; PatientID=* is everything that has one"));
-    }
-    let query = args.query.query(Level::Study)?;
+    let query = args.wanted.named()?;
     let (stop, stopped) = watch::channel(Stop::No);
     let words = ["cancelling; what was sent stays where it is (Ctrl-C again aborts)", "aborting"];
     let interrupts = tokio::spawn(interrupts(stop, words));
