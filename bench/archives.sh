@@ -32,6 +32,9 @@ end_archives() {
     servers=()
 }
 
+# processor PID: seconds that it has used.
+processor() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$1/stat"; }
+
 machine() {
     echo "$(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(free -g | awk '/^Mem/ { print $2 }') GB," \
         "Linux $(uname -r), load before the run $(cut -d' ' -f1-3 /proc/loadavg)"
