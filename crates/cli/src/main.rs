@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use dicomet_server::config::LogFilter;
 use tracing_subscriber::EnvFilter;
 
 use exit::{CommandError, Exit};
@@ -50,7 +51,7 @@ struct Cli {
     /// What to log to stderr: error, warn, info, debug, trace, or a filter such as dicomet_net=debug [default: warn;
     /// of serve: info]
     #[arg(long, global = true, value_name = "FILTER", env = "DICOMET_LOG")]
-    log: Option<String>,
+    log: Option<LogFilter>,
 
     /// How the log is written [default: text]
     #[arg(long, global = true, value_enum, value_name = "FORMAT", env = "DICOMET_LOG_FORMAT")]
@@ -104,10 +105,10 @@ fn log_panics() {
 
 /// The log goes to stderr; in colours only where somebody looks at it. A service tells what it does by itself.
 fn start_log(cli: &mut Cli) -> Result<(), CommandError> {
-    let (mut filter, mut format) = ("warn".to_owned(), cli.log_format.unwrap_or(LogFormat::Text));
+    let (mut default, mut format) = ("warn".to_owned(), cli.log_format.unwrap_or(LogFormat::Text));
     if let command::Command::Serve(args) = &mut cli.command {
         let (of_file, format_of_file) = args.prepare()?;
-        filter = of_file.unwrap_or_else(|| "info".to_owned());
+        default = of_file.unwrap_or_else(|| "info".to_owned());
         format = match (cli.log_format, format_of_file) {
             (Some(format), _) => format,
             (None, Some(dicomet_server::config::LogFormat::Json)) => LogFormat::Json,
@@ -119,10 +120,8 @@ fn start_log(cli: &mut Cli) -> Result<(), CommandError> {
         });
         log_panics();
     }
-    let filter = cli.log.clone().unwrap_or(filter);
-    let filter = EnvFilter::try_new(&filter).map_err(|error| {
-        CommandError::usage(format!("'{filter}' is no log filter: {error}")).hint("try --log debug")
-    })?;
+    let filter = cli.log.as_ref().map_or(default.as_str(), LogFilter::as_str);
+    let filter = EnvFilter::try_new(filter).map_err(CommandError::usage)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

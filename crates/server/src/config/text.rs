@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::LevelFilter;
 
 /// A value of the configuration that is read from text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,11 @@ impl FromStr for Size {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(String);
 
+/// A text is no [`LogFilter`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no level; write error, warn, info, debug or trace, or a filter such as dicomet_net=debug")]
+pub struct InvalidLogFilter(String);
+
 impl LogFilter {
     /// As it stands in the file.
     pub fn as_str(&self) -> &str {
@@ -85,10 +90,20 @@ impl LogFilter {
 }
 
 impl FromStr for LogFilter {
-    type Err = ParseError;
+    type Err = InvalidLogFilter;
 
-    fn from_str(text: &str) -> Result<LogFilter, ParseError> {
-        EnvFilter::builder().parse(text).map(|_| LogFilter(text.to_owned()))
+    fn from_str(text: &str) -> Result<LogFilter, InvalidLogFilter> {
+        let is_a_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+        // To `tracing-subscriber` each word is a name of the code, also `warning`: it would log nothing else.
+        let is_name_of_ours = |word: &str| word.starts_with("dicomet");
+        let unknown = text
+            .split(',')
+            .map(str::trim)
+            .find(|word| !word.contains(['=', '[']) && !is_a_level(word) && !is_name_of_ours(word));
+        match (unknown, EnvFilter::builder().parse(text)) {
+            (None, Ok(_)) => Ok(LogFilter(text.to_owned())),
+            (word, _) => Err(InvalidLogFilter(word.unwrap_or(text).to_owned())),
+        }
     }
 }
 
@@ -110,6 +125,31 @@ mod tests {
         }
         for text in ["", "G", "-1", "5X", "1.2.3", "nanG"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_filter_is_a_level_or_says_of_what() {
+        for text in [
+            "info",
+            "WARN",
+            "off",
+            "3",
+            "dicomet_net=debug",
+            "warn,dicomet_server::dicom",
+            "info,tokio=debug",
+        ] {
+            assert!(text.parse::<LogFilter>().is_ok(), "{text}");
+        }
+        for (text, wrong) in [
+            ("warning", "'warning'"),
+            ("info,verbose", "'verbose'"),
+            ("", "''"),
+            ("dicomet_net=loud", "'dicomet_net=loud'"),
+            ("a=b=c", "'a=b=c'"),
+        ] {
+            let error = text.parse::<LogFilter>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{wrong} is no level; write error, warn,")), "{error}");
         }
     }
 }
