@@ -4,8 +4,10 @@
 
 mod support;
 
+use dicomet_proto::dataset::dictionary::uids;
 use dicomet_testkit::peer::{
-    Field, abort, command_number, command_set, p_data_command, p_data_data_set, pdu_type, release_rq,
+    Field, Peer, abort, associate_rq, command_number, command_set, p_data_command, p_data_data_set, pdu_type,
+    release_rq,
 };
 use tempfile::TempDir;
 
@@ -105,4 +107,29 @@ async fn a_values_odd_length_is_kept_and_logged() {
     stop(server).await;
     line(&["calling=\"ODD\"", "C-STORE answered", "status=0000 bytes=", "odd_lengths=1"]);
     assert!(logged(&["calling=\"ODD\"", "trailing_zeros"]).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_to_who_is_not_known_is_logged_with_the_destination() {
+    let (server, _data) = start().await;
+    let (retrieve, implicit) = (uids::STUDY_ROOT_MOVE, uids::IMPLICIT_VR_LITTLE_ENDIAN);
+    let mut peer = Peer::connect(server.port).await;
+    let contexts = [(1, retrieve.as_str(), &[implicit.as_str()][..])];
+    peer.send(&associate_rq("ARCHIVE", "MOVES", &contexts, &[])).await;
+    peer.expect(pdu_type::ASSOCIATE_AC).await;
+    let command = command_set(&[
+        (0x0002, Field::Uid(retrieve.as_str())),
+        (0x0100, Field::Number(0x0021)),
+        (0x0110, Field::Number(5)),
+        (0x0600, Field::Text("NOBODY")),
+        (0x0700, Field::Number(0)),
+        (0x0800, Field::Number(0)),
+    ]);
+    peer.send(&p_data_command(1, true, &command)).await;
+    // (0008,0052) Query/Retrieve Level.
+    peer.send(&p_data_data_set(1, true, b"\x08\x00\x52\x00\x06\x00\x00\x00STUDY ")).await;
+    let (_, response, _) = peer.expect_command().await;
+    assert_eq!(command_number(&response, 0x0900), Some(0xA801));
+    stop(server).await;
+    line(&["calling=\"MOVES\"", "C-MOVE refused", "message_id=5 destination=NOBODY status=A801 comment="]);
 }

@@ -42,7 +42,7 @@ pub(super) async fn answer_get(
     let planning = async {
         let planned = plan(server, context, identifier).await;
         let planned = planned.map(|instances| Counted::new(Stored::new(server, instances), progress));
-        planned.inspect_err(|refusal| log_refusal("C-GET", request.message_id, refusal))
+        planned.inspect_err(|refusal| log_refusal("C-GET", None, request.message_id, refusal))
     };
     let (pace, stop) = (&server.settings.pace, about_to_be_cut_off(server, stopped));
     let report = c_get::scp::answer(association, context, request, planning, pace, stop).await?;
@@ -70,7 +70,8 @@ pub(super) async fn answer_move(
                 .map(|instances| (destination, portions(server, instances, progress))),
             Err(refusal) => Err(refusal),
         };
-        planned.inspect_err(|refusal| log_refusal("C-MOVE", request.message_id, refusal))
+        let destination = Some(&request.move_destination);
+        planned.inspect_err(|refusal| log_refusal("C-MOVE", destination, request.message_id, refusal))
     };
     let (pace, stop) = (&server.settings.pace, about_to_be_cut_off(server, stopped));
     let report = c_move::scp::answer(association, context, request, planning, pace, stop).await?;
@@ -133,8 +134,19 @@ fn portions(server: &Server, instances: Vec<Planned>, progress: &Progress) -> Ve
     plan.associations.into_iter().zip(shares).map(portion).collect()
 }
 
-fn log_refusal(service: &'static str, message_id: MessageId, refusal: &Refusal) {
-    tracing::info!(message_id = message_id.0, status = %refusal.status.digits(), comment = refusal.comment(), "{service} refused");
+fn log_refusal(
+    service: &'static str,
+    destination: Option<&AeTitle>,
+    message_id: MessageId,
+    refusal: &Refusal,
+) {
+    tracing::info!(
+        message_id = message_id.0,
+        destination = destination.map(tracing::field::display),
+        status = %refusal.status.digits(),
+        comment = refusal.comment(),
+        "{service} refused"
+    );
 }
 
 fn log(
