@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -111,6 +112,7 @@ impl PlacedBlob {
         if replaces == Replaces::Another {
             blobs.sync_folder_of(blob).map_err(Fault::Sync)?;
         }
+        placed.still_has_a_name().map_err(Fault::Other)?;
         Ok(placed)
     }
 
@@ -129,6 +131,15 @@ impl PlacedBlob {
         placed.file.sync_all().map_err(Fault::Sync)?;
         blobs.sync_folder_of(placed.number.blob).map_err(Fault::Sync)?;
         Ok(placed)
+    }
+
+    /// A file that was made ahead may have been removed since, empty as it was, by somebody who tidied up, or with the
+    /// whole folder: what is written to it is lost when it is closed.
+    fn still_has_a_name(&self) -> io::Result<()> {
+        match self.file.metadata()?.nlink() {
+            0 => Err(io::Error::new(io::ErrorKind::NotFound, "its file was removed by somebody else")),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn number(&self) -> BlobNumber {

@@ -435,3 +435,34 @@ fn a_folder_that_cannot_be_written_is_no_room_and_heals() {
         assert_eq!(store(&archive, &instance).unwrap().outcome, Outcome::New, "{name}");
     }
 }
+
+#[test]
+fn what_is_written_to_a_file_that_somebody_removed_is_no_success() {
+    let (folder, archive) = archive();
+    store(&archive, &slice("2.999.1.1.1")).unwrap();
+    let waiting = files_below(&folder.path().join("data/blobs"));
+    for file in waiting.iter().filter(|file| fs::metadata(file).unwrap().len() == 0) {
+        fs::remove_file(file).unwrap();
+    }
+    // Those that wait may be taken by nobody else; then new ones are made.
+    let tried: Vec<String> = (2..200).map(|number| format!("2.999.1.1.{number}")).collect();
+    let stored: Vec<&String> = tried.iter().filter(|uid| store(&archive, &slice(uid)).is_ok()).collect();
+    assert!(!stored.is_empty() && stored.len() < tried.len(), "{} of {}", stored.len(), tried.len());
+    assert_eq!(blobs(&folder).len(), 1 + stored.len());
+    assert_eq!(
+        found(
+            &archive,
+            &query(
+                Level::Image,
+                &[
+                    (tags::STUDY_INSTANCE_UID, "2.999.1"),
+                    (tags::SERIES_INSTANCE_UID, "2.999.1.1"),
+                    (tags::SOP_INSTANCE_UID, "")
+                ]
+            ),
+            tags::SOP_INSTANCE_UID
+        )
+        .len(),
+        1 + stored.len()
+    );
+}
