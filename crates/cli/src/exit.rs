@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::output;
+
 /// The exit status of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -60,7 +62,7 @@ impl CommandError {
     /// Writes it to stderr.
     pub fn print(&self) {
         if !self.message.is_empty() {
-            eprintln!("{self}");
+            output::tell(self);
         }
     }
 }

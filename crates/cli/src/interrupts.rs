@@ -4,12 +4,13 @@ use dicomet_net::retrieve::Stop;
 use tokio::sync::watch;
 
 use crate::exit::Exit;
+use crate::output;
 
 /// The first Ctrl-C cancels, the second aborts, each with its words; the third ends the process.
 pub async fn interrupts(stop: watch::Sender<Stop>, words: [&'static str; 2]) {
     for (next, words) in [Stop::Cancel, Stop::Abort].into_iter().zip(words) {
         interrupted().await;
-        eprintln!("{words}");
+        output::tell(words);
         stop.send_replace(next);
     }
     interrupted().await;

@@ -12,6 +12,8 @@
 // In a binary every `pub` is unreachable from outside; here it says "used by other modules".
 #![allow(unreachable_pub)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// They panic where stderr cannot be written; `output::tell` does not.
+#![warn(clippy::print_stderr)]
 
 mod archive_args;
 mod command;
@@ -79,7 +81,7 @@ fn main() -> ExitCode {
     let runtime = match cli.command.runtime().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            output::tell(format_args!("error: cannot start: {error}"));
             return Exit::Failed.into();
         }
     };
@@ -125,7 +127,9 @@ fn start_log(cli: &mut Cli) -> Result<(), CommandError> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // They would be told to stderr, which panics when the log cannot be written there either.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

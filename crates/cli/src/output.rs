@@ -203,6 +203,17 @@ pub fn line(line: impl std::fmt::Display) -> Result<(), CommandError> {
     writeln!(io::stdout().lock(), "{line}").map_err(|error| CommandError::unwritten(&error))
 }
 
+/// Writes a line to stderr. Where that cannot be written, on a full disk or to a pipe that nobody reads any more, the
+/// line is lost, and what is being done goes on.
+pub fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// As [`tell`], on the terminal's line that was written so before.
+pub fn tell_in_place(line: &str) {
+    let _ = write!(io::stderr().lock(), "\r\x1b[K{line}");
+}
+
 /// A number with what it counts.
 pub fn count(number: u64, one: &str, more: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { more })

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use dicomet_testkit::instance::{Instance, Pixels};
 use dicomet_testkit::peer::{
-    Field, Peer, associate_rq, command_set, p_data_command, p_data_data_set, pdu_type,
+    Field, Peer, associate_rq, command_set, p_data_command, p_data_data_set, pdu_type, release_rq,
 };
 use serde_json::Value;
 use tempfile::tempdir;
@@ -176,4 +176,30 @@ fn the_environment_can_close_what_the_file_opens() {
     let told = String::from_utf8_lossy(&closed.stderr);
     assert!(told.contains("there is no table of nodes"), "{told}");
     assert!(!data.path().join("data").exists());
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_is_lost_and_the_archive_goes_on() {
+    let data = tempdir().unwrap();
+    let serve = Running::start(data.path(), &[]);
+    let port = serve.port();
+    let Running { mut child, stderr, .. } = serve;
+    // Nobody reads what it says any more.
+    drop(stderr);
+    for calling in ["FIRST", "SECOND"] {
+        let mut peer = associate(port, calling).await;
+        peer.send(&release_rq()).await;
+        peer.expect(pdu_type::RELEASE_RP).await;
+        peer.expect_end().await;
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_error_that_cannot_be_written_has_its_exit_status_all_the_same() {
+    let (nobody_reads, stderr) = std::io::pipe().unwrap();
+    drop(nobody_reads);
+    let status = Command::new(binary()).args(["echo", "NOBODY@127.0.0.1:1"]).stderr(stderr).status().unwrap();
+    assert_eq!(status.code(), Some(1));
 }

@@ -101,7 +101,7 @@ fn delete(args: &DeleteArgs) -> Result<ExitCode, CommandError> {
         return Ok(Exit::Failed.into());
     }
     if !args.yes {
-        eprintln!("nothing is removed yet; --yes does it");
+        output::tell("nothing is removed yet; --yes does it");
     }
     Ok(Exit::Done.into())
 }

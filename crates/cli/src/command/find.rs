@@ -12,7 +12,7 @@ use dicomet_proto::query::{Level, Model, Query};
 
 use crate::exit::{CommandError, Exit};
 use crate::node_args::NodeArgs;
-use crate::output::{Format, Path, Writer};
+use crate::output::{self, Format, Path, Writer};
 use crate::query_args::{LevelArg, QueryArgs};
 
 /// Find patients, studies, series or instances on a peer, with C-FIND
@@ -193,7 +193,7 @@ impl Asking<'_> {
     /// What a query has come to that the peer has ended, or we did because that was wanted.
     fn conclude(&self, end: FindEnd, count: u64, stop: Stop) -> Result<Exit, CommandError> {
         if end.unsupported_keys {
-            eprintln!("note: the peer did not support some of the keys; the answers may not match them");
+            output::tell("note: the peer did not support some of the keys; the answers may not match them");
         }
         match end.status.kind() {
             StatusKind::Warning if !find::is_limit(end.status) => {}
@@ -226,7 +226,7 @@ impl Asking<'_> {
             }
         }
         if count == 0 && self.format == Format::Table {
-            eprintln!("nothing matches");
+            output::tell("nothing matches");
         }
         Ok(Exit::Done)
     }

@@ -199,7 +199,9 @@ pub async fn run(args: GetArgs) -> Result<ExitCode, CommandError> {
     let report = outcome.map_err(|error| {
         if matches!(error, RetrieveError::Association(_)) && folder::has_journal(&args.output) {
             let output = args.output.display();
-            eprintln!("note: dicomet check --output {output} says without the peer what is missing there");
+            output::tell(format_args!(
+                "note: dicomet check --output {output} says without the peer what is missing there"
+            ));
         }
         args.node.explain_retrieve(&error)
     })?;
@@ -210,7 +212,7 @@ fn tell(args: &GetArgs, report: &Report) -> Result<ExitCode, CommandError> {
     let is_nothing = report.studies == 0 && !report.cancelled;
     match args.format {
         ReportFormat::Json => {
-            details(report).iter().for_each(|line| eprintln!("{line}"));
+            details(report).iter().for_each(output::tell);
             let line = serde_json::to_string(report).map_err(CommandError::new)?;
             output::line(line)?;
         }

@@ -135,7 +135,10 @@ impl FromArgs {
             ReportFormat::Text => {
                 output::line(text(&summary))?;
                 if !summary.complete {
-                    eprintln!("{} says of each study what is missing and why", report.display());
+                    output::tell(format_args!(
+                        "{} says of each study what is missing and why",
+                        report.display()
+                    ));
                 }
             }
         }

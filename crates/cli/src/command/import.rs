@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::archive_args::{ArchiveArgs, open_archive};
 use crate::exit::{CommandError, Exit};
+use crate::output;
 
 /// Bring files into an archive without a network
 ///
@@ -59,7 +60,7 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode, CommandError> {
         import(&archive, paths, |outcome| {
             shown.inc(1);
             if let Err((path, reason)) = outcome {
-                shown.suspend(|| eprintln!("not stored: {}: {reason}", path.display()));
+                shown.suspend(|| output::tell(format_args!("not stored: {}: {reason}", path.display())));
             }
         })
     });

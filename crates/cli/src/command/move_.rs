@@ -86,7 +86,7 @@ fn tell(args: &MoveArgs, report: &MoveReport) -> Result<ExitCode, CommandError> 
     let details = details(report);
     match args.format {
         ReportFormat::Json => {
-            details.iter().for_each(|line| eprintln!("{line}"));
+            details.iter().for_each(output::tell);
             output::line(serde_json::to_string(report).map_err(CommandError::new)?)?;
         }
         ReportFormat::Text => {
@@ -241,16 +241,16 @@ impl Shown {
 
     fn show(&self, line: &str) {
         if self.is_terminal {
-            eprint!("\r\x1b[K{line}");
+            output::tell_in_place(line);
         } else {
-            eprintln!("{line}");
+            output::tell(line);
         }
     }
 
     /// Leaves nothing on a terminal.
     fn clear(&self) {
         if self.is_terminal && !self.is_quiet {
-            eprint!("\r\x1b[K");
+            output::tell_in_place("");
         }
     }
 }

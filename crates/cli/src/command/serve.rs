@@ -24,6 +24,7 @@ use crate::archive_args::{ArchiveArgs, DEFAULT_DATA, open_archive};
 use crate::config::{self, Loaded};
 use crate::exit::{CommandError, Exit};
 use crate::node_args::DEFAULT_AET;
+use crate::output;
 
 /// Be an archive that others find, get, move and store with
 ///
@@ -259,7 +260,7 @@ fn tell_ready(args: &ServeArgs, listener: &Listener, settings: &Settings, data: 
     let (address, aet) = (listener.local_address(), &settings.ae_title);
     let line = format!("listening on {address} as {aet}, data in {}", data.display());
     if !args.logs_json {
-        eprintln!("{line}");
+        output::tell(line);
         return;
     }
     let mut timestamp = String::new();
@@ -268,7 +269,7 @@ fn tell_ready(args: &ServeArgs, listener: &Listener, settings: &Settings, data: 
     let fields = serde_json::json!({ "message": line });
     let line =
         serde_json::json!({ "timestamp": timestamp, "level": "INFO", "fields": fields, "target": "dicomet" });
-    eprintln!("{line}");
+    output::tell(line);
 }
 
 /// The signals of a service.

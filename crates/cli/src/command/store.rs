@@ -144,7 +144,7 @@ fn tell(args: &StoreArgs, report: &Report, committed: Option<&Committed>) -> Res
     let committed = committed.map(|committed| committed.files);
     match args.format {
         ReportFormat::Json => {
-            details.iter().for_each(|line| eprintln!("{line}"));
+            details.iter().for_each(output::tell);
             let whole = Whole { report, committed };
             output::line(serde_json::to_string(&whole).map_err(CommandError::new)?)?;
         }

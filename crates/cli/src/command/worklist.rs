@@ -222,7 +222,7 @@ fn add(worklist: &Worklist, files: Vec<PathBuf>) -> Result<ExitCode, CommandErro
             }
             Err(reason) => {
                 failed += 1;
-                eprintln!("not put in: {}: {reason}", path.display());
+                output::tell(format_args!("not put in: {}: {reason}", path.display()));
             }
         }
     }
@@ -254,7 +254,7 @@ fn list(worklist: &Worklist, keys: &[String], format: Format) -> Result<ExitCode
     }
     writer.finish().map_err(|error| CommandError::unwritten(&error))?;
     if count == 0 && format == Format::Table {
-        eprintln!("nothing matches");
+        output::tell("nothing matches");
     }
     Ok(Exit::Done.into())
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::output;
+
 use super::lists::ListState;
 use super::state::{State, Transfer};
 
@@ -64,9 +66,9 @@ impl Display {
     pub(super) fn say(&self, line: &str) {
         match &self.style {
             Style::Bar(bar) => bar.println(line),
-            Style::Json => eprintln!("{}", json!({ "event": "message", "message": line })),
+            Style::Json => output::tell(json!({ "event": "message", "message": line })),
             Style::Silent if !self.is_verbose => {}
-            _ => eprintln!("{line}"),
+            _ => output::tell(line),
         }
     }
 
@@ -85,18 +87,18 @@ impl Display {
                 bar.set_message(list.message());
                 bar.tick();
             }
-            (Style::Lines, Some(list)) => eprintln!("{}", list.line()),
-            (Style::Json, Some(list)) => eprintln!("{}", list.json()),
+            (Style::Lines, Some(list)) => output::tell(list.line()),
+            (Style::Json, Some(list)) => output::tell(list.json()),
             (Style::Bar(bar), None) => {
                 bar.set_position(self.state.done());
                 bar.set_message(self.state.message(now));
                 bar.tick();
             }
-            (Style::Lines, None) => eprintln!("{}", self.state.line(now)),
+            (Style::Lines, None) => output::tell(self.state.line(now)),
             (Style::Json, None) if self.state.transfer == Transfer::Store => {
-                eprintln!("{}", self.state.store_json(now));
+                output::tell(self.state.store_json(now));
             }
-            (Style::Json, None) => eprintln!("{}", self.state.json(now)),
+            (Style::Json, None) => output::tell(self.state.json(now)),
             (Style::Silent, _) => {}
         }
     }
