@@ -1,6 +1,6 @@
 //! Writes a data set in an uncompressed encoding (PS3.5 7.1.2, 7.1.3, 7.3, Annex A). Values stay as they are, but
-//! for their byte order and for what is edited; the heads of elements change, and sequences become ones of
-//! undefined length.
+//! for their byte order and for what is edited; the heads of elements change, sequences become ones of undefined
+//! length, and group lengths, which would be others, are left out.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -18,6 +18,7 @@ const SHORT_VALUE: u32 = 4096;
 /// The most bytes that are made in memory. Real headers have some 10 KB.
 const MAX_MADE: usize = 16 * 1024 * 1024;
 
+const LENGTH_TO_END: Tag = Tag(0x0008, 0x0001);
 const PIXEL_REPRESENTATION: Tag = Tag(0x0028, 0x0103);
 const WAVEFORM_DATA: Tag = Tag(0x5400, 0x1010);
 const PER_FRAME_FUNCTIONAL_GROUPS: Tag = Tag(0x5200, 0x9230);
@@ -146,6 +147,7 @@ impl Encoder<'_, '_> {
 
     fn event(&mut self, event: Event) -> io::Result<()> {
         match event {
+            Event::Element(element) if counts_bytes(element.tag) => Ok(()),
             Event::Element(element) if element.tag == WAVEFORM_DATA && self.edits.without_waveforms => Ok(()),
             Event::Element(element) => self.element(&element),
             Event::Sequence(tag) => self.writer.head(tag, VR::SQ, UNDEFINED),
@@ -336,6 +338,12 @@ impl Writer {
         self.flush();
         self.pieces
     }
+}
+
+/// Group lengths and Length to End (PS3.5 7.2), retired both: they count bytes as they were stored, heads of elements and
+/// delimiters among them, and would be wrong now.
+fn counts_bytes(tag: Tag) -> bool {
+    tag.1 == 0x0000 || tag == LENGTH_TO_END
 }
 
 /// What PS3.6 has as "US or SS", to be read as Pixel Representation says.

@@ -138,6 +138,23 @@ fn big_endian_and_back_is_the_same() {
 }
 
 #[test]
+fn what_counts_bytes_as_they_were_stored_is_left_out_at_every_level() {
+    let (explicit, implicit) = (uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN);
+    // Group lengths on top and in an item, and Length to End.
+    let mut bytes = b"\x08\0\0\0UL\x04\0\x44\0\0\0\x08\0\x01\0UL\x04\0\x38\0\0\0".to_vec();
+    bytes.extend(b"\x08\0\x18\0UI\x04\x001.2\0");
+    bytes.extend(b"\x08\0\x15\x11SQ\0\0\x20\0\0\0\xFE\xFF\0\xE0\x18\0\0\0");
+    bytes.extend(b"\x08\0\0\0UL\x04\0\x0C\0\0\0\x08\0\x50\x11UI\x04\x001.3\0");
+    let mut sent = b"\x08\0\x18\0\x04\0\0\x001.2\0".to_vec();
+    sent.extend(b"\x08\0\x15\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF");
+    sent.extend(b"\x08\0\x50\x11\x04\0\0\x001.3\0");
+    sent.extend(b"\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0");
+    assert_eq!(converted(&bytes, &explicit, &implicit).unwrap(), sent);
+    // Sent as they are stored, they are right.
+    assert_eq!(converted(&bytes, &explicit, &explicit).unwrap(), bytes);
+}
+
+#[test]
 fn what_no_decoder_can_is_an_error_of_that_instance() {
     let (bytes, from) = stored("JPGExtended");
     let error = converted(&bytes, &from, &uids::IMPLICIT_VR_LITTLE_ENDIAN).unwrap_err();
