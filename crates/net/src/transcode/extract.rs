@@ -18,6 +18,7 @@ use super::dose_grid::DoseGrid;
 use super::elements::{Element, Elements, Encoding, Event, Stretch, invalid, is_long, unit};
 use super::encode::{Edits, encode};
 use super::pieces::{Piece, Pieces, Stored, swap};
+use super::single_bits::SingleBits;
 use super::times::{self, Times};
 use super::wanted::Wanted;
 use super::{DataSet, by_frame, decode, image, inflated};
@@ -218,18 +219,27 @@ impl Source {
             * self.number(COLUMNS).ok_or_else(missing)?
             * self.number(BITS_ALLOCATED).ok_or_else(missing)?;
         // Below 2^48 so far.
-        let bits = bits.checked_mul(samples).filter(|bits| *bits > 0 && bits % 8 == 0);
-        let length = bits.ok_or_else(|| invalid("frames do not begin at bytes"))? / 8;
-        let needed = length.checked_mul(self.frames.into());
-        if needed.is_none_or(|needed| needed > pixels.value.length.into()) {
+        let bits = bits.checked_mul(samples).filter(|bits| *bits > 0);
+        let bits = bits.ok_or_else(|| invalid("frames have no pixels"))?;
+        let needed = bits.checked_mul(self.frames.into());
+        if needed.is_none_or(|needed| needed.div_ceil(8) > pixels.value.length.into()) {
             return Err(invalid("the pixel data are shorter than the frames"));
         }
         let mut spool = BufWriter::new(tempfile::tempfile()?);
+        let mut single_bits = SingleBits::default();
         for number in numbers {
-            let frame = little_endian(file, pixels, u64::from(number - 1) * length, length)?;
-            io::copy(&mut wanted.reading(frame), &mut spool)?;
+            let start = u64::from(number - 1) * bits;
+            let (from, end) = (start / 8, (start + bits).div_ceil(8));
+            let mut frame = wanted.reading(little_endian(file, pixels, from, end - from)?);
+            if bits % 8 == 0 {
+                io::copy(&mut frame, &mut spool)?;
+            } else {
+                // Less than 8.
+                single_bits.append(&mut spool, frame, (start % 8) as u32, bits)?;
+            }
         }
-        let mut total = numbers.len() as u64 * length;
+        single_bits.finish(&mut spool)?;
+        let mut total = (numbers.len() as u64 * bits).div_ceil(8);
         if total % 2 == 1 {
             spool.write_all(&[0])?;
             total += 1;

@@ -61,6 +61,12 @@ pub(super) struct Pixels {
 }
 
 impl Image {
+    /// One bit a pixel: native frames need not begin at a byte.
+    pub(super) fn is_single_bit(&self) -> bool {
+        self.bits_allocated == 1
+    }
+
+    /// None where a sample is a bit.
     pub(super) fn bytes_per_sample(&self) -> usize {
         usize::from(self.bits_allocated / 8)
     }
@@ -75,25 +81,34 @@ impl Image {
         self.pixels() * usize::from(self.samples)
     }
 
-    /// Bytes of a decoded frame.
+    /// Bytes of a decoded frame by itself.
     pub(super) fn frame_length(&self) -> usize {
-        self.samples_per_frame() * self.bytes_per_sample()
+        match self.is_single_bit() {
+            true => self.samples_per_frame().div_ceil(8),
+            false => self.samples_per_frame() * self.bytes_per_sample(),
+        }
     }
 
-    /// Bytes of all decoded frames, without padding.
+    /// Bytes of all decoded frames, without padding to an even length.
     pub(super) fn pixel_data_length(&self) -> u64 {
-        self.frame_length() as u64 * u64::from(self.frames)
+        match self.is_single_bit() {
+            true => (self.samples_per_frame() as u64 * u64::from(self.frames)).div_ceil(8),
+            false => self.frame_length() as u64 * u64::from(self.frames),
+        }
     }
 
     fn check(&self) -> io::Result<()> {
-        if !matches!(self.bits_allocated, 8 | 16 | 32) {
-            return Err(invalid("Bits Allocated is none of 8, 16 and 32"));
+        if !matches!(self.bits_allocated, 1 | 8 | 16 | 32) {
+            return Err(invalid("Bits Allocated is none of 1, 8, 16 and 32"));
         }
         if self.bits_stored == 0 || self.bits_stored > self.bits_allocated {
             return Err(invalid("Bits Stored does not fit Bits Allocated"));
         }
         if !matches!(self.samples, 1 | 3) {
             return Err(invalid("Samples per Pixel is neither 1 nor 3"));
+        }
+        if self.is_single_bit() && self.samples != 1 {
+            return Err(invalid("a pixel of one bit has several samples"));
         }
         if self.frames == 0 || self.rows == 0 || self.columns == 0 {
             return Err(invalid("the image has no pixels"));

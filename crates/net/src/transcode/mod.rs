@@ -7,8 +7,8 @@
 //! is lost).
 //!
 //! The modules, in the order to read them: `elements` reads what is stored, `encode` writes it another way as
-//! `pieces`; `image` is what it says of its pixels, `pixels` decodes them with the codecs of `decode`;
-//! `deflate` stands before and behind; `wanted` ends what nobody waits for. `bulk_data` leaves out, and `extract` cuts
+//! `pieces`; `image` is what it says of its pixels, `pixels` decodes them with the codecs of `decode`; `single_bits` are
+//! those of one bit; `deflate` stands before and behind; `wanted` ends what nobody waits for. `bulk_data` leaves out, and `extract` cuts
 //! out frames, `by_frame`, `times` and `dose_grid` what goes with them.
 
 mod bulk_data;
@@ -23,6 +23,7 @@ mod extract;
 mod image;
 mod pieces;
 mod pixels;
+mod single_bits;
 mod times;
 mod wanted;
 

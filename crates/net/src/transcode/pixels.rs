@@ -12,6 +12,7 @@ use super::decode::{Codec, Loss};
 use super::elements::{Stretch, invalid};
 use super::encode::Edits;
 use super::image::{Image, MAX_FRAME_LENGTH, Pixels};
+use super::single_bits::SingleBits;
 use super::wanted::Wanted;
 
 const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);
@@ -38,6 +39,7 @@ pub(super) fn decode(
 ) -> io::Result<()> {
     let image = &pixels.image;
     let mut spool = BufWriter::with_capacity(256 * 1024, tempfile::tempfile()?);
+    let mut single_bits = SingleBits::default();
     let mut photometric: Option<String> = None;
     let mut compressed = 0;
     for fragments in pixels.frames(file, codec.begins_frame())? {
@@ -49,8 +51,13 @@ pub(super) fn decode(
             return Err(invalid("the colours of one frame are not those of another"));
         }
         photometric = Some(frame.photometric);
-        spool.write_all(&frame.samples)?;
+        if image.is_single_bit() {
+            single_bits.append(&mut spool, &frame.samples[..], 0, image.samples_per_frame() as u64)?;
+        } else {
+            spool.write_all(&frame.samples)?;
+        }
     }
+    single_bits.finish(&mut spool)?;
     let mut length = image.pixel_data_length();
     if length % 2 == 1 {
         spool.write_all(&[0])?;

@@ -462,6 +462,77 @@ fn frames_that_begin_or_end_within_a_word_come_whole_out_of_big_endian() {
     }
 }
 
+/// The head of an image with three frames of three times three pixels, of one bit each.
+fn single_bit_head() -> Vec<u8> {
+    let mut head = short(0x0008, 0x0018, b"UI", b"2.999\0");
+    head.extend(short(0x0028, 0x0002, b"US", &[1, 0]));
+    head.extend(short(0x0028, 0x0004, b"CS", b"MONOCHROME2 "));
+    head.extend(short(0x0028, 0x0008, b"IS", b"3 "));
+    for (element, value) in [(0x0010, 3), (0x0011, 3), (0x0100, 1), (0x0101, 1), (0x0102, 0), (0x0103, 0)] {
+        head.extend(short(0x0028, element, b"US", &[value, 0]));
+    }
+    head
+}
+
+/// Its frames, the first pixel in the lowest bit.
+const SINGLE_BIT_FRAMES: [u16; 3] = [0b1_0101_0011, 0b0_1110_0001, 0b1_0000_1101];
+
+/// Frames as native pixel data have them, without gaps, and padded to an even length.
+fn without_gaps(frames: &[u16]) -> Vec<u8> {
+    let all = frames.iter().rev().fold(0_u32, |all, frame| all << 9 | u32::from(*frame));
+    let length = (9 * frames.len()).div_ceil(8).next_multiple_of(2);
+    all.to_le_bytes()[..length].to_vec()
+}
+
+#[test]
+fn frames_of_single_bits_are_taken_wherever_in_a_byte_they_begin() {
+    let (explicit, big) = (uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_BIG_ENDIAN);
+    for vr in [b"OB", b"OW"] {
+        let mut little = single_bit_head();
+        little.extend([&b"\xE0\x7F\x10\0"[..], vr, b"\0\0\x04\0\0\0"].concat());
+        little.extend(without_gaps(&SINGLE_BIT_FRAMES));
+        let stored = converted(&little, &explicit, &big).unwrap();
+        for numbers in [vec![1], vec![2], vec![3], vec![1, 3], vec![2, 3], vec![1, 2, 3]] {
+            let frames: Vec<u16> =
+                numbers.iter().map(|number| SINGLE_BIT_FRAMES[*number as usize - 1]).collect();
+            for (bytes, from) in [(&little, &explicit), (&stored, &big)] {
+                let sent = extracted(bytes, from, &FrameList::Simple(numbers.clone()));
+                let pixels = Parsed::parse(&sent, &explicit).unwrap().bytes(PIXEL_DATA).unwrap();
+                assert_eq!(pixels, without_gaps(&frames), "{vr:?} {numbers:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_of_single_bits_that_were_encapsulated_lie_without_gaps_in_native_pixel_data() {
+    let explicit = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+    for (from, deflated) in [("1.2.840.10008.1.2.8.1", true), ("1.2.840.10008.1.2.1.98", false)] {
+        let from = Uid::new(from).unwrap();
+        let mut bytes = single_bit_head();
+        bytes.extend(b"\xE0\x7F\x10\0OB\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\0\0\0\0");
+        for frame in SINGLE_BIT_FRAMES {
+            let mut fragment = frame.to_le_bytes().to_vec();
+            if deflated {
+                let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+                encoder.write_all(&fragment).unwrap();
+                fragment = encoder.finish().unwrap();
+                fragment.resize(fragment.len().next_multiple_of(2), 0);
+            }
+            bytes.extend(b"\xFE\xFF\0\xE0");
+            bytes.extend((fragment.len() as u32).to_le_bytes());
+            bytes.extend(fragment);
+        }
+        bytes.extend(b"\xFE\xFF\xDD\xE0\0\0\0\0");
+        let native = Parsed::parse(&converted(&bytes, &from, &explicit).unwrap(), &explicit).unwrap();
+        assert_eq!(native.bytes(PIXEL_DATA).unwrap(), without_gaps(&SINGLE_BIT_FRAMES), "{from}");
+        let two = extracted(&bytes, &from, &FrameList::Simple(vec![1, 3]));
+        let native = Parsed::parse(&converted(&two, &from, &explicit).unwrap(), &explicit).unwrap();
+        let expected = without_gaps(&[SINGLE_BIT_FRAMES[0], SINGLE_BIT_FRAMES[2]]);
+        assert_eq!(native.bytes(PIXEL_DATA).unwrap(), expected, "{from}");
+    }
+}
+
 #[test]
 fn what_counts_by_frames_is_cut_and_what_names_them_gets_their_new_numbers() {
     let bytes = six_frames(&[

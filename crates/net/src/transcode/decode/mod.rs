@@ -76,6 +76,10 @@ impl Codec {
     /// # Errors
     /// `InvalidData` when it is not sound, or another image than the header says; `Unsupported`.
     pub(super) fn decode(self, bytes: &[u8], image: &Image) -> io::Result<Frame> {
+        // PS3.5 8.2 has single bits in no other.
+        if image.is_single_bit() && !matches!(self, Codec::Deflated | Codec::Uncompressed) {
+            return Err(invalid("pixels of one bit are compressed where they cannot be"));
+        }
         let frame = match self {
             Codec::Jpeg => jpeg::decode(bytes, image),
             Codec::Jpeg2000 => jpeg_2000::decode(bytes, image),
