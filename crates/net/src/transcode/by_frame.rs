@@ -3,6 +3,7 @@
 //! new numbers, and what then has no meaning goes.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use dicomet_proto::dataset::{Tag, VR};
 
@@ -39,8 +40,18 @@ const TEXT_VECTORS: [(Tag, VR); 12] = [
     (Tag(0x3004, 0x000C), VR::DS),
 ];
 
-const START_TRIM: Tag = Tag(0x0008, 0x2142);
-const STOP_TRIM: Tag = Tag(0x0008, 0x2143);
+/// The first and the last frame of a range: Start and Stop Trim, IVUS Pullback Start and Stop Frame Number.
+const RANGES: [[Tag; 2]; 2] =
+    [[Tag(0x0008, 0x2142), Tag(0x0008, 0x2143)], [Tag(0x0018, 0x3104), Tag(0x0018, 0x3105)]];
+
+const CONCATENATION_UID: Tag = Tag(0x0020, 0x9161);
+const DIMENSION_ORGANIZATION_TYPE: Tag = Tag(0x0020, 0x9311);
+
+/// What an instance has that is part of a concatenation (PS3.3 C.7.6.16): SOP Instance UID of Concatenation Source,
+/// Concatenation UID, In-concatenation Number, In-concatenation Total Number, Concatenation Frame Offset Number.
+const CONCATENATION: [Tag; 5] =
+    [Tag(0x0020, 0x0242), CONCATENATION_UID, Tag(0x0020, 0x9162), Tag(0x0020, 0x9163), Tag(0x0020, 0x9228)];
+
 const REPRESENTATIVE_FRAME_NUMBER: Tag = Tag(0x0028, 0x6010);
 const FRAME_NUMBERS_OF_INTEREST: Tag = Tag(0x0028, 0x6020);
 const FRAME_OF_INTEREST_DESCRIPTION: Tag = Tag(0x0028, 0x6022);
@@ -60,8 +71,8 @@ const OVERLAY_ELEMENTS: [u16; 15] = [
 /// Whether the value of an attribute on top is needed by [`cut`].
 pub(super) fn counts_by_frames(tag: Tag) -> bool {
     let naming = [
-        START_TRIM,
-        STOP_TRIM,
+        CONCATENATION_UID,
+        DIMENSION_ORGANIZATION_TYPE,
         REPRESENTATIVE_FRAME_NUMBER,
         FRAME_NUMBERS_OF_INTEREST,
         FRAME_OF_INTEREST_DESCRIPTION,
@@ -71,6 +82,7 @@ pub(super) fn counts_by_frames(tag: Tag) -> bool {
     VECTORS.contains(&tag)
         || TEXT_VECTORS.iter().any(|(vector, _)| *vector == tag)
         || naming.contains(&tag)
+        || RANGES.as_flattened().contains(&tag)
         || (is_overlay(tag.0) && tag.1 == NUMBER_OF_FRAMES_IN_OVERLAY)
 }
 
@@ -98,7 +110,13 @@ pub(super) fn cut(values: &BTreeMap<Tag, Vec<u8>>, frames: u32, numbers: &[u32],
     rename_representative(values, numbers, edits);
     rename_of_interest(values, numbers, edits);
     rename_r_waves(values, numbers, edits);
-    rename_trims(values, numbers, edits);
+    rename_ranges(values, numbers, edits);
+    // The new instance is in the place of none of the parts.
+    CONCATENATION.iter().for_each(|tag| edits.remove(*tag));
+    // Planes at equal distances, or that in each of several times: where some are missing, they may be no more.
+    if numbers.len() < frames && dimension_organization(values).starts_with("3D") {
+        edits.remove(DIMENSION_ORGANIZATION_TYPE);
+    }
     for (Tag(group, _), _) in values.iter().filter(|(tag, _)| is_overlay(tag.0)) {
         OVERLAY_ELEMENTS.iter().for_each(|element| edits.remove(Tag(*group, *element)));
     }
@@ -153,24 +171,37 @@ fn rename_r_waves(values: &BTreeMap<Tag, Vec<u8>>, numbers: &[u32], edits: &mut 
     }
 }
 
-/// Start Trim and Stop Trim: the first and the last of the frames between them that stay.
-fn rename_trims(values: &BTreeMap<Tag, Vec<u8>>, numbers: &[u32], edits: &mut Edits) {
+/// Of each range, the first and the last of the frames in it that stay.
+fn rename_ranges(values: &BTreeMap<Tag, Vec<u8>>, numbers: &[u32], edits: &mut Edits) {
     let number =
         |tag| texts(values, tag).first().and_then(|text| String::from_utf8_lossy(text).trim().parse().ok());
-    let start: u32 = number(START_TRIM).unwrap_or(1);
-    let stop: u32 = number(STOP_TRIM).unwrap_or(u32::MAX);
-    let mut places =
-        (1..).zip(numbers).filter(|(_, number)| (start..=stop).contains(number)).map(|(place, _)| place);
-    let first: Option<u32> = places.next();
-    let last = places.last().or(first);
-    for (tag, place) in [(START_TRIM, first), (STOP_TRIM, last)] {
-        match place {
-            Some(place) if values.contains_key(&tag) => {
-                edits.set(tag, VR::IS, place.to_string().into_bytes())
+    for [start, stop] in RANGES {
+        let range: RangeInclusive<u32> = number(start).unwrap_or(1)..=number(stop).unwrap_or(u32::MAX);
+        let mut places =
+            (1..).zip(numbers).filter(|(_, number)| range.contains(number)).map(|(place, _)| place);
+        let first: Option<u32> = places.next();
+        let last = places.last().or(first);
+        for (tag, place) in [(start, first), (stop, last)] {
+            match place {
+                Some(place) if values.contains_key(&tag) => {
+                    edits.set(tag, VR::IS, place.to_string().into_bytes())
+                }
+                _ => edits.remove(tag),
             }
-            _ => edits.remove(tag),
         }
     }
+}
+
+/// Whether nothing would tell where these frames lie: of a tiled image that is full their numbers do, among all frames of
+/// the instance, or of the concatenation that it is part of (PS3.3 C.7.6.17.3).
+pub(super) fn lose_their_place(values: &BTreeMap<Tag, Vec<u8>>, frames: u32, numbers: &[u32]) -> bool {
+    let are_all = numbers.len() == frames as usize && !values.contains_key(&CONCATENATION_UID);
+    dimension_organization(values) == "TILED_FULL" && !are_all
+}
+
+fn dimension_organization(values: &BTreeMap<Tag, Vec<u8>>) -> String {
+    let text = texts(values, DIMENSION_ORGANIZATION_TYPE).first().copied().unwrap_or_default();
+    String::from_utf8_lossy(text).trim().to_owned()
 }
 
 fn shorts(values: &BTreeMap<Tag, Vec<u8>>, tag: Tag) -> Vec<u32> {

@@ -89,6 +89,9 @@ pub(super) fn extract(stored: DataSet, list: &FrameList, wanted: &Wanted) -> Res
     let elements = || Elements::new(&file, offset, length, Encoding::of(&from));
     let source = Source::read(&mut elements()?)?;
     let numbers = source.numbers(list)?;
+    if by_frame::lose_their_place(&source.values, source.frames, &numbers) {
+        return Err(invalid("the place of a tile is told by its number among all of them").into());
+    }
     let mut edits = Edits::default();
     edits.keeps_encapsulated = source.pixels.is_none();
     let transfer_syntax = match &source.pixels {

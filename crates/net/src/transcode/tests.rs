@@ -541,6 +541,8 @@ fn what_counts_by_frames_is_cut_and_what_names_them_gets_their_new_numbers() {
         (0x0018, 0x1520, b"DS", b"0\\1\\2\\3\\4\\5 "),
         (0x0018, 0x2002, b"SH", b"a\\b\\c\\d\\e\\f "),
         (0x0018, 0x2005, b"DS", b"1\\2 "),
+        (0x0018, 0x3104, b"IS", b"3 "),
+        (0x0018, 0x3105, b"IS", b"5 "),
         (0x0028, 0x6010, b"US", &[4, 0]),
         (0x0028, 0x6020, b"US", &[1, 0, 4, 0, 5, 0]),
         (0x0028, 0x6022, b"LO", b"one\\four\\five "),
@@ -563,6 +565,10 @@ fn what_counts_by_frames_is_cut_and_what_names_them_gets_their_new_numbers() {
         (cut.text(Tag(0x0008, 0x2142)), cut.text(Tag(0x0008, 0x2143))),
         (Some("1".into()), Some("2".into()))
     );
+    assert_eq!(
+        (cut.text(Tag(0x0018, 0x3104)), cut.text(Tag(0x0018, 0x3105))),
+        (Some("2".into()), Some("3".into()))
+    );
     assert!(!cut.contains(Tag(0x6000, 0x0010)) && cut.contains(Tag(0x6002, 0x0010)));
 
     let last = taken(&bytes, &FrameList::Simple(vec![6]));
@@ -573,6 +579,8 @@ fn what_counts_by_frames_is_cut_and_what_names_them_gets_their_new_numbers() {
         (0x0028, 0x6040),
         (0x0008, 0x2142),
         (0x0008, 0x2143),
+        (0x0018, 0x3104),
+        (0x0018, 0x3105),
     ] {
         assert!(!last.contains(Tag(group, element)), "({group:04x},{element:04x})");
     }
@@ -599,6 +607,49 @@ fn the_planes_of_a_dose_are_where_they_were() {
     assert_eq!(from_the_first.texts(offsets), ["0.0", "5"]);
     let neither = taken(&dose(b"1\\2\\3\\4\\5\\6 "), &FrameList::Simple(vec![2, 6]));
     assert_eq!((neither.texts(position)[2].as_str(), neither.texts(offsets).len()), ("30.1", 2));
+}
+
+const DIMENSION_ORGANIZATION_TYPE: Tag = Tag(0x0020, 0x9311);
+
+#[test]
+fn frames_that_are_taken_are_no_part_of_a_concatenation_nor_planes_at_equal_distances() {
+    let parted = six_frames(&[
+        (0x0020, 0x0242, b"UI", b"2.1\0"),
+        (0x0020, 0x9161, b"UI", b"2.2\0"),
+        (0x0020, 0x9162, b"US", &[1, 0]),
+        (0x0020, 0x9163, b"US", &[2, 0]),
+        (0x0020, 0x9228, b"UL", &[0, 0, 0, 0]),
+        (0x0020, 0x9311, b"CS", b"3D"),
+    ]);
+    let few = taken(&parted, &FrameList::Simple(vec![1, 2, 5]));
+    let all = taken(&parted, &FrameList::Calculated(vec![[1, 6, 1]]));
+    for element in [0x0242, 0x9161, 0x9162, 0x9163, 0x9228] {
+        let tag = Tag(0x0020, element);
+        assert!(!few.contains(tag) && !all.contains(tag), "{element:04x}");
+    }
+    assert!(!few.contains(DIMENSION_ORGANIZATION_TYPE));
+    assert_eq!(all.text(DIMENSION_ORGANIZATION_TYPE).as_deref(), Some("3D"));
+    let sparse = six_frames(&[(0x0020, 0x9311, b"CS", b"TILED_SPARSE")]);
+    let few = taken(&sparse, &FrameList::Simple(vec![2]));
+    assert_eq!(few.text(DIMENSION_ORGANIZATION_TYPE).as_deref(), Some("TILED_SPARSE"));
+}
+
+#[test]
+fn tiles_whose_number_alone_tells_where_they_lie_are_not_taken_from_among_the_others() {
+    let outcome = |more: &[(u16, u16, &[u8; 2], &[u8])], numbers: Vec<u32>| {
+        let bytes = six_frames(more);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let transfer_syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+        let stored = DataSet { file, offset: 0, length: bytes.len() as u64, transfer_syntax };
+        extract::extract(stored, &FrameList::Simple(numbers), &Waiting::new().wanted())
+    };
+    let full = (0x0020, 0x9311, b"CS", &b"TILED_FULL"[..]);
+    let part = (0x0020, 0x9161, b"UI", &b"2.2\0"[..]);
+    let all = vec![1, 2, 3, 4, 5, 6];
+    assert!(matches!(outcome(&[full], vec![1]), Err(ExtractError::Unreadable(_))));
+    assert!(outcome(&[full], all.clone()).is_ok());
+    assert!(matches!(outcome(&[full, part], all), Err(ExtractError::Unreadable(_))));
 }
 
 #[test]
