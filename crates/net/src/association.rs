@@ -394,6 +394,11 @@ impl Association {
         self.pump.misbehaved(AbortReason::UnexpectedPdu, what)
     }
 
+    /// Aborts because of a message that cannot be used and cannot be answered, and gives the error to return.
+    pub(crate) fn unanswerable(&mut self, what: impl Into<String>) -> Error {
+        self.pump.misbehaved(AbortReason::InvalidPduParameterValue, what)
+    }
+
     /// Aborts for want of patience, and gives the error to return.
     pub(crate) fn timed_out(&mut self, action: &'static str, after: Duration) -> Error {
         self.pump.abort(Error::TimedOut { action, after })
@@ -481,10 +486,7 @@ impl Association {
                 let answer = Command::refusal(*command_field, *message_id, status).encode();
                 self.put_bytes(context_id, FragmentKind::Command, &answer, Position::Last)
             }
-            _ => Err(self.pump.misbehaved(
-                AbortReason::InvalidPduParameterValue,
-                format!("sent a message that cannot be used: {error}"),
-            )),
+            _ => Err(self.unanswerable(format!("sent a message that cannot be used: {error}"))),
         }
     }
 

@@ -78,8 +78,8 @@ pub enum Next {
 /// Waits for the next request; `None` when the peer wants to release.
 ///
 /// What is no request is dealt with here: a C-CANCEL of a finished operation is ignored, an unknown command
-/// answered with 0211, and so is one of a service that the SOP class of its context does not have; a mistyped one with
-/// 0212, a SOP class that is not the context's with 0122 (0118 for N-ACTION and N-EVENT-REPORT), a response that nobody
+/// answered with 0211 (without a Message ID by A-ABORT), and so is one of a service that the SOP class of its context does
+/// not have; a mistyped one with 0212, a SOP class that is not the context's with 0122 (0118 for N-ACTION and N-EVENT-REPORT), a response that nobody
 /// waits for dropped.
 ///
 /// # Errors
@@ -181,7 +181,8 @@ async fn take_request(
 /// Sends the response that says no to a request, whatever its service; nothing to what is no request.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error`]; also where a request has no Message ID, so that nobody could say what a response is to: the association is
+/// aborted.
 pub async fn respond_refusal(
     association: &mut Association,
     context_id: ContextId,
@@ -193,7 +194,12 @@ pub async fn respond_refusal(
             association.count_refused();
             association.send(context_id, &response, Data::None).await
         }
-        None => Ok(()),
+        None => match request {
+            Command::Unknown(request) if !is_response_field(request.command_field) => {
+                Err(association.unanswerable("sent a request without a Message ID"))
+            }
+            _ => Ok(()),
+        },
     }
 }
 

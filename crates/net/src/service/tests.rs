@@ -10,6 +10,7 @@ use dicomet_proto::message::{
     CCancelRq, CEchoRq, CEchoRsp, CFindRq, CFindRsp, CStoreRq, Command, DataSetType, MessageId, NActionRq,
     Priority, Refusal, Status,
 };
+use dicomet_proto::pdu::{AbortReason, AbortSource};
 use dicomet_proto::query::{Level, Model, Query};
 
 use super::*;
@@ -135,6 +136,19 @@ async fn a_peer_that_only_sends_responses_is_aborted_in_the_end() {
     };
     let (request, ()) = tokio::join!(next_request(&mut acceptor), flood);
     assert!(matches!(request, Err(Error::PeerMisbehaved { .. })));
+}
+
+#[tokio::test]
+async fn what_has_no_message_id_to_answer_by_ends_the_association() {
+    // N-CREATE without a Message ID; C-CANCEL, which has no response, with one in place of that of its operation.
+    for command in [unknown(0x0140, None, None), unknown(CCancelRq::COMMAND_FIELD, Some(9), None)] {
+        let (mut requestor, mut acceptor) = pair(PIPE).await;
+        requestor.send(context_id(5), &command, Data::None).await.unwrap();
+        let (request, answer) = tokio::join!(next_request(&mut acceptor), requestor.receive());
+        assert!(matches!(request, Err(Error::PeerMisbehaved { .. })), "{request:?}");
+        let Err(Error::Aborted(abort)) = answer else { panic!("{answer:?}") };
+        assert_eq!(abort.source, AbortSource::ServiceProvider(AbortReason::InvalidPduParameterValue));
+    }
 }
 
 #[tokio::test(start_paused = true)]

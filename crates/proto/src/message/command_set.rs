@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::argument::Argument;
-use super::{Counters, DataSetType, MessageId, Status};
+use super::{CCancelRq, Counters, DataSetType, MessageId, Status};
 use crate::dataset::Tag;
 
 /// The largest command set that is read, in bytes. Real ones have 100 to 300.
@@ -252,8 +252,12 @@ impl CommandSet {
         self.optional(element::COMMAND_DATA_SET_TYPE)
     }
 
-    /// The one Message ID that names the operation: in a response, of the request that it answers.
+    /// The one Message ID that names the operation: in a response, of the request that it answers. C-CANCEL-RQ has none,
+    /// whatever it says: it has no response either (PS3.7 9.3.2.3).
     pub(super) fn message_id(&self) -> Option<MessageId> {
+        if self.command_field == CCancelRq::COMMAND_FIELD {
+            return None;
+        }
         self.optional(self.message_id_tag())
     }
 
