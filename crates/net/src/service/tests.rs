@@ -349,6 +349,37 @@ async fn odd_shapes_of_find_responses_are_tolerated() {
 }
 
 #[tokio::test]
+async fn a_match_is_not_lost_when_the_wait_for_it_is_dropped_in_the_middle() {
+    let (mut requestor, mut acceptor) = pair(1000).await;
+    // More than one P-DATA-TF holds.
+    let (tag, text) = (Tag(0x0040, 0xA160), "x".repeat(400_000));
+    let serve = async {
+        let Some(Request::Find(context, request, _)) = next_request(&mut acceptor).await.unwrap() else {
+            panic!("no C-FIND-RQ");
+        };
+        let mut answer = c_find::scp::Answer::new(&mut acceptor, &context, &request);
+        let mut identifier = DataSet::new();
+        identifier.set_text(tag, &text);
+        answer.pending(&identifier, Status::PENDING).await.unwrap();
+        answer.finish(Ok(())).await.unwrap();
+    };
+    let ask = async {
+        let query = Query::new(Model::StudyRoot, Level::Study);
+        let mut find = c_find::scu::Find::start(&mut requestor, &query).await.unwrap();
+        let found = loop {
+            tokio::select! {
+                biased;
+                found = find.next() => break found.unwrap().unwrap(),
+                () = tokio::task::yield_now() => {}
+            }
+        };
+        assert!(found.text(tag).as_deref() == Some(&text));
+        assert_eq!(find.next().await.unwrap(), None);
+    };
+    tokio::join!(serve, ask);
+}
+
+#[tokio::test]
 async fn an_identifier_that_cannot_be_read_is_handed_up_as_such() {
     let (mut requestor, mut acceptor) = pair(PIPE).await;
     let request = Command::CFindRq(CFindRq {

@@ -19,6 +19,8 @@ pub struct Find<'a> {
     message_id: MessageId,
     cancelled: bool,
     unsupported_keys: bool,
+    /// A match whose identifier is still being read, so that [`Find::next`] can be dropped at any await.
+    reading: Option<Vec<u8>>,
     end: Option<FindEnd>,
 }
 
@@ -60,31 +62,44 @@ impl<'a> Find<'a> {
             priority: Priority::Medium,
         };
         association.send(context.id, &Command::CFindRq(request), Data::Bytes(&identifier)).await?;
-        Ok(Find { association, context, message_id, cancelled: false, unsupported_keys: false, end: None })
+        let (cancelled, unsupported_keys, reading, end) = (false, false, None, None);
+        Ok(Find { association, context, message_id, cancelled, unsupported_keys, reading, end })
     }
 
     /// The next match; `None` when the peer has sent its final response.
     ///
+    /// Cancel safe.
+    ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`]; the association is then at its end. An identifier that cannot be read, or of more than
+    /// [`MAX_IDENTIFIER_LENGTH`] bytes, is one.
     pub async fn next(&mut self) -> Result<Option<DataSet>, Error> {
-        while let Some(response) = self.next_pending().await? {
-            // A match without identifier says nothing; some peers send it all the same.
-            if response.identifier == DataSetType::Null {
-                continue;
-            }
-            let Some(bytes) = self.association.receive_data_whole(MAX_IDENTIFIER_LENGTH).await? else {
-                return Err(self.association.misbehaved("sent a C-FIND identifier of more than 4 MiB"));
-            };
-            return match DataSet::parse(&bytes, &self.context.transfer_syntax) {
-                Ok(identifier) => Ok(Some(identifier)),
-                Err(error) => {
-                    tracing::debug!(%error, "an identifier cannot be read");
-                    Err(self.association.misbehaved("sent a C-FIND identifier that cannot be read"))
+        while self.reading.is_none() {
+            match self.next_pending().await? {
+                Some(response) if response.identifier == DataSetType::Present => {
+                    self.reading = Some(Vec::new());
                 }
-            };
+                // A match without identifier says nothing; some peers send it all the same.
+                Some(_) => {}
+                None => return Ok(None),
+            }
         }
-        Ok(None)
+        self.read_identifier().await.map(Some)
+    }
+
+    async fn read_identifier(&mut self) -> Result<DataSet, Error> {
+        while let Some(piece) = self.association.receive_data().await? {
+            let bytes = self.reading.get_or_insert_default();
+            if bytes.len() + piece.len() > MAX_IDENTIFIER_LENGTH {
+                return Err(self.association.misbehaved("sent a C-FIND identifier of more than 4 MiB"));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        let bytes = self.reading.take().unwrap_or_default();
+        DataSet::parse(&bytes, &self.context.transfer_syntax).map_err(|error| {
+            tracing::debug!(%error, "an identifier cannot be read");
+            self.association.misbehaved("sent a C-FIND identifier that cannot be read")
+        })
     }
 
     /// Sends C-CANCEL-RQ; the matches that still come are to be taken with [`Find::next`], or passed over by
@@ -132,6 +147,8 @@ impl<'a> Find<'a> {
         if self.end.is_some() {
             return Ok(None);
         }
+        // Of a match that was begun and dropped: its data set is passed over.
+        self.reading = None;
         let response = match crate::service::receive_message(self.association).await?.command {
             Command::CFindRsp(response) if response.message_id == self.message_id => response,
             Command::CFindRsp(_) => {
