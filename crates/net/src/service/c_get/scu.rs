@@ -84,7 +84,7 @@ impl<'a> Get<'a> {
             }
             let message = match self.association.receive().await? {
                 Received::Message(message) => message,
-                Received::ReleaseRequested => return Err(Error::ReleasedByPeer),
+                Received::ReleaseRequested => return Err(self.association.released_by_peer()),
             };
             if let Some(event) = self.handle(message).await? {
                 return Ok(Some(event));
@@ -374,16 +374,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_release_in_the_middle_ends_the_operation() {
+    async fn a_release_in_the_middle_is_answered_and_ends_the_operation() {
         let (mut requestor, mut acceptor) = pair().await;
         let peer = async {
             take_request(&mut acceptor).await;
-            let _ = acceptor.release().await;
+            acceptor.release().await.unwrap();
         };
         let ask = async {
             let mut get = Get::start(&mut requestor, &uids::STUDY_ROOT_GET, &DataSet::new()).await.unwrap();
             assert!(matches!(get.next().await, Err(Error::ReleasedByPeer)));
-            requestor.abort().await;
         };
         tokio::join!(peer, ask);
     }
