@@ -354,7 +354,8 @@ impl Shared {
     }
 
     fn answered(&self, mut item: Item, transfer_syntax: Uid, response: CStoreRsp, flight: &mut Flight) {
-        let other = other_than_asked(&response, &item.file);
+        let file = &item.file;
+        let other = c_store::other_than_asked(&response, &file.sop_class, &file.sop_instance).cloned();
         let CStoreRsp { status, error_comment: comment, .. } = response;
         let said = match &comment {
             Some(comment) => format!("{status}: {comment}"),
@@ -423,13 +424,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// What a response speaks of, where that is not what was sent (PS3.7 9.1.1.1: it is that of the request).
-fn other_than_asked(response: &CStoreRsp, file: &FileInstance) -> Option<Uid> {
-    let class = response.affected_sop_class_uid.as_ref().filter(|class| **class != file.sop_class);
-    let instance = response.affected_sop_instance_uid.as_ref();
-    instance.filter(|instance| **instance != file.sop_instance).or(class).cloned()
 }
 
 fn storage_contexts(negotiated: &Negotiated) -> impl Iterator<Item = &Context> {

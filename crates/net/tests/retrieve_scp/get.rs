@@ -9,7 +9,6 @@ use dicomet_net::association::{Data, Message, Received, Timeouts};
 use dicomet_net::service::sub_operations::{Pace, Report};
 use dicomet_net::service::{Request, c_get, next_request};
 use dicomet_net::{Association, Error, connect};
-use dicomet_proto::AeTitle;
 use dicomet_proto::association::ContextId;
 use dicomet_proto::association::negotiation::{Proposal, Willing, first_proposed};
 use dicomet_proto::dataset::dictionary::uids;
@@ -19,6 +18,7 @@ use dicomet_proto::message::{
     Priority, Status,
 };
 use dicomet_proto::pdu::{AsyncOperationsWindow, RoleSelection};
+use dicomet_proto::{AeTitle, Uid};
 
 use crate::shelf::{Content, Shelf, cts};
 
@@ -304,6 +304,23 @@ async fn refused_instances_are_counted_and_listed() {
 }
 
 #[tokio::test]
+async fn a_response_of_another_instance_is_no_success() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        let (message, request, _) = requestor.store_rq().await;
+        let other = Uid::from_static("1.2.2");
+        let request = CStoreRq { affected_sop_instance_uid: other, ..request };
+        requestor.store_rsp(message.context_id, &request, Status::SUCCESS).await;
+        requestor.take(Status::SUCCESS).await;
+        requestor.finish().await
+    };
+    let ((response, failed), _) = tokio::join!(asking, serve(acceptor, cts(2), Pace::default()));
+    assert_eq!((response.status, response.counters), (Status::WARNING, counters(None, 1, 1, 0)));
+    assert_eq!(failed, ["1.2.1"]);
+}
+
+#[tokio::test]
 async fn when_all_fail_the_final_status_is_a_failure() {
     let (mut requestor, acceptor) = associate(proposal(None, true)).await;
     let asking = async {
@@ -397,6 +414,27 @@ async fn a_peer_that_never_answers_a_sub_operation_is_not_waited_for_for_ever() 
     let (ended, (_, report)) = tokio::join!(asking, serve(acceptor, cts(3), pace));
     assert!(matches!(report, Err(Error::TimedOut { .. })), "{report:?}");
     assert!(matches!(ended, Err(Error::Aborted(_))), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_floods_us_with_responses_to_nothing_is_aborted() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let asking = async {
+        requestor.get().await;
+        let (message, request, _) = requestor.store_rq().await;
+        let MessageId(id) = request.message_id;
+        let stray = Command::CStoreRsp(CStoreRsp {
+            message_id: MessageId(id + 1),
+            affected_sop_class_uid: None,
+            affected_sop_instance_uid: None,
+            status: Status::SUCCESS,
+            error_comment: None,
+            offending_elements: Vec::new(),
+        });
+        while requestor.association.send(message.context_id, &stray, Data::None).await.is_ok() {}
+    };
+    let ((), (_, report)) = tokio::join!(asking, serve(acceptor, cts(1), Pace::default()));
+    assert!(matches!(report, Err(Error::PeerMisbehaved { .. })), "{report:?}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use dicomet_proto::association::ContextId;
 use dicomet_proto::message::{CStoreRq, Command, MessageId, Priority, Status};
 use dicomet_proto::{AeTitle, Uid};
 
+use super::other_than_asked;
 use crate::association::{Data, Source};
 use crate::{Association, Error};
 
@@ -50,7 +51,7 @@ pub async fn send_for(
 /// Sends one instance and waits for its status.
 ///
 /// # Errors
-/// [`Error`]; a failure status is an answer.
+/// [`Error`]; a failure status is an answer. A response to another message or of another instance is none.
 pub async fn store(
     association: &mut Association,
     context_id: ContextId,
@@ -62,7 +63,9 @@ pub async fn store(
     match super::super::receive_message(association).await?.command {
         // A pending C-STORE does not exist (PS3.7 9.1.1): nothing may be taken for stored that is not.
         Command::CStoreRsp(response)
-            if response.message_id == message_id && !response.status.is_pending() =>
+            if response.message_id == message_id
+                && !response.status.is_pending()
+                && other_than_asked(&response, sop_class, sop_instance).is_none() =>
         {
             Ok(response.status)
         }

@@ -14,6 +14,7 @@ use super::supply::Supply;
 use super::tally::{Reason, Tally};
 use super::{Instance, Instances, Outgoing, Pace};
 use crate::association::{Received, Source};
+use crate::service::MAX_STRAY_RESPONSES;
 use crate::service::c_store::{self, outstanding::Outstanding};
 use crate::transcode;
 use crate::{Association, Error};
@@ -117,6 +118,8 @@ pub(in crate::service) struct Leg<'l, L: Line, I: Instances> {
     /// The one that is being sent.
     current: Option<Instance>,
     last_response: Instant,
+    /// Responses that answered nothing.
+    stray_responses: usize,
     /// Whether anything was answered.
     is_of_use: bool,
 }
@@ -131,8 +134,17 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
         let window = line.association().negotiated().async_operations_window;
         let window = if L::WE_REQUESTED { window.invoked } else { window.performed };
         let outstanding = Outstanding::new(window, pace.max_outstanding);
-        let (current, last_response, is_of_use) = (None, Instant::now(), false);
-        Leg { line, supply, tally, pace, outstanding, current, last_response, is_of_use }
+        Leg {
+            line,
+            supply,
+            tally,
+            pace,
+            outstanding,
+            current: None,
+            last_response: Instant::now(),
+            stray_responses: 0,
+            is_of_use: false,
+        }
     }
 
     /// Whether a sub-operation was answered on this association: then another one like it gets further.
@@ -299,10 +311,31 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
             Some((instance, _)) => {
                 self.last_response = now;
                 self.is_of_use = true;
-                self.tally.answered(&instance, response.status);
+                self.answered(&instance, &response);
+                Ok(())
             }
-            None => tracing::debug!("dropped a C-STORE-RSP that answers no outstanding sub-operation"),
+            None => self.passed_over(),
         }
+    }
+
+    /// Counts a sub-operation by its response. One that is of another instance says nothing of ours: to count it as
+    /// completed could let the requestor delete what nobody has.
+    fn answered(&self, instance: &Instance, response: &CStoreRsp) {
+        let Instance { sop_class, sop_instance, .. } = instance;
+        match c_store::other_than_asked(response, sop_class, sop_instance) {
+            None => self.tally.answered(instance, response.status),
+            Some(_) => self.tally.failed(instance, Reason::OfAnother(response.status)),
+        }
+    }
+
+    /// A response that answers nothing that is outstanding.
+    fn passed_over(&mut self) -> Result<(), Error> {
+        self.stray_responses += 1;
+        if self.stray_responses > MAX_STRAY_RESPONSES {
+            let association = self.line.association();
+            return Err(association.misbehaved("keeps sending responses that nobody waits for"));
+        }
+        tracing::debug!("dropped a C-STORE-RSP that answers no outstanding sub-operation");
         Ok(())
     }
 }

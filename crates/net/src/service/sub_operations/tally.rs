@@ -33,6 +33,8 @@ pub(in crate::service) enum Reason {
     Unreadable(String),
     /// The receiver said so.
     Refused(Status),
+    /// The receiver answered, and of another instance.
+    OfAnother(Status),
     /// It was begun, and the receiver did not answer, or is gone.
     Unanswered,
     /// It was not begun.
@@ -215,6 +217,7 @@ impl std::fmt::Display for Reason {
             Reason::NoContext => f.write_str("no presentation context, or no role, for it"),
             Reason::Unreadable(error) => write!(f, "it cannot be read or converted: {error}"),
             Reason::Refused(status) => write!(f, "the receiver refused it: {status}"),
+            Reason::OfAnother(status) => write!(f, "the receiver answered {status} of another instance"),
             Reason::Unanswered => f.write_str("it was begun, and the receiver did not answer"),
             Reason::NotBegun(why) => f.write_str(why),
         }
