@@ -15,6 +15,7 @@ use dicomet_proto::pdu::RejectReason;
 
 use crate::config;
 use crate::exit::CommandError;
+use crate::output;
 
 /// Our AE title where nothing says another.
 pub const DEFAULT_AET: &str = "DICOMET";
@@ -168,9 +169,13 @@ impl NodeArgs {
     pub fn explain_retrieve(&self, error: &RetrieveError) -> CommandError {
         match error {
             RetrieveError::Association(error) => self.explain(error),
-            RetrieveError::Find { .. } => CommandError::new(format!("{}: {error}", self.node)).hint(
-                "ask with fewer keys, or those of another level; dicomet find shows what the peer answers",
-            ),
+            // It has the peer's comment in it.
+            RetrieveError::Find { .. } => CommandError::new(format!(
+                "{}: {}",
+                self.node,
+                output::visible(&error.to_string())
+            ))
+            .hint("ask with fewer keys, or those of another level; dicomet find shows what the peer answers"),
             RetrieveError::Folder(FolderError::Unwritable { .. }) => {
                 CommandError::new(error).hint("choose another folder with --output")
             }

@@ -176,12 +176,13 @@ pub fn name_of(tag: Tag) -> String {
     dictionary::keyword_of(tag).map_or_else(|| format!("{:04X},{:04X}", tag.0, tag.1), str::to_owned)
 }
 
-/// A text in which nothing moves a terminal's cursor or turns its direction: such characters are written out.
+/// A text in which nothing moves a terminal's cursor, ends a line or turns its direction: such characters are written out.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
+        if c.is_control() || turns || ends_line {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
@@ -273,6 +274,7 @@ mod tests {
     fn escape_sequences_are_shown_and_not_obeyed() {
         assert!(written(Format::Table, &["a\u{1b}[2Jb"]).contains("a\\u{1b}[2Jb"));
         assert!(written(Format::Csv, &["a\u{202e}b"]).contains("a\\u{202e}b"));
+        assert_eq!(visible("a\u{61c}b\u{2028}c\u{2029}d"), "a\\u{61c}b\\u{2028}c\\u{2029}d");
         assert_eq!(visible("Müller^山田"), "Müller^山田");
     }
 

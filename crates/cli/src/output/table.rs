@@ -71,7 +71,15 @@ impl Rows {
         }
         if has_news {
             let widths = table.column_max_content_widths();
-            self.shown = columns.into_iter().zip(widths).collect();
+            let before = std::mem::take(&mut self.shown);
+            // A column stays as wide as the rows above have made it.
+            let width_before =
+                |column| before.iter().find(|(shown, _)| *shown == column).map_or(0, |(_, width)| *width);
+            self.shown = columns
+                .into_iter()
+                .zip(widths)
+                .map(|(column, width)| (column, width.max(width_before(column))))
+                .collect();
         }
         writeln!(out, "{table}")?;
         out.flush()
@@ -121,7 +129,7 @@ mod tests {
     fn a_column_in_which_something_stands_late_gets_its_header_then() {
         let (mut rows, mut out) = (rows(), Vec::new());
         for _ in 0..MAX_HELD {
-            rows.add(row(["A", "", "1"]), &mut out).unwrap();
+            rows.add(row(["A name of some length", "", "1"]), &mut out).unwrap();
         }
         rows.add(row(["B", "PAT004", "2"]), &mut out).unwrap();
         rows.add(row(["C", "", "3"]), &mut out).unwrap();
