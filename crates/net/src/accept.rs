@@ -56,7 +56,8 @@ impl Incoming {
     /// [`Error`]; the connection is then closed.
     pub async fn request(mut self) -> Result<Requested, Error> {
         // ARTIM ends it: this limit is only there for a core without one.
-        let patience = Patience::total(self.timeouts.association * 2, "send an association request");
+        let patience =
+            Patience::total(self.timeouts.association.saturating_mul(2), "send an association request");
         loop {
             self.pump.drive(Goal::Arrived, patience).await?;
             if let Some(Item::AssociateRequested(request)) = self.pump.inbox.pop() {
@@ -141,10 +142,12 @@ impl Requested {
 mod tests {
     use std::time::Duration;
 
+    use dicomet_proto::association::negotiation::{Willing, first_proposed};
     use dicomet_proto::pdu::{RejectReason, RejectResult};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
     use super::*;
+    use crate::service::next_request;
     use crate::testing::proposal;
 
     fn incoming() -> (Incoming, DuplexStream) {
@@ -198,6 +201,28 @@ mod tests {
             theirs.read_to_end(&mut answer).await.unwrap();
             assert_eq!(answer.first(), Some(&7), "an A-ABORT");
         }
+    }
+
+    #[tokio::test]
+    async fn without_limits_of_time_an_association_begins_all_the_same() {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let without = Duration::MAX;
+        let timeouts = Timeouts { connect: without, association: without, progress: without, idle: without };
+        let accept = async {
+            let requested = Incoming::new(Box::new(ours), None, timeouts.clone()).request().await.unwrap();
+            let mut association = requested.accept(&Willing(first_proposed)).await.unwrap();
+            assert!(next_request(&mut association).await.unwrap().is_none());
+            association.respond_release().await.unwrap();
+        };
+        let request = async {
+            crate::connect::request(Box::new(theirs), proposal(), &timeouts)
+                .await
+                .unwrap()
+                .release()
+                .await
+                .unwrap();
+        };
+        tokio::join!(accept, request);
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@ pub mod commit;
 pub mod connect;
 pub mod error;
 pub mod listen;
+mod moment;
 pub mod node;
 pub mod retrieve;
 pub mod service;

@@ -1,4 +1,4 @@
-//! Accepts connections, gives each association a task, and stops gracefully.
+//! Accepts connections, gives each association a thread (`apart`), and stops gracefully.
 
 use std::future::Future;
 use std::io;

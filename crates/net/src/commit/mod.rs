@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::listen::Listener;
+use crate::moment;
 use crate::retrieve::{Caller, Stop, reached};
 use crate::service::storage_commitment::scu;
 use crate::service::{Next, Request, next_or_response, next_request, respond_refusal};
@@ -123,7 +124,7 @@ impl Commit {
         let requests = self.requests().map_err(Error::Source)?;
         requests.iter().for_each(|request| ledger.asked(request));
         let mut stop = self.stop.clone().unwrap_or_else(|| watch::channel(Stop::No).1);
-        let deadline = Instant::now() + self.options.patience;
+        let deadline = moment::after(Instant::now(), self.options.patience);
         let ended = tokio::select! {
             ended = ask(association, &requests, &ledger, deadline) => ended,
             () = reached(&mut stop, Stop::Cancel) => Ok(()),

@@ -417,6 +417,29 @@ async fn a_peer_that_never_answers_a_sub_operation_is_not_waited_for_for_ever() 
 }
 
 #[tokio::test]
+async fn a_pace_without_limits_is_kept() {
+    let (mut requestor, acceptor) = associate(proposal(None, true)).await;
+    let pace = Pace {
+        pending_interval: Duration::MAX,
+        keep_alive: Duration::MAX,
+        response: Duration::MAX,
+        cancel_grace: Duration::MAX,
+        stop_grace: Duration::MAX,
+        ..Pace::default()
+    };
+    let asking = async {
+        requestor.get().await;
+        requestor.take(Status::SUCCESS).await;
+        let (message, request, _) = requestor.store_rq().await;
+        requestor.cancel(GET_ID).await;
+        requestor.store_rsp(message.context_id, &request, Status::SUCCESS).await;
+        requestor.finish().await.0
+    };
+    let (response, _) = tokio::join!(asking, serve(acceptor, cts(3), pace));
+    assert_eq!((response.status, response.counters), (Status::CANCEL, counters(Some(1), 2, 0, 0)));
+}
+
+#[tokio::test]
 async fn a_peer_that_floods_us_with_responses_to_nothing_is_aborted() {
     let (mut requestor, acceptor) = associate(proposal(None, true)).await;
     let asking = async {

@@ -19,6 +19,7 @@ use super::meanwhile;
 use super::tally::{Halt, Tally};
 use super::{FAILED_SOP_INSTANCE_UID_LIST, Instances, Operation, Pace, Report, Service, Supply};
 use crate::association::{Data, Message, Received};
+use crate::moment;
 use crate::{Association, Error};
 
 /// The longest value that an element of VR UI has where its length field has 16 bits (PS3.5 7.1.2).
@@ -157,7 +158,7 @@ impl<'a> Answer<'a> {
 
     /// Makes the next sign of life due this soon.
     pub(in crate::service) fn pending_within(&mut self, limit: Duration) {
-        let due = Instant::now() + limit;
+        let due = moment::after(Instant::now(), limit);
         self.last_pending = due.checked_sub(self.pace.keep_alive).unwrap_or(self.last_pending);
     }
 
@@ -166,7 +167,7 @@ impl<'a> Answer<'a> {
     fn next_pending(&self) -> Option<Instant> {
         let counts = self.tally.counts();
         let wait = if counts == self.reported { self.pace.keep_alive } else { self.pace.pending_interval };
-        (counts.remaining > 0).then(|| self.last_pending + wait)
+        (counts.remaining > 0).then(|| moment::after(self.last_pending, wait))
     }
 
     /// Sends the final response.

@@ -14,6 +14,7 @@ use super::supply::Supply;
 use super::tally::{Reason, Tally};
 use super::{Instance, Instances, Outgoing, Pace};
 use crate::association::{Received, Source};
+use crate::moment;
 use crate::service::MAX_STRAY_RESPONSES;
 use crate::service::c_store::{self, outstanding::Outstanding};
 use crate::transcode;
@@ -295,7 +296,7 @@ impl<'l, L: Line, I: Instances> Leg<'l, L, I> {
     /// association: nothing else can be said where the peer owes a response.
     async fn wait(&mut self) -> Result<(), Error> {
         let limit = self.pace.response;
-        let deadline = self.last_response + limit;
+        let deadline = moment::after(self.last_response, limit);
         let until = self.tally.ends_at(self.pace).map_or(deadline, |end| end.min(deadline));
         match self.line.receive(Some(until)).await? {
             Some(received) => self.handle(received).await,

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::{Instance, Pace};
+use crate::moment;
 
 /// So many distinct reasons for failures are told apart for the log.
 const MAX_REASONS: usize = 32;
@@ -187,8 +188,8 @@ impl Tally {
     pub(super) fn ends_at(&self, pace: &Pace) -> Option<Instant> {
         let (cause, at) = (*self.halt.borrow())?;
         Some(match cause {
-            Halt::Cancelled => at + pace.cancel_grace,
-            Halt::Stopped => at + pace.stop_grace,
+            Halt::Cancelled => moment::after(at, pace.cancel_grace),
+            Halt::Stopped => moment::after(at, pace.stop_grace),
         })
     }
 
