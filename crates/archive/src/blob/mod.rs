@@ -180,6 +180,12 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
 }
 
+/// Whether a file that is open is still in some folder: what is written to one that is not is lost when it is closed.
+fn has_a_name(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(file.metadata()?.nlink() > 0)
+}
+
 /// Makes a file and its name durable. The file first: what its rename has changed is then written with it, and
 /// little is left to do for the folder.
 pub(crate) fn sync(file: &Path) -> io::Result<()> {

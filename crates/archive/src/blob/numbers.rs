@@ -14,7 +14,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{BITS_A_FOLDER, BlobNumber, Blobs, Fault};
+use super::{BITS_A_FOLDER, BlobNumber, Blobs, Fault, has_a_name};
 
 /// How far apart numbers in use may be at most; more than stores run at once.
 pub(crate) const SPREAD: u64 = 1024;
@@ -80,6 +80,11 @@ impl Numbers {
             // Too far below those that were taken since.
             if state.prepared.front().is_some_and(|(first, _)| state.next - first >= SPREAD / 2) {
                 self.discard(&mut state.prepared);
+            }
+            // Empty as they are, somebody may have tidied them up, or taken their folder away.
+            if state.prepared.front().is_some_and(|(_, file)| !has_a_name(file).unwrap_or(false)) {
+                self.discard(&mut state.prepared);
+                state.folder = None;
             }
             let is_ours_to_make = state.prepared.len() <= FEW && !state.is_preparing;
             let to_make = if is_ours_to_make { Some(self.reserve(&mut state)?) } else { None };

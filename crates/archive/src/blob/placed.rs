@@ -6,7 +6,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::direct::{AlignedBuffer, CACHED, set_direct, write_last};
 use super::numbers::Numbers;
-use super::{BlobNumber, Blobs, Fault, sync_folder};
+use super::{BlobNumber, Blobs, Fault, has_a_name, sync_folder};
 
 /// Whether a blob takes the place of another of the same instance: then its number is higher than that one's, by which the
 /// files alone tell which came later.
@@ -92,6 +91,15 @@ impl PlacedBlob {
         numbers: &Arc<Numbers>,
         replaces: Replaces,
     ) -> Result<PlacedBlob, Fault> {
+        let placed = PlacedBlob::empty(blobs, numbers, replaces)?;
+        placed.fill(bytes)?;
+        if replaces == Replaces::Another {
+            blobs.sync_folder_of(placed.number()).map_err(Fault::Sync)?;
+        }
+        Ok(placed)
+    }
+
+    fn empty(blobs: &Blobs, numbers: &Arc<Numbers>, replaces: Replaces) -> Result<PlacedBlob, Fault> {
         let taken = |blob| Number { blob, numbers: Arc::clone(numbers) };
         let (number, file) = match replaces {
             Replaces::Nothing => {
@@ -104,16 +112,24 @@ impl PlacedBlob {
                 (number, file)
             }
         };
-        let blob = number.blob;
-        let path = blobs.path(blob);
+        let path = blobs.path(number.blob);
         let placed = PlacedBlob { name: Provisional::among_the_blobs(path), file, number };
-        lock(&placed.file).and_then(|()| write_all(&placed.file, bytes.bytes())).map_err(Fault::Other)?;
-        placed.file.sync_all().map_err(Fault::Sync)?;
-        if replaces == Replaces::Another {
-            blobs.sync_folder_of(blob).map_err(Fault::Sync)?;
-        }
-        placed.still_has_a_name().map_err(Fault::Other)?;
+        lock(&placed.file).map_err(Fault::Other)?;
         Ok(placed)
+    }
+
+    /// Writes and syncs all that it is to have. Until then somebody who tidies up may have removed it, empty as it was.
+    fn fill(&self, bytes: &AlignedBuffer) -> Result<(), Fault> {
+        write_all(&self.file, bytes.bytes()).map_err(Fault::Other)?;
+        self.file.sync_all().map_err(Fault::Sync)?;
+        match has_a_name(&self.file).map_err(Fault::Other)? {
+            true => Ok(()),
+            false => {
+                let removed =
+                    io::Error::new(io::ErrorKind::NotFound, "its file was removed by somebody else");
+                Err(Fault::Other(removed))
+            }
+        }
     }
 
     /// Renames a file, which is locked, to where a number says.
@@ -133,15 +149,6 @@ impl PlacedBlob {
         Ok(placed)
     }
 
-    /// A file that was made ahead may have been removed since, empty as it was, by somebody who tidied up, or with the
-    /// whole folder: what is written to it is lost when it is closed.
-    fn still_has_a_name(&self) -> io::Result<()> {
-        match self.file.metadata()?.nlink() {
-            0 => Err(io::Error::new(io::ErrorKind::NotFound, "its file was removed by somebody else")),
-            _ => Ok(()),
-        }
-    }
-
     pub(crate) fn number(&self) -> BlobNumber {
         self.number.blob
     }
@@ -156,4 +163,26 @@ impl PlacedBlob {
 fn write_all(file: &File, bytes: &[u8]) -> io::Result<()> {
     let direct = bytes.len() > CACHED && set_direct(file, true);
     write_last(file, bytes, 0, direct)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::BlobNumber;
+    use super::*;
+
+    #[test]
+    fn what_is_written_to_a_file_without_a_name_is_no_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(folder.path().to_owned());
+        let numbers = Arc::new(Numbers::from(BlobNumber(0), blobs.clone()));
+        let mut bytes = AlignedBuffer::new(4096);
+        bytes.fill(b"an instance");
+        for replaces in [Replaces::Nothing, Replaces::Another] {
+            let placed = PlacedBlob::empty(&blobs, &numbers, replaces).unwrap();
+            placed.fill(&bytes).unwrap();
+            fs::remove_file(blobs.path(placed.number())).unwrap();
+            let failed = placed.fill(&bytes).unwrap_err();
+            assert!(matches!(failed, Fault::Other(error) if error.kind() == io::ErrorKind::NotFound));
+        }
+    }
 }
