@@ -8,6 +8,7 @@ use bytes::Bytes;
 use dicomet_proto::Uid;
 use dicomet_proto::association::negotiation::Context;
 use dicomet_proto::message::{CStoreRq, Refusal, Status};
+use tokio::sync::watch;
 
 use super::Stop;
 use super::folder::Part;
@@ -41,6 +42,58 @@ impl Carrier for Get<'_> {
         Get::cancel(self).await
     }
 }
+
+/// An instance as it comes.
+struct Coming {
+    /// Where it was found to belong, if it was found.
+    place: Option<Place>,
+    head: Head,
+    /// Its file; none once it is refused.
+    part: Option<Part>,
+    refused: Option<Refused>,
+    /// Study and series, once its UIDs are read.
+    belongs_to: Option<(Uid, Uid)>,
+    bytes: u64,
+    /// Of these, how many were told.
+    told: u64,
+}
+
+impl Coming {
+    fn refuse(&mut self, refused: Refused) {
+        (self.part, self.refused) = (None, Some(refused));
+    }
+}
+
+/// The user's wish to end, which the peer is told once; what it had begun still comes.
+struct Cancelling {
+    stop: watch::Receiver<Stop>,
+    is_done: bool,
+}
+
+impl Cancelling {
+    /// The next piece; on the way the peer is asked to stop, when that is wanted.
+    async fn piece(&mut self, carrier: &mut impl Carrier) -> Result<Option<Bytes>, Error> {
+        loop {
+            tokio::select! {
+                biased;
+                () = reached(&mut self.stop, Stop::Cancel), if !self.is_done => {
+                    self.is_done = true;
+                    carrier.cancel().await?;
+                }
+                piece = carrier.data() => return piece,
+            }
+        }
+    }
+
+    /// Waits until the peer is to be asked to stop; for ever when it was.
+    async fn wanted(&mut self) {
+        match self.is_done {
+            true => std::future::pending().await,
+            false => reached(&mut self.stop, Stop::Cancel).await,
+        }
+    }
+}
+
 impl Shared {
     /// Takes one instance: to the folder as it comes, under its name when it is whole. `None` is success.
     pub(super) async fn take(
@@ -49,75 +102,84 @@ impl Shared {
         context: &Context,
         rq: &CStoreRq,
     ) -> Result<Option<Refused>, Error> {
-        let place = self.ledger().place(&rq.affected_sop_instance_uid);
         let meta = head::file_meta(rq, context, &self.node.ae_title);
-        let mut part = match self.folder.begin(meta) {
-            Ok(part) => Some(part),
+        let part = match self.folder.begin(meta) {
+            Ok(part) => part,
             Err(error) => return Ok(Some(out_of_resources(&error))),
         };
-        let mut head = Head::new(self.folder.layout(), context);
-        let (mut refused, mut belongs_to) = (None, None);
-        let (mut bytes, mut told) = (0, 0);
-        let mut stop = self.stop.clone();
-        let mut cancelled = self.stop() != Stop::No;
-        loop {
-            let piece = tokio::select! {
-                biased;
-                () = reached(&mut stop, Stop::Cancel), if !cancelled => {
-                    cancelled = true;
-                    carrier.cancel().await?;
-                    continue;
-                }
-                piece = carrier.data() => piece?,
-            };
-            let Some(piece) = piece else { break };
-            bytes += piece.len() as u64;
-            if bytes - told >= BYTES_PER_EVENT {
-                self.note_bytes(bytes - told);
-                self.tell(Event::Bytes(bytes - told));
-                told = bytes;
+        let mut coming = Coming {
+            place: self.ledger().place(&rq.affected_sop_instance_uid),
+            head: Head::new(self.folder.layout(), context),
+            part: Some(part),
+            refused: None,
+            belongs_to: None,
+            bytes: 0,
+            told: 0,
+        };
+        let mut cancelling = Cancelling { stop: self.stop.clone(), is_done: self.stop() != Stop::No };
+        while let Some(piece) = cancelling.piece(carrier).await? {
+            coming.bytes += piece.len() as u64;
+            if coming.bytes - coming.told >= BYTES_PER_EVENT {
+                self.tell_bytes(&mut coming);
             }
-            head.feed(&piece);
-            if part.is_some() && belongs_to.is_none() && head.is_read() {
-                match self.belonging(&head, place.as_ref(), rq) {
-                    Belonging::To(study, series) => belongs_to = Some((study, series)),
-                    Belonging::No(refusal) => (part, refused) = (None, Some(refusal)),
-                }
-            }
-            if let Some(file) = &mut part
-                && let Err(error) = file.write(&piece)
-            {
-                // What is left of the data set is read and dropped; the file goes now, to free what it holds.
-                part = None;
-                refused = Some(out_of_resources(&error));
-            }
+            self.take_piece(&mut coming, rq, &piece);
             if let Some(limit) = &self.rate_limit {
                 tokio::select! {
                     () = limit.took(piece.len()) => {}
                     // What is paid for already is not waited for by who wants to end.
-                    () = reached(&mut stop, Stop::Cancel), if !cancelled => {}
+                    () = cancelling.wanted() => {}
                 }
             }
         }
-        self.note_bytes(bytes - told);
-        self.tell(Event::Bytes(bytes - told));
-        let Some(part) = part else { return Ok(refused) };
+        self.tell_bytes(&mut coming);
+        Ok(self.settle(coming, context, rq))
+    }
+
+    /// Says how much came since it was said last.
+    fn tell_bytes(&self, coming: &mut Coming) {
+        let more = coming.bytes - coming.told;
+        coming.told = coming.bytes;
+        self.note_bytes(more);
+        self.tell(Event::Bytes(more));
+    }
+
+    /// Writes a piece, as long as the instance is one to keep and the disk takes it. What is left of one that is not is read
+    /// and dropped; its file goes at once, to free what it holds.
+    fn take_piece(&self, coming: &mut Coming, rq: &CStoreRq, piece: &[u8]) {
+        coming.head.feed(piece);
+        if coming.part.is_some() && coming.belongs_to.is_none() && coming.head.is_read() {
+            match self.belonging(&coming.head, coming.place.as_ref(), rq) {
+                Belonging::To(study, series) => coming.belongs_to = Some((study, series)),
+                Belonging::No(refused) => coming.refuse(refused),
+            }
+        }
+        if let Some(file) = &mut coming.part
+            && let Err(error) = file.write(piece)
+        {
+            coming.refuse(out_of_resources(&error));
+        }
+    }
+
+    /// What becomes of an instance that is at its end.
+    fn settle(&self, coming: Coming, context: &Context, rq: &CStoreRq) -> Option<Refused> {
+        let Coming { place, mut head, part, refused, belongs_to, bytes, .. } = coming;
+        let Some(part) = part else { return refused };
         if bytes == 0 {
             let status = Status::DATA_SET_DOES_NOT_MATCH_SOP_CLASS;
-            return Ok(Some(Refused::by_rule(status, "the data set is empty")));
+            return Some(Refused::by_rule(status, "the data set is empty"));
         }
         if let Some(refusal) = head.end() {
-            return Ok(Some(refusal.into()));
+            return Some(refusal.into());
         }
         let belongs_to = match belongs_to {
             Some(above) => above,
             // It ends before its UIDs could be told to be absent.
             None => match self.belonging(&head, place.as_ref(), rq) {
                 Belonging::To(study, series) => (study, series),
-                Belonging::No(refused) => return Ok(Some(refused)),
+                Belonging::No(refused) => return Some(refused),
             },
         };
-        Ok(self.keep(part, belongs_to, head, context, rq, bytes))
+        self.keep(part, belongs_to, head, context, rq, bytes)
     }
 
     /// Whether an instance is one to keep, if it is not here, as soon as its UIDs are read: what is not wanted takes no room.
