@@ -207,7 +207,8 @@ pub fn line(line: impl std::fmt::Display) -> Result<(), CommandError> {
 /// Writes a line to stderr. Where that cannot be written, on a full disk or to a pipe that nobody reads any more, the
 /// line is lost, and what is being done goes on.
 pub fn tell(line: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    // In one piece, so that it stays whole beside what others write there.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// As [`tell`], on the terminal's line that was written so before.

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::import::import;
 use crate::archive_args::open_archive;
 use crate::exit::{CommandError, Exit};
-use crate::output::{bytes, visible};
+use crate::output::{self, bytes, visible};
 
 /// The sample studies; where they come from is in their README.
 static SAMPLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../testdata/samples");
@@ -49,16 +49,16 @@ pub struct DemoArgs {
 }
 
 pub async fn run(args: DemoArgs) -> Result<ExitCode, CommandError> {
-    println!("dicomet demo: find, plan, get and verify, against an archive of its own\n");
+    output::line(format_args!("dicomet demo: find, plan, get and verify, against an archive of its own\n"))?;
     let folder = tempfile::tempdir()
         .map_err(|error| CommandError::new(format!("cannot make a temporary folder: {error}")))?;
     let archive = fill(folder.path()).await?;
     let server = DemoServer::start(archive).await?;
-    println!("  The archive listens as {}, for as long as this takes.\n", server.node);
+    output::line(format_args!("  The archive listens as {}, for as long as this takes.\n", server.node))?;
     let report = main_job(&server.node, &args.output).await;
     server.stop().await;
     let report = report?;
-    print_next(&args.output);
+    print_next(&args.output)?;
     Ok(if report.complete { Exit::Done } else { Exit::Partial }.into())
 }
 
@@ -88,10 +88,14 @@ async fn fill(folder: &Path) -> Result<Archive, CommandError> {
     if let Some(first) = refused.first() {
         return Err(CommandError::new(format!("a sample was not stored: {first}")));
     }
-    println!("1. An archive, filled with the bundled sample studies");
-    println!("  {} instances, {}, of these patients:", summary.stored, bytes(summary.bytes));
+    output::line(format_args!("1. An archive, filled with the bundled sample studies"))?;
+    output::line(format_args!(
+        "  {} instances, {}, of these patients:",
+        summary.stored,
+        bytes(summary.bytes)
+    ))?;
     for name in patients(&archive).map_err(CommandError::new)? {
-        println!("    {}", visible(&name));
+        output::line(format_args!("    {}", visible(&name)))?;
     }
     Ok(archive)
 }
@@ -153,18 +157,18 @@ impl DemoServer {
 /// Find, plan, get, verify, and tell of each.
 async fn main_job(node: &Node, output: &Path) -> Result<Report, CommandError> {
     let explain = |error: retrieve::RetrieveError| CommandError::new(error);
-    println!("2. Find, with C-FIND");
-    println!("  $ dicomet find {node} '{KEY}'");
+    output::line(format_args!("2. Find, with C-FIND"))?;
+    output::line(format_args!("  $ dicomet find {node} '{KEY}'"))?;
     let mut query = Query::new(Model::StudyRoot, Level::Study).key(KEY).map_err(CommandError::new)?;
     let wanted = query.clone();
     for tag in [PATIENT_ID, STUDY_DATE, MODALITIES_IN_STUDY, STUDY_DESCRIPTION, STUDY_RELATED_INSTANCES] {
         query.keys.set_empty(tag);
     }
     let matches = retrieve::find(node, &query, &Caller::default(), None).await.map_err(explain)?;
-    println!("{}\n", indented(&matches_table(&matches)));
+    output::line(format_args!("{}\n", indented(&matches_table(&matches))))?;
 
-    println!("3. Get, with C-GET, into {}", output.display());
-    println!("  $ dicomet get {node} '{KEY}' --output {}", output.display());
+    output::line(format_args!("3. Get, with C-GET, into {}", output.display()))?;
+    output::line(format_args!("  $ dicomet get {node} '{KEY}' --output {}", output.display()))?;
     let mut arrivals = Vec::new();
     let retrieving = Retrieve::new(node.clone(), wanted, output);
     let report = retrieving
@@ -175,10 +179,12 @@ async fn main_job(node: &Node, output: &Path) -> Result<Report, CommandError> {
         })
         .await
         .map_err(explain)?;
-    print_arrivals(&arrivals, &report);
+    print_arrivals(&arrivals, &report)?;
 
-    println!("4. Verify: each SOP Instance UID that C-FIND named, against what is in the folder");
-    print_report(&report);
+    output::line(format_args!(
+        "4. Verify: each SOP Instance UID that C-FIND named, against what is in the folder"
+    ))?;
+    print_report(&report)?;
     Ok(report)
 }
 
@@ -200,23 +206,27 @@ fn matches_table(matches: &[DataSet]) -> Table {
 }
 
 /// Each instance that came, by study.
-fn print_arrivals(arrivals: &[Arrival], report: &Report) {
+fn print_arrivals(arrivals: &[Arrival], report: &Report) -> Result<(), CommandError> {
     if arrivals.is_empty() {
-        println!("  Nothing to get: all {} instances are there from an earlier run.\n", report.present);
-        return;
+        output::line(format_args!(
+            "  Nothing to get: all {} instances are there from an earlier run.\n",
+            report.present
+        ))?;
+        return Ok(());
     }
     let mut arrivals: Vec<&Arrival> = arrivals.iter().collect();
     arrivals.sort_by(|a, b| a.path.cmp(&b.path));
     for study in arrivals.chunk_by(|a, b| a.study == b.study) {
-        println!("  Study {}: {} instances", study[0].study, study.len());
-        println!("{}\n", indented(&instances_table(study)));
+        output::line(format_args!("  Study {}: {} instances", study[0].study, study.len()))?;
+        output::line(format_args!("{}\n", indented(&instances_table(study))))?;
     }
     if let Some(first) = arrivals.first() {
-        println!(
+        output::line(format_args!(
             "  Each is a file of its own, byte for byte as it was stored, such as\n  {}\n",
             first.path.display()
-        );
+        ))?;
     }
+    Ok(())
 }
 
 fn instances_table(arrivals: &[&Arrival]) -> Table {
@@ -242,26 +252,29 @@ fn name_of(uid: &Uid) -> String {
     short.trim().to_owned()
 }
 
-fn print_report(report: &Report) {
-    println!("  expected   {:>4}  in {} studies, as C-FIND named them", report.expected, report.studies);
-    println!(
+fn print_report(report: &Report) -> Result<(), CommandError> {
+    output::line(format_args!(
+        "  expected   {:>4}  in {} studies, as C-FIND named them",
+        report.expected, report.studies
+    ))?;
+    output::line(format_args!(
         "  retrieved  {:>4}  now: {} in {:.2} s",
         report.retrieved,
         bytes(report.bytes),
         report.seconds.as_secs_f64()
-    );
-    println!("  present    {:>4}  from an earlier run", report.present);
-    println!("  failed     {:>4}", report.failed);
-    println!("  missing    {:>4}", report.missing);
+    ))?;
+    output::line(format_args!("  present    {:>4}  from an earlier run", report.present))?;
+    output::line(format_args!("  failed     {:>4}", report.failed))?;
+    output::line(format_args!("  missing    {:>4}", report.missing))?;
     for failure in &report.failures {
-        println!("  missing {}: {}", failure.sop_instance, visible(&failure.reason));
+        output::line(format_args!("  missing {}: {}", failure.sop_instance, visible(&failure.reason)))?;
     }
-    println!("  {}\n", if report.complete { "Complete." } else { "NOT complete." });
+    output::line(format_args!("  {}\n", if report.complete { "Complete." } else { "NOT complete." }))
 }
 
-fn print_next(output: &Path) {
+fn print_next(output: &Path) -> Result<(), CommandError> {
     let output = output.display();
-    println!("What to type next");
+    output::line(format_args!("What to type next"))?;
     for (command, what) in [
         ("dicomet demo".to_owned(), "again: everything is there, nothing is fetched"),
         (format!("dicomet import {output} --data my-archive"), "put the files into an archive that stays"),
@@ -270,8 +283,9 @@ fn print_next(output: &Path) {
         ("dicomet find AET@host:port 'PatientName=Smith*'".to_owned(), "what does it have?"),
         ("dicomet get AET@host:port PatientID=4711 --output DIR".to_owned(), "bring it home, completely"),
     ] {
-        println!("  {command:<56}{what}");
+        output::line(format_args!("  {command:<56}{what}"))?;
     }
+    Ok(())
 }
 
 fn new_table<const N: usize>(header: [&str; N]) -> Table {

@@ -68,14 +68,14 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode, CommandError> {
         .await
         .map_err(|error| CommandError::new(format!("the import ended by a fault of ours: {error}")))?;
     progress.finish_and_clear();
-    println!(
+    output::line(format_args!(
         "{} instances stored ({:.1} MB), {} present already, {} files not stored, in {:.1} s",
         summary.stored,
         summary.bytes as f64 / 1e6,
         summary.present,
         summary.failed,
         began.elapsed().as_secs_f64()
-    );
+    ))?;
     Ok(match (summary.failed, summary.stored + summary.present) {
         (0, _) => Exit::Done,
         (_, 0) => Exit::Failed,
