@@ -176,7 +176,10 @@ fn explain(name: &str, error: &ListError) -> CommandError {
             CommandError::usage(format!("{name}: {error}{lines}{more}"))
                 .hint("nothing was asked for; mend these lines, or take them out")
         }
-        ListError::Unreadable(_) | ListError::Empty => usage,
+        ListError::RepeatedColumn { .. } => usage.hint(
+            "several values of one key are joined by \\, in one column; or take one of the columns out",
+        ),
+        ListError::Unreadable(_) | ListError::Empty | ListError::Header(_) => usage,
     }
 }
 

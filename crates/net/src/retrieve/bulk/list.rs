@@ -73,6 +73,17 @@ pub enum ListError {
         /// What stands there.
         name: String,
     },
+    /// The first line, which is to be the header, cannot be read as one.
+    #[error("the first line of the list is no header: {0}")]
+    Header(String),
+    /// A column stands there twice, so that one of two values would not be asked for.
+    #[error("column {column} of the list, '{name}', stands there twice")]
+    RepeatedColumn {
+        /// From 1.
+        column: usize,
+        /// What stands there.
+        name: String,
+    },
     /// A list of values of one key begins with the name of that key.
     #[error("the first line of the list is '{0}': that is a header, not a value")]
     HeaderIsNoValue(String),
@@ -168,9 +179,7 @@ impl Lines {
         let mut query = self.base.clone();
         let mut has_value = false;
         for (keyword, value) in &keys {
-            let Some(text) = text_of(value) else {
-                return Err(format!("{keyword} is neither a text nor a number nor a list of these"));
-            };
+            let text = text_of(value).map_err(|reason| format!("{keyword} {reason}"))?;
             // An empty field asks for nothing: what is not known of a study does not narrow it.
             if text.is_empty() {
                 continue;
@@ -186,15 +195,20 @@ impl Lines {
 }
 
 /// A value as a person writes it; several are joined as DICOM joins them.
-fn text_of(value: &Value) -> Option<String> {
+fn text_of(value: &Value) -> Result<String, String> {
     match value {
-        Value::String(text) => Some(text.trim().to_owned()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Null => Some(String::new()),
-        Value::Array(values) if values.iter().all(|value| !value.is_array()) => {
-            values.iter().map(text_of).collect::<Option<Vec<_>>>().map(|values| values.join("\\"))
+        Value::String(text) => Ok(text.trim().to_owned()),
+        Value::Number(number) if number.is_f64() => {
+            // How it was written nobody knows any more: 1.20 is 1.2, and of 20 digits some are gone.
+            Err("is a number with a fraction, or a long one: write it as a text, in quotation marks"
+                .to_owned())
         }
-        _ => None,
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Null => Ok(String::new()),
+        Value::Array(values) if values.iter().all(|value| !value.is_array()) => {
+            values.iter().map(text_of).collect::<Result<Vec<_>, _>>().map(|values| values.join("\\"))
+        }
+        _ => Err("is neither a text nor a number nor a list of these".to_owned()),
     }
 }
 

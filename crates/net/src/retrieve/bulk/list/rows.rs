@@ -3,11 +3,13 @@
 //! Which of them it is, its first line tells: `{` begins JSON lines, a header of keywords CSV. Of comma, semicolon and
 //! tab the one that the header has more of separates. What is neither is never guessed.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 use dicomet_proto::Uid;
 use dicomet_proto::dataset::dictionary;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::ListError;
@@ -67,7 +69,7 @@ fn header(line: &str) -> Result<Format, ListError> {
     let times = |delimiter: &u8| line.bytes().filter(|byte| byte == delimiter).count();
     // Of several that are there equally often the last counts, so the comma does when there is none at all.
     let delimiter = [b'\t', b';', b','].into_iter().max_by_key(times).unwrap_or(b',');
-    let columns = fields(line, delimiter);
+    let columns = fields(line, delimiter).map_err(ListError::Header)?;
     if let Some(place) = columns.iter().position(|name| !is_keyword(name)) {
         let name = columns[place].clone();
         if columns.iter().any(|name| is_keyword(name)) {
@@ -75,6 +77,9 @@ fn header(line: &str) -> Result<Format, ListError> {
         }
         let is_uid = name.contains('.') && Uid::new(name.as_str()).is_ok();
         return Err(ListError::NoHeader { first: name, is_single: columns.len() == 1, is_uid });
+    }
+    if let Some(place) = (1..columns.len()).find(|place| columns[..*place].contains(&columns[*place])) {
+        return Err(ListError::RepeatedColumn { column: place + 1, name: columns[place].clone() });
     }
     Ok(Format::Csv { delimiter, columns })
 }
@@ -87,14 +92,57 @@ fn is_keyword(name: &str) -> bool {
 }
 
 /// The fields of a line of CSV (RFC 4180, but that no field goes over several lines).
-fn fields(line: &str, delimiter: u8) -> Vec<String> {
+fn fields(line: &str, delimiter: u8) -> Result<Vec<String>, String> {
+    // Those within quotes are doubled.
+    if line.bytes().filter(|byte| *byte == b'"').count() % 2 == 1 {
+        return Err("it has a quotation mark without its partner".to_owned());
+    }
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
         .flexible(true)
         .from_reader(line.as_bytes());
     let record = reader.records().next().and_then(Result::ok).unwrap_or_default();
-    record.iter().map(|field| field.trim().to_owned()).collect()
+    Ok(record.iter().map(|field| field.trim().to_owned()).collect())
+}
+
+/// The members of a JSON object, each key once; of several, `Map` would keep the last.
+fn object(line: &str) -> Result<Map<String, Value>, String> {
+    let object: Object = serde_json::from_str(line).map_err(|_| "it is no JSON object".to_owned())?;
+    match object.has_repeated {
+        true => Err("it has a key twice".to_owned()),
+        false => Ok(object.members),
+    }
+}
+
+#[derive(Default)]
+struct Object {
+    members: Map<String, Value>,
+    has_repeated: bool,
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+        let mut object = Object::default();
+        while let Some((key, value)) = map.next_entry()? {
+            object.has_repeated |= object.members.insert(key, value).is_some();
+        }
+        Ok(object)
+    }
 }
 
 /// Rows of a list from its beginning.
@@ -114,9 +162,9 @@ impl Rows {
     fn keys(&self, line: &str) -> Result<Map<String, Value>, String> {
         match &self.format {
             Format::Values { key } => Ok(Map::from_iter([(key.clone(), line.trim().into())])),
-            Format::JsonLines => serde_json::from_str(line).map_err(|_| "it is no JSON object".to_owned()),
+            Format::JsonLines => object(line),
             Format::Csv { delimiter, columns } => {
-                let fields = fields(line, *delimiter);
+                let fields = fields(line, *delimiter)?;
                 if fields.len() != columns.len() {
                     return Err(format!(
                         "it has {} fields, and the header has {}",
@@ -180,7 +228,22 @@ impl<R: BufRead> TextLines<R> {
             self.source.skip_until(b'\n')?;
             return Ok(Some((self.number, Err("it is longer than 1 MiB".to_owned()))));
         }
-        Ok(Some((self.number, String::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned()))))
+        Ok(Some((self.number, text(line))))
+    }
+}
+
+/// A line as text, without its end.
+fn text(mut line: Vec<u8>) -> Result<String, String> {
+    for end in [b'\n', b'\r'] {
+        line.pop_if(|last| *last == end);
+    }
+    match String::from_utf8(line) {
+        Err(_) => Err("it is not UTF-8".to_owned()),
+        // Several lines, as old systems end them, or a value that is cut there when it is read.
+        Ok(line) if line.contains('\r') => {
+            Err("it has a carriage return in it; lines end with LF or CRLF".to_owned())
+        }
+        Ok(line) => Ok(line),
     }
 }
 

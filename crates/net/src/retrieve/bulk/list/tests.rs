@@ -110,3 +110,29 @@ fn a_header_is_no_value_of_its_own_key() {
     let error = List::read(&b"AccessionNumber\nA1\n"[..], base, Some("AccessionNumber")).unwrap_err();
     assert!(matches!(error, ListError::HeaderIsNoValue(_)), "{error}");
 }
+
+#[test]
+fn what_would_be_lost_in_reading_is_told_and_not_asked_for_in_part() {
+    let bad = bad_lines("AccessionNumber\nA1\rA2\nA3\r\n\"A4\nA5\"\n\"A6\"\n");
+    assert_eq!(bad.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 4, 5], "{bad:?}");
+    assert!(bad[0].1.contains("carriage return") && bad[1].1.contains("quotation mark"), "{bad:?}");
+
+    let bad = bad_lines(
+        "{\"PatientID\": \"1\"}\n{\"PatientID\": \"1\", \"PatientID\": \"2\"}\n{\"PatientID\": 1.20}\n\
+         {\"PatientID\": 12345678901234567890123}\n{\"PatientID\": 12345678901234567890}\n",
+    );
+    assert_eq!(bad.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3, 4], "{bad:?}");
+    assert!(bad[0].1.contains("twice") && bad[1].1.contains("as a text"), "{bad:?}");
+
+    for (text, says) in [
+        (
+            "PatientID,StudyDate,PatientID\n1,20240131,2\n",
+            "column 3 of the list, 'PatientID', stands there twice",
+        ),
+        ("\"PatientID\n1\n", "quotation mark"),
+        ("AccessionNumber\rA1\rA2\r", "carriage return"),
+    ] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
