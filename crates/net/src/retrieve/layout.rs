@@ -107,9 +107,9 @@ impl Layout {
         self.further_tags().next().is_none() && self.is_unique()
     }
 
-    /// Whether two instances can never meet in one path.
+    /// Whether two instances can never meet in one path: it tells their SOP Instance UIDs.
     pub fn is_unique(&self) -> bool {
-        self.tags().any(|tag| tag == SOP_INSTANCE_UID)
+        self.components.iter().any(|pieces| tells_sop_instance(pieces))
     }
 
     /// The folder that has the instances of a series and nothing else, where the layout gives it one: it begins with
@@ -144,6 +144,23 @@ impl Layout {
     }
 }
 
+/// Whether the SOP Instance UID can be told from what stands beside it. By `{SOPInstanceUID}{InstanceNumber}`, 1.2 and
+/// 34 make the same name as 1.23 and 4.
+fn tells_sop_instance(pieces: &[Piece]) -> bool {
+    let Some(place) = pieces.iter().position(|piece| *piece == Piece::Value(SOP_INSTANCE_UID)) else {
+        return false;
+    };
+    let (before, after) = (&pieces[..place], &pieces[place + 1..]);
+    let is_fixed = |pieces: &[Piece]| pieces.iter().all(|piece| matches!(piece, Piece::Literal(_)));
+    let is_no_uid = |c: char| !c.is_ascii_digit() && c != '.';
+    match (is_fixed(before), is_fixed(after)) {
+        (true, true) => true,
+        (true, false) => matches!(after, [Piece::Literal(text), ..] if text.starts_with(is_no_uid)),
+        (false, true) => matches!(before, [.., Piece::Literal(text)] if text.ends_with(is_no_uid)),
+        (false, false) => false,
+    }
+}
+
 /// Makes a text one path component on any system.
 fn clean(text: &str) -> String {
     let text: String = text.chars().map(|c| if is_allowed(c) { c } else { '_' }).collect();
@@ -167,7 +184,8 @@ fn is_allowed(c: char) -> bool {
     !c.is_control() && !is_bidi && !matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
 }
 
-/// Cuts a name to [`MAX_NAME`] bytes; what follows a late dot, the extension, stays. Room is left for a number.
+/// Cuts a name to [`MAX_NAME`] bytes; what follows a late dot, the extension, stays. A digest of the whole name takes the
+/// place of what goes, for that may be all by which two names differ. Room is left for a number.
 fn shorten(name: String) -> String {
     const NUMBER: usize = 8;
     if name.len() + NUMBER <= MAX_NAME {
@@ -177,11 +195,13 @@ fn shorten(name: String) -> String {
         Some(dot) if name.len() - dot <= 8 => &name[dot..],
         _ => "",
     };
-    let mut end = MAX_NAME - NUMBER - extension.len();
+    let whole = blake3::hash(name.as_bytes()).to_hex();
+    let digest = &whole[..32];
+    let mut end = MAX_NAME - NUMBER - extension.len() - 1 - digest.len();
     while !name.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}{extension}", &name[..end])
+    format!("{}_{digest}{extension}", &name[..end])
 }
 
 /// The name with a number before its extension: for the second instance of a name.
@@ -251,9 +271,30 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_cut_at_a_character_and_keep_their_extension() {
-        let name = path("{PatientName}.dcm", &"ä".repeat(300));
-        assert!(name.len() <= 247 && name.ends_with("ä.dcm"), "{}", name.len());
+    fn long_names_are_cut_at_a_character_keep_their_extension_and_stay_apart() {
+        let name = |end: &str| path("{PatientName}.dcm", &("ä".repeat(300) + end));
+        assert!(name("1").len() <= 247 && name("1").ends_with(".dcm"), "{}", name("1"));
+        assert!(name("1").starts_with(&"ä".repeat(100)));
+        assert_ne!(name("1"), name("2"));
+        assert_eq!(path("{PatientName}", &"x".repeat(247)), "x".repeat(247));
+    }
+
+    #[test]
+    fn a_layout_is_unique_where_the_sop_instance_uid_is_told_from_what_stands_beside_it() {
+        for (template, is_unique) in [
+            ("{SOPInstanceUID}.dcm", true),
+            ("1.{SOPInstanceUID}.1", true),
+            ("{PatientID}/{SOPInstanceUID}", true),
+            ("{InstanceNumber}-{SOPInstanceUID}.dcm", true),
+            ("{SOPInstanceUID}_{InstanceNumber}.dcm", true),
+            ("{SOPInstanceUID}{InstanceNumber}.dcm", false),
+            ("{InstanceNumber}.{SOPInstanceUID}", false),
+            ("{PatientID}-{SOPInstanceUID}-{InstanceNumber}", false),
+            ("{SOPInstanceUID}{InstanceNumber}/{SOPInstanceUID}", true),
+            ("{PatientID}", false),
+        ] {
+            assert_eq!(template.parse::<Layout>().unwrap().is_unique(), is_unique, "{template}");
+        }
     }
 
     #[test]
