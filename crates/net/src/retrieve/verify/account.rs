@@ -19,13 +19,13 @@ impl Ledger {
         let missing = self.count(|state| *state == State::Missing) + gap - filled;
         let proved = self.inventory.studies.iter().all(|study| study.is_named);
         let mut failures: Vec<Failure> =
-            self.entries.all().iter().filter_map(|entry| self.failure(entry, otherwise)).collect();
+            self.entries.of_each_study().filter_map(|entry| self.failure(entry, otherwise)).collect();
         failures.sort_by(|a, b| {
             (&a.study, &a.series, &a.sop_instance).cmp(&(&b.study, &b.series, &b.sop_instance))
         });
         Report {
             studies: self.inventory.studies.len() as u64 + nameless,
-            expected: self.entries.all().len() as u64 + gap + nameless,
+            expected: self.entries.of_each_study().count() as u64 + gap + nameless,
             retrieved: self.count(|state| *state == State::Retrieved) + filled_now,
             present: self.count(|state| *state == State::Present) + filled - filled_now,
             failed,
@@ -47,7 +47,7 @@ impl Ledger {
         let gap: u64 = (0..self.inventory.studies.len()).map(|place| self.gap(place)).sum();
         let nameless = self.inventory.nameless;
         let studies = self.inventory.studies.len() as u64 + nameless;
-        let expected = self.entries.all().len() as u64 + gap + nameless;
+        let expected = self.entries.of_each_study().count() as u64 + gap + nameless;
         (studies, expected, self.count(|state| *state == State::Present))
     }
 

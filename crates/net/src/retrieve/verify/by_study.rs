@@ -46,7 +46,7 @@ impl Ledger {
             missing: gap - filled,
             ..StudyOutcome::default()
         };
-        for entry in self.entries.of_study(place) {
+        for entry in self.entries.of_study(place).iter().chain(self.entries.elsewhere(place)) {
             let uid = self.names(entry).2;
             outcome.expected += 1;
             match &entry.state {

@@ -2,6 +2,7 @@
 //!
 //! The index holds numbers alone; whose they are stands in the inventory. So each UID is held once.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
@@ -18,10 +19,12 @@ pub(super) struct Entries {
     hasher: RandomState,
     /// By study.
     ranges: Vec<Range<usize>>,
+    /// Those that another study was named with before, by study: one file cannot be both, and only the first is asked for.
+    elsewhere: HashMap<(u32, Uid), Entry>,
 }
 
 impl Entries {
-    /// Enters the instances of the inventory's last study, all missing. A UID that a peer names twice is one
+    /// Enters the instances of the inventory's last study, all missing. A UID that a peer names twice in a study is one
     /// instance, where it was named first.
     pub(super) fn enter_last(&mut self, inventory: &Inventory) {
         let Some((place, study)) = inventory.studies.iter().enumerate().next_back() else { return };
@@ -61,16 +64,30 @@ impl Entries {
     }
 
     fn enter(&mut self, inventory: &Inventory, uid: &Uid, entry: Entry) {
-        let Entries { all, index, hasher, .. } = self;
+        let Entries { all, index, hasher, elsewhere, .. } = self;
         let uid_of = |number: u32| &told(inventory, &all[number as usize]).uid;
         let free = index.entry(
             hasher.hash_one(uid),
             |other| uid_of(*other) == uid,
             |other| hasher.hash_one(uid_of(*other)),
         );
-        if let hashbrown::hash_table::Entry::Vacant(free) = free {
-            free.insert(number(all.len()));
-            all.push(entry);
+        match free {
+            hashbrown::hash_table::Entry::Vacant(free) => {
+                free.insert(number(all.len()));
+                all.push(entry);
+            }
+            hashbrown::hash_table::Entry::Occupied(first) => {
+                let study_of = |entry: &Entry| &inventory.studies[entry.study as usize].uid;
+                let first = study_of(&all[*first.get() as usize]);
+                if first != study_of(&entry) {
+                    let reason = format!(
+                        "the peer names it in study {first} too, as which it is asked for; a get of this study alone, \
+                         into another folder, brings it"
+                    );
+                    let entry = Entry { state: State::Failed(reason.into()), ..entry };
+                    elsewhere.entry((entry.study, uid.clone())).or_insert(entry);
+                }
+            }
         }
     }
 
@@ -88,6 +105,25 @@ impl Entries {
         Some(&mut self.all[place])
     }
 
+    /// The instance as one of this study, where the peer names it in several.
+    pub(super) fn get_of_study_mut(
+        &mut self,
+        inventory: &Inventory,
+        study: usize,
+        uid: &Uid,
+    ) -> Option<&mut Entry> {
+        match self.elsewhere.contains_key(&(number(study), uid.clone())) {
+            true => self.elsewhere.get_mut(&(number(study), uid.clone())),
+            false => self.get_mut(inventory, uid),
+        }
+    }
+
+    /// All, also those that were named with another study before, in no order.
+    pub(super) fn of_each_study(&self) -> impl Iterator<Item = &Entry> {
+        self.all.iter().chain(self.elsewhere.values())
+    }
+
+    /// The entries that can be asked for, each UID once.
     pub(super) fn all(&self) -> &[Entry] {
         &self.all
     }
@@ -98,6 +134,11 @@ impl Entries {
 
     pub(super) fn of_study(&self, place: usize) -> &[Entry] {
         self.ranges.get(place).map_or(&[], |range| &self.all[range.clone()])
+    }
+
+    /// What of a study was named with another one before.
+    pub(super) fn elsewhere(&self, place: usize) -> impl Iterator<Item = &Entry> {
+        self.elsewhere.values().filter(move |entry| entry.study == number(place))
     }
 
     pub(super) fn of_study_mut(&mut self, place: usize) -> &mut [Entry] {

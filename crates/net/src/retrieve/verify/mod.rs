@@ -132,7 +132,7 @@ impl Ledger {
     /// Notes what of a study was in the folder before.
     pub fn present(&mut self, place: usize, present: &Present) {
         for instance in &present.named {
-            if let Some(entry) = self.entry_mut(instance) {
+            if let Some(entry) = self.entries.get_of_study_mut(&self.inventory, place, instance) {
                 entry.state = State::Present;
             }
         }
@@ -261,7 +261,7 @@ impl Ledger {
     }
 
     fn count(&self, of: impl Fn(&State) -> bool) -> u64 {
-        self.entries.all().iter().filter(|entry| of(&entry.state)).count() as u64
+        self.entries.of_each_study().filter(|entry| of(&entry.state)).count() as u64
     }
 
     /// How many instances came that C-FIND did not name.

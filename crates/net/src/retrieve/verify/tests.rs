@@ -176,7 +176,7 @@ fn an_instance_that_is_named_twice_is_one() {
     let mut ledger = Ledger::default();
     ledger.add(study(STUDY, &[vec![uid(1), uid(2), uid(1)], vec![uid(2)]]));
     ledger.add(study(Uid::from_static("1.3"), &[vec![uid(1)]]));
-    assert_eq!(counts(&ledger.report("")), [2, 0, 0, 0, 2]);
+    assert_eq!(counts(&ledger.report("")), [3, 0, 0, 1, 2], "in another study it is not here by that");
     assert_eq!(ledger.missing_in(0, None).count(), 2);
     assert!(ledger.missing_in(0, None).is_whole, "all of it is missing, named twice or not");
     assert_eq!(ledger.missing_in(1, None).count(), 0);
@@ -228,4 +228,30 @@ fn a_peer_that_says_it_has_sent_all_of_nothing_is_not_believed() {
     let mut ledger = ledger(0, Some(3), false);
     ledger.answered(0, None);
     assert!(ledger.missing_in(0, None).is_open);
+}
+
+#[test]
+fn an_instance_that_two_studies_are_named_with_is_not_here_because_the_other_ones_is() {
+    const OTHER: Uid = Uid::from_static("1.3");
+    let studies = vec![study(STUDY, &[vec![uid(1), uid(2)]]), study(OTHER, &[vec![uid(2), uid(2), uid(3)]])];
+    let mut ledger = Ledger::new(Inventory { studies, ..Inventory::default() });
+    ledger.retrieved(&STUDY, &SERIES, &uid(1), 1);
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 1);
+    ledger.retrieved(&OTHER, &Uid::from_static("1.3.0"), &uid(3), 1);
+    assert!(ledger.missing().is_empty(), "it cannot be asked for twice");
+    let report = ledger.report("");
+    assert_eq!(counts(&report), [4, 3, 0, 1, 0]);
+    assert!(!report.complete && report.failures[0].study == OTHER, "{:?}", report.failures);
+    assert!(report.failures[0].reason.contains("study 1.2 too"), "{:?}", report.failures);
+    assert!(ledger.outcome(0, "").complete);
+    let outcome = ledger.outcome(1, "");
+    assert_eq!((outcome.expected, outcome.retrieved, outcome.failed, outcome.complete), (2, 1, 1, false));
+
+    // Found in the folder of the one, it is not here as the other's.
+    let studies = vec![study(STUDY, &[vec![uid(2)]]), study(OTHER, &[vec![uid(2)]])];
+    let mut ledger = Ledger::new(Inventory { studies, ..Inventory::default() });
+    ledger.present(1, &Present { named: vec![uid(2)], ..Present::default() });
+    assert_eq!(counts(&ledger.report("")), [2, 0, 1, 0, 1]);
+    ledger.retrieved(&STUDY, &SERIES, &uid(2), 1);
+    assert!(ledger.report("").complete);
 }
