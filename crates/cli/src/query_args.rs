@@ -108,6 +108,9 @@ fn explain(error: &KeyError) -> CommandError {
         KeyError::UnknownKeyword(_) => {
             usage.hint("write keywords as in PS3.6, such as PatientName, or a tag, such as 0010,0010")
         }
+        KeyError::NotOfADataSet(_) => usage.hint(
+            "AvailableTransferSyntaxUID is what a peer may be asked for a transfer syntax by, SOPClassesInStudy for SOP classes",
+        ),
         KeyError::Repeated(_) => usage.hint(
             "write each key once; several values of one key are joined by \\, and a key with a value is asked for too",
         ),

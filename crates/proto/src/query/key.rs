@@ -61,7 +61,17 @@ fn parse_step(step: &str) -> Option<(&str, Option<usize>)> {
 }
 
 fn tag_of(name: &str) -> Result<Tag, KeyError> {
-    dictionary::tag_of(name).ok_or_else(|| KeyError::UnknownKeyword(name.to_owned()))
+    let tag = dictionary::tag_of(name).ok_or_else(|| KeyError::UnknownKeyword(name.to_owned()))?;
+    match is_of_a_data_set(tag) {
+        true => Ok(tag),
+        false => Err(KeyError::NotOfADataSet(name.to_owned())),
+    }
+}
+
+/// Whether an element can stand in an identifier: those of commands, of file meta information, delimiters and group lengths
+/// cannot, and make it unreadable.
+fn is_of_a_data_set(tag: Tag) -> bool {
+    !matches!(tag.0, 0x0000..=0x0007 | 0xFFFE..) && tag.1 != 0
 }
 
 impl Key<'_> {

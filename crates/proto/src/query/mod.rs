@@ -57,6 +57,9 @@ pub enum KeyError {
     /// Neither a keyword of PS3.6 nor a tag.
     #[error("'{0}' is neither a keyword of the DICOM dictionary nor a tag such as 0010,0010")]
     UnknownKeyword(String),
+    /// An element of commands or of file meta information, a delimiter or a group length.
+    #[error("'{0}' stands in no data set, so that nobody can be asked for it")]
+    NotOfADataSet(String),
     /// A path whose brackets or dots do not fit.
     #[error("'{0}' is not a path such as ScheduledProcedureStepSequence[0].Modality")]
     MalformedPath(String),

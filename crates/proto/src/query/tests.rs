@@ -635,3 +635,12 @@ fn negotiated_kinds_of_matching_hold_only_where_they_were() {
     assert!(no_date.matches(&data_set(&[(PATIENT_ID, "PAT004")])));
     assert!(Query { extended: nothing, ..no_date }.matching_keys().is_err());
 }
+
+#[test]
+fn what_stands_in_no_data_set_is_no_key() {
+    for key in ["TransferSyntaxUID=1.2", "0002,0010", "0000,0002=1.2", "FFFE,E000=1", "00080000", "0006,0001"]
+    {
+        let error = Query::new(Model::StudyRoot, Level::Study).key(key).unwrap_err();
+        assert!(matches!(error, KeyError::NotOfADataSet(_)), "{key}: {error}");
+    }
+}
