@@ -1,7 +1,7 @@
 //! What is known of the instances, in SQLite: the narrow interface behind which another database could stand.
 //!
 //! [`record`] is what is known of one instance; [`writer`] takes records, [`commit`] commits many at once, by the
-//! statements of [`write`], [`remove`] and [`replace`], within a [`quota`]; [`read`] has connections for readers; [`condition`]
+//! statements of [`write`], [`remove`], [`replace`] and [`restate`], within a [`quota`]; [`read`] has connections for readers; [`condition`]
 //! turns a query into SQL, of which [`term`] lets the most selective key lead.
 
 pub(crate) mod attributes;
@@ -18,6 +18,7 @@ pub(crate) mod record;
 pub(crate) mod regions;
 pub(crate) mod remove;
 pub(crate) mod replace;
+mod restate;
 pub(crate) mod schema;
 pub(crate) mod settle;
 mod term;

@@ -98,7 +98,7 @@ fn lessen_study(index: &Connection, study: i64, by: i64) -> rusqlite::Result<()>
 }
 
 /// Finds the modalities and SOP classes of a study anew from what is left in it.
-fn recount_lists(index: &Connection, study: i64) -> rusqlite::Result<()> {
+pub(super) fn recount_lists(index: &Connection, study: i64) -> rusqlite::Result<()> {
     execute(index, "DELETE FROM study_modality WHERE study = ?1", study)?;
     execute(index, "DELETE FROM study_sop_class WHERE study = ?1", study)?;
     index

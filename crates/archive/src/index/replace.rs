@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::record::Record;
 use super::remove::{Removed, remove};
+use super::restate::restate;
 use super::write::{Conflicts, Present, RowNumbers, insert_as};
 use crate::blob::BlobNumber;
 
@@ -20,6 +21,7 @@ pub(crate) fn replace(
     let numbers = kept(index, record, present.id)?;
     let removed = remove(index, &[present.id])?.pop();
     let conflicts = insert_as(index, record, blob, numbers)?;
+    restate(index, record, present.id, numbers)?;
     index.prepare_cached("INSERT INTO moved_blob (blob) VALUES (?1)")?.execute([blob.0 as i64])?;
     // With other values the same rows may match no more.
     index.prepare_cached("UPDATE row_reuse SET times = times + 1")?.execute([])?;

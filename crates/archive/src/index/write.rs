@@ -2,7 +2,7 @@
 //!
 //! Each costs a few look-ups by key, however large the archive is. A study belongs to one patient by the
 //! Patient ID of its instances: the same Study Instance UID under two Patient IDs is two studies, both flagged,
-//! whatever the order of arrival. Values of a level are those of its first instance.
+//! whatever the order of arrival. Values of a level are those of its first instance; `restate` has them anew.
 
 use dicomet_proto::dataset::VR;
 use dicomet_proto::query::normalise_person_name;
@@ -347,7 +347,7 @@ fn instance(
 }
 
 /// Notes each component group of each value of a person name.
-fn add_name(index: &Connection, attribute: i64, owner: i64, name: &str) -> rusqlite::Result<()> {
+pub(super) fn add_name(index: &Connection, attribute: i64, owner: i64, name: &str) -> rusqlite::Result<()> {
     let mut insert = index.prepare_cached(
         "INSERT OR IGNORE INTO person_name (attribute, name, owner, component_group) VALUES (?1, ?2, ?3, ?4)",
     )?;

@@ -24,6 +24,7 @@ pub(crate) mod tags {
     pub(crate) const SOP_CLASSES_IN_STUDY: Tag = Tag(0x0008, 0x0062);
     pub(crate) const MANUFACTURER: Tag = Tag(0x0008, 0x0070);
     pub(crate) const REFERRING_PHYSICIAN_NAME: Tag = Tag(0x0008, 0x0090);
+    pub(crate) const SERIES_DESCRIPTION: Tag = Tag(0x0008, 0x103E);
     pub(crate) const STUDY_DESCRIPTION: Tag = Tag(0x0008, 0x1030);
     pub(crate) const PERFORMING_PHYSICIAN_NAME: Tag = Tag(0x0008, 0x1050);
     pub(crate) const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);

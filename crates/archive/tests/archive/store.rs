@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dicomet_archive::{Archive, Conflicts, Duplicates, Error, Outcome, Settings};
 use dicomet_proto::dataset::DataSet;
 use dicomet_proto::message::Status;
-use dicomet_proto::query::Level;
+use dicomet_proto::query::{Level, Model};
 use dicomet_proto::{AeTitle, Uid};
 use dicomet_testkit::instance::{Instance, Pixels, data_set_of_part10};
 
@@ -276,6 +276,53 @@ fn when_replacing_the_second_stays_and_nothing_is_left_of_the_first() {
         found(&archive, &query(Level::Study, &[(tags::PATIENT_NAME, "bowen*")]), tags::PATIENT_NAME).len(),
         1
     );
+}
+
+#[test]
+fn values_that_are_corrected_by_replacing_every_instance_are_those_of_patient_study_and_series() {
+    let (_folder, archive) =
+        archive_with(Settings { duplicates: Duplicates::Replace, ..Settings::default() });
+    let made = |number: usize, name: &str, description: &str, modality: &str| {
+        slice(&format!("2.999.1.1.{number}"))
+            .with(tags::PATIENT_NAME, name)
+            .with(tags::PATIENT_COMMENTS, description)
+            .with(tags::STUDY_DESCRIPTION, description)
+            .with(tags::SERIES_DESCRIPTION, description)
+            .with(tags::MANUFACTURER, description)
+            .with(tags::MODALITY, modality)
+    };
+    for number in 1..=3 {
+        store(&archive, &made(number, "Wrong^Name", "wrong", "CT")).unwrap();
+    }
+    let texts =
+        [tags::PATIENT_COMMENTS, tags::STUDY_DESCRIPTION, tags::SERIES_DESCRIPTION, tags::MANUFACTURER];
+    let at = |level: Level| match level {
+        Level::Patient => &texts[..1],
+        Level::Study => &texts[..2],
+        _ => &texts[..],
+    };
+    for replaced in [3, 1, 2] {
+        let outcome = store(&archive, &made(replaced, "Right^Name", "right", "MR")).unwrap().outcome;
+        assert_eq!(outcome, Outcome::Replaced);
+        // The first instance alone says what its patient, study and series are.
+        let (name, text) = if replaced == 3 { ("Wrong^Name", "wrong") } else { ("Right^Name", "right") };
+        for level in [Level::Patient, Level::Study, Level::Series] {
+            let named = query_in(Model::PatientRoot, level, &[(tags::PATIENT_NAME, name)]);
+            assert_eq!(found(&archive, &named, tags::PATIENT_NAME), [name], "{level:?} {replaced}");
+            for tag in at(level) {
+                let asked = query_in(Model::PatientRoot, level, &[(*tag, text)]);
+                assert_eq!(found(&archive, &asked, *tag), [text], "{level:?} {tag:?} {replaced}");
+            }
+        }
+        let modalities = found(
+            &archive,
+            &query(Level::Study, &[(tags::MODALITIES_IN_STUDY, "")]),
+            tags::MODALITIES_IN_STUDY,
+        );
+        assert_eq!(modalities, [if replaced == 3 { "CT" } else { "MR" }]);
+    }
+    let old = query_in(Model::PatientRoot, Level::Patient, &[(tags::PATIENT_NAME, "wrong*")]);
+    assert_eq!(found(&archive, &old, tags::PATIENT_NAME), Vec::<String>::new());
 }
 
 #[test]
