@@ -141,8 +141,11 @@ fn check(vr: VR, value: &str) -> Result<(), String> {
         return Err("it has a control character".to_owned());
     }
     match vr {
-        VR::DA | VR::TM | VR::DT => each(value, |value| {
-            parse_range(vr, value).map(|_| ()).map_err(|error| with_wildcard_hint(value, &error.to_string()))
+        VR::DA | VR::TM | VR::DT => each(value, |value| match parse_range(vr, value) {
+            // Not every archive reads them.
+            Ok(_) if value.trim().contains(' ') => Err("a range has no spaces around its hyphen".to_owned()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(with_wildcard_hint(value, &error.to_string())),
         }),
         VR::UI => each(value, |value| {
             let no_wildcards = "a UID is digits and dots, at most 64; wildcards are not for UIDs";

@@ -87,7 +87,8 @@ fn split_range(text: &str, read: fn(&str) -> Option<Moments>, is_offset: fn(&str
         return single(text);
     }
     hyphens.into_iter().find_map(|at| {
-        let (from, to) = (&text[..at], &text[at + 1..]);
+        // PS3.4 C.2.2.2.5 prints a range with spaces around its hyphen, and some send it so.
+        let (from, to) = (text[..at].trim_end_matches(' '), text[at + 1..].trim_start_matches(' '));
         match (from.is_empty(), to.is_empty()) {
             (true, true) => None,
             (true, false) => read(to).map(|(_, last)| Range { from: None, to: Some(last) }),
@@ -256,6 +257,9 @@ mod tests {
             ("20240101-", "20240101", ""),
             ("-20240131", "", "20240131"),
             ("20240131 ", "20240131", "20240131"),
+            ("20240101 - 20240131", "20240101", "20240131"),
+            ("20240101 -", "20240101", ""),
+            ("- 20240131", "", "20240131"),
         ] {
             assert_eq!(range(VR::DA, text), bounds(from, to), "{text}");
         }
@@ -268,6 +272,8 @@ mod tests {
             "20240132",
             "2024-01-31",
             "2024013a",
+            "202401 31",
+            " - ",
             "20240101--20240131",
             "*",
             "２０２４０１３１",

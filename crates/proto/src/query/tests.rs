@@ -127,6 +127,7 @@ fn what_is_wrong_with_a_key_is_said_with_its_name() {
         ("ScheduledProcedureStepSequence=x", "a sequence has keys in its item"),
         ("StudyDate=2024-01-31", "'2024-01-31' is no value for StudyDate: a date is YYYYMMDD"),
         ("StudyDate=2024*", "wildcards are not for this VR"),
+        ("StudyDate=20240101 - 20240131", "a range has no spaces around its hyphen"),
         ("StudyTime=25", "a time is HHMMSS"),
         ("StudyInstanceUID=1.2.*", "wildcards are not for UIDs"),
         ("StudyInstanceUID=1..2", "'1..2' is no value for StudyInstanceUID: the UID has an empty component"),
