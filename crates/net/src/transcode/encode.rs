@@ -102,8 +102,16 @@ pub(super) fn encode(
     edits: Edits,
 ) -> io::Result<Vec<Piece>> {
     let writer = Writer { to, pieces: Vec::new(), made: Vec::new(), made_in_all: 0, signed: false };
-    let mut encoder =
-        Encoder { file, elements, writer, edits, edited: HashSet::new(), top: Tag(0, 0), items: 0 };
+    let mut encoder = Encoder {
+        file,
+        elements,
+        writer,
+        edits,
+        edited: HashSet::new(),
+        top: Tag(0, 0),
+        items: 0,
+        signed_outside: Vec::new(),
+    };
     encoder.run()?;
     Ok(encoder.writer.finish())
 }
@@ -118,6 +126,8 @@ struct Encoder<'a, 'b> {
     /// The sequence on top that the reader is in, and its items so far.
     top: Tag,
     items: u32,
+    /// Whether samples are signed around each item that the reader is in: that of an icon says nothing of the image.
+    signed_outside: Vec<bool>,
 }
 
 impl Encoder<'_, '_> {
@@ -151,8 +161,14 @@ impl Encoder<'_, '_> {
             Event::Element(element) if element.tag == WAVEFORM_DATA && self.edits.without_waveforms => Ok(()),
             Event::Element(element) => self.element(&element),
             Event::Sequence(tag) => self.writer.head(tag, VR::SQ, UNDEFINED),
-            Event::Item => self.writer.item(0x00, UNDEFINED),
-            Event::ItemEnd => self.writer.item(0x0D, 0),
+            Event::Item => {
+                self.signed_outside.push(self.writer.signed);
+                self.writer.item(0x00, UNDEFINED)
+            }
+            Event::ItemEnd => {
+                self.writer.signed = self.signed_outside.pop().unwrap_or_default();
+                self.writer.item(0x0D, 0)
+            }
             Event::SequenceEnd => {
                 if self.elements.depth() == 0
                     && let Some(item) = self.edits.appended.remove(&self.top)

@@ -155,6 +155,26 @@ fn what_counts_bytes_as_they_were_stored_is_left_out_at_every_level() {
 }
 
 #[test]
+fn whether_an_icon_is_signed_says_nothing_of_what_comes_after_it() {
+    let (explicit, implicit) = (uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN);
+    let first_mapped = Tag(0x0040, 0x9216);
+    for (image, icon) in [(1, 0), (0, 1)] {
+        let mut bytes = short(0x0008, 0x0018, b"UI", b"2.999\0");
+        bytes.extend(short(0x0028, 0x0103, b"US", &[image, 0]));
+        let of_icon = short(0x0028, 0x0103, b"US", &[icon, 0]);
+        let mapped = short(first_mapped.0, first_mapped.1, b"SS", &[0xFE, 0xFF]);
+        for (tag, content) in [(b"\x88\0\0\x02", of_icon), (b"\0\x52\x29\x92", mapped)] {
+            bytes.extend([&tag[..], b"SQ\0\0\x12\0\0\0\xFE\xFF\0\xE0\x0A\0\0\0", &content].concat());
+        }
+        let stored = converted(&bytes, &explicit, &implicit).unwrap();
+        let sent = Parsed::parse(&converted(&stored, &implicit, &explicit).unwrap(), &explicit).unwrap();
+        let groups = sent.items(Tag(0x5200, 0x9229)).unwrap();
+        let number = if image == 1 { -2 } else { 65_534 };
+        assert_eq!(groups[0].integer(first_mapped), Some(number), "{image} {icon}");
+    }
+}
+
+#[test]
 fn what_no_decoder_can_is_an_error_of_that_instance() {
     let (bytes, from) = stored("JPGExtended");
     let error = converted(&bytes, &from, &uids::IMPLICIT_VR_LITTLE_ENDIAN).unwrap_err();
