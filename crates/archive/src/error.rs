@@ -31,6 +31,7 @@ pub mod status {
 
 /// Why an archive did not do as asked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The instance or query is refused; the answer says why.
     #[error("{0}")]

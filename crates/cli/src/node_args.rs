@@ -182,6 +182,7 @@ impl NodeArgs {
             RetrieveError::Folder(FolderError::InUse { .. }) => {
                 CommandError::new(error).hint("wait for it to end, or choose another folder with --output")
             }
+            _ => CommandError::new(format!("{}: {error}", self.node)),
         }
     }
 

@@ -7,6 +7,7 @@ use dicomet_proto::pdu::{Abort, AssociateRj, RejectResult};
 
 /// Why an association or an operation on it ended.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// No connection to the peer.
     #[error("cannot connect to {address}: {source}")]

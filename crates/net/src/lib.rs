@@ -12,6 +12,14 @@
 //! - [`commit`]: ask a peer to answer for instances;
 //! - [`error`]: what can go wrong, and whose fault it is.
 //!
+//! What holds for all of it:
+//!
+//! - It runs on a tokio runtime with network and time. Files are read and written where a future runs, without a pool of
+//!   threads: who has other tasks that must not wait for a disk gives [`retrieve`] and [`store`] a runtime of their own.
+//! - Futures may be dropped, which closes their associations; those that can be dropped and asked again say that they are
+//!   cancel safe. To end in good order there are [`retrieve::Retrieve::stop_by`] and its like, and `cancel`.
+//! - Errors are not exhaustive. Settings are written with `..Default::default()`: they get further fields.
+//!
 //! Find studies, and bring them home:
 //!
 //! ```no_run

@@ -127,7 +127,7 @@ impl FromArgs {
             BulkError::Folder(_) | BulkError::Books { .. } => {
                 CommandError::new(&error).hint("choose another folder with --output, or file with --report")
             }
-            BulkError::List(_) => CommandError::new(&error),
+            _ => CommandError::new(&error),
         })?;
         let report = self.report.clone().unwrap_or_else(|| bulky.output.join(".dicomet/report.jsonl"));
         match bulky.format {

@@ -52,6 +52,13 @@ pub struct Options {
     pub receive: Option<SocketAddr>,
 }
 
+impl Default for Options {
+    /// A minute, on the association that asks alone.
+    fn default() -> Options {
+        Options { caller: Caller::default(), patience: Duration::from_secs(60), receive: None }
+    }
+}
+
 /// What the peer answers for, and what not.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -69,6 +76,7 @@ pub struct Outcome {
 
 /// Why nothing could be asked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CommitError {
     /// There is no listening for reports.
     #[error("cannot listen on {address}: {source}")]

@@ -153,6 +153,7 @@ impl Default for Options {
 
 /// Why a retrieve could not be done at all. What could be done in part ends with a [`Report`].
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RetrieveError {
     /// No association, or it ended before anything was known.
     #[error(transparent)]

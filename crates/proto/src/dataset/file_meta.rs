@@ -61,6 +61,7 @@ pub struct PrivateInformation {
 
 /// Why a file is not read as a DICOM file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FileMetaError {
     /// It begins neither with a preamble and `DICM` nor with group 0002.
     #[error("not a DICOM file: no file meta information")]

@@ -36,6 +36,7 @@ pub struct DataSet(InMemDicomObject);
 
 /// Why a data set cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DataSetError {
     /// It breaks a rule of PS3.5.
     #[error("malformed data set: {0}")]

@@ -82,6 +82,7 @@ impl Default for BulkOptions {
 
 /// Why a list could not be worked off at all. What could be done in part ends with a [`Summary`].
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BulkError {
     /// The peer, before anything was done.
     #[error(transparent)]

@@ -40,6 +40,7 @@ pub const MAX_ELEMENTS: u64 = 8 * 1024 * 1024;
 
 /// Why bytes are no data set of their transfer syntax, or one that is not taken.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ScanError {
     /// The transfer syntax has no data elements.
     #[error("transfer syntax {0} is not one of data sets")]
