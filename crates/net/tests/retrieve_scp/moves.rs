@@ -9,7 +9,7 @@ use dicomet_net::association::{Received, Timeouts};
 use dicomet_net::listen::Listener;
 use dicomet_net::service::c_move::scp::{MoveDestination, Portion};
 use dicomet_net::service::c_move::scu::{Move, Response};
-use dicomet_net::service::sub_operations::{Pace, Report};
+use dicomet_net::service::sub_operations::{Operation, Pace, Report};
 use dicomet_net::service::{Request, c_move, c_store, next_request};
 use dicomet_net::{Association, Error, Node, connect};
 use dicomet_proto::association::negotiation::{Proposal, Support, Willing, first_proposed};
@@ -243,6 +243,28 @@ async fn an_unknown_destination_is_refused_without_sub_operations() {
     assert_eq!(response.command.status, Status::MOVE_DESTINATION_UNKNOWN);
     assert_eq!(response.command.error_comment.as_deref(), Some("not in the table"));
     assert!(report.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_has_ended_is_not_cancelled() {
+    let (mut requestor, mut archive) = associate().await;
+    let asking = async {
+        let mut moving = ask(&mut requestor).await;
+        assert_eq!(last(&mut moving).await.command.status, Status::MOVE_DESTINATION_UNKNOWN);
+        moving.cancel().await.unwrap();
+        requestor.release().await.unwrap();
+    };
+    let answering = async {
+        let Some(Request::Move(context, request, _)) = next_request(&mut archive).await.unwrap() else {
+            panic!("expected a C-MOVE-RQ");
+        };
+        let operation = Operation::moving(&context, &request);
+        let refusal = Refusal::new(Status::MOVE_DESTINATION_UNKNOWN, "");
+        operation.refuse(&mut archive, &refusal).await.unwrap();
+        assert_eq!(archive.receive().await.unwrap(), Received::ReleaseRequested);
+        archive.respond_release().await.unwrap();
+    };
+    tokio::join!(asking, answering);
 }
 
 #[tokio::test]

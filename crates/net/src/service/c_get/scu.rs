@@ -167,11 +167,14 @@ impl<'a> Get<'a> {
         c_store::scp::answer(self.association, context, request, outcome).await
     }
 
-    /// Sends C-CANCEL-RQ. What the peer had begun still comes, and a final response.
+    /// Sends C-CANCEL-RQ, unless the final response is there. What the peer had begun still comes, and a final response.
     ///
     /// # Errors
     /// [`Error`]; the association is then at its end.
     pub async fn cancel(&mut self) -> Result<(), Error> {
+        if self.is_ended {
+            return Ok(());
+        }
         let cancel = Command::CCancelRq(CCancelRq { message_id: self.message_id });
         self.association.send(self.context.id, &cancel, Data::None).await?;
         self.association.flush().await
@@ -362,13 +365,17 @@ mod tests {
                 .send(context_id(1), &response(id, Status::CANCEL, DataSetType::Null), Data::None)
                 .await
                 .unwrap();
-            acceptor.flush().await.unwrap();
+            assert_eq!(acceptor.receive().await.unwrap(), Received::ReleaseRequested);
+            acceptor.respond_release().await.unwrap();
         };
         let ask = async {
             let mut get = Get::start(&mut requestor, &uids::STUDY_ROOT_GET, &DataSet::new()).await.unwrap();
             get.cancel().await.unwrap();
             let Some(GetEvent::Response(end)) = get.next().await.unwrap() else { panic!() };
             assert_eq!(end.command.status, Status::CANCEL);
+            // There is nothing left to cancel.
+            get.cancel().await.unwrap();
+            requestor.release().await.unwrap();
         };
         tokio::join!(peer, ask);
     }

@@ -109,11 +109,14 @@ impl<'a> Move<'a> {
         Ok(Response { command, failed })
     }
 
-    /// Sends C-CANCEL-RQ. A final response still comes.
+    /// Sends C-CANCEL-RQ, unless the final response is there. A final response still comes.
     ///
     /// # Errors
     /// [`Error`]; the association is then at its end.
     pub async fn cancel(&mut self) -> Result<(), Error> {
+        if self.is_ended {
+            return Ok(());
+        }
         let cancel = Command::CCancelRq(CCancelRq { message_id: self.message_id });
         self.association.send(self.context.id, &cancel, Data::None).await?;
         self.association.flush().await
