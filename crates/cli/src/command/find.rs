@@ -48,6 +48,9 @@ pub struct FindArgs {
     format: Format,
 }
 
+/// Answers that are taken before the runtime looks what else there is.
+const ANSWERS_PER_TURN: u64 = 64;
+
 const SPECIFIC_CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 
 /// What is asked for at each level besides the user's keys, in the order of the columns.
@@ -111,6 +114,9 @@ pub async fn run(args: FindArgs) -> Result<ExitCode, CommandError> {
             (Model::StudyRoot, Level::Patient) => {
                 "PATIENT level is of the Patient Root model: add --model patient"
             }
+            (Model::PatientRoot, Level::Study) => {
+                "below PATIENT level the Patient Root model needs one PatientID"
+            }
             _ => "SERIES and IMAGE level need the UIDs of the levels above; other keys may not be supported",
         },
     };
@@ -163,55 +169,72 @@ impl Asking<'_> {
             .map_err(|error| CommandError::unwritten(&error))?;
         let mut find = Find::start(association, query).await.map_err(explain)?;
         let mut count = 0;
+        // One for all answers: made anew for each, it would miss a Ctrl-C between two that come fast.
+        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
         let stop = loop {
             if Some(count) == self.limit {
                 break Stop::Wanted;
             }
             let next = tokio::select! {
-                next = find.next() => next.map_err(explain)?,
-                _ = tokio::signal::ctrl_c() => break Stop::Wanted,
+                biased;
+                _ = &mut interrupt => break Stop::Interrupted,
+                next = find.next() => next,
             };
-            let Some(answer) = next else { break Stop::No };
+            let answer = match next {
+                Ok(Some(answer)) => answer,
+                Ok(None) => break Stop::No,
+                Err(error) => break Stop::Lost(error),
+            };
             if self.limit.is_none() && count == most {
                 break Stop::TooMany;
             }
             writer.write(&answer).map_err(|error| CommandError::unwritten(&error))?;
             count += 1;
+            // Where the next answer is always there already, nothing else would have its turn, signals among it.
+            if count % ANSWERS_PER_TURN == 0 {
+                tokio::task::yield_now().await;
+            }
         };
         // What was answered is written, however the peer takes the end.
         writer.finish().map_err(|error| CommandError::unwritten(&error))?;
-        if stop != Stop::No {
-            find.cancel().await.map_err(explain)?;
+        match stop {
+            Stop::No => self.conclude(find.finish().await.map_err(explain)?, count, false),
+            Stop::Wanted => self.conclude(cancelled(find).await.map_err(explain)?, count, true),
+            Stop::TooMany => Err(self.too_many(most, cancelled(find).await.err())),
+            Stop::Lost(error) if count == 0 => Err(explain(error)),
+            Stop::Lost(error) => Err(self.cut_off(count, &format!("{error}, after {}", answers(count)))),
+            Stop::Interrupted => {
+                let after = tokio::select! {
+                    biased;
+                    // The second time, nobody wants to wait for the peer.
+                    _ = tokio::signal::ctrl_c() => None,
+                    end = cancelled(find) => end.err(),
+                };
+                Err(self
+                    .cut_off(count, &format!("interrupted after {}{}", answers(count), in_brackets(after))))
+            }
         }
-        let end = find.finish().await;
-        if stop == Stop::TooMany {
-            return Err(self.too_many(most, end.err()));
-        }
-        self.conclude(end.map_err(explain)?, count, stop)
     }
 
     /// What a query has come to that the peer has ended, or we did because that was wanted.
-    fn conclude(&self, end: FindEnd, count: u64, stop: Stop) -> Result<Exit, CommandError> {
+    fn conclude(&self, end: FindEnd, count: u64, is_enough: bool) -> Result<Exit, CommandError> {
         if end.unsupported_keys {
             output::tell("note: the peer did not support some of the keys; the answers may not match them");
         }
         match end.status.kind() {
             StatusKind::Warning if !find::is_limit(end.status) => {}
             StatusKind::Success => {}
-            StatusKind::Cancel | StatusKind::Pending | StatusKind::Warning if stop == Stop::Wanted => {}
+            StatusKind::Cancel | StatusKind::Pending | StatusKind::Warning if is_enough => {}
             _ if count > 0 => {
                 let comment =
                     end.error_comment.map(|comment| format!(": {}", crate::output::visible(&comment)));
-                let message = format!(
-                    "{}: the peer ended the query after {count} answers with {}{}: there may be more",
-                    self.node.node,
+                let how = format!(
+                    "the peer ended the query after {} with {}{}",
+                    answers(count),
                     end.status,
                     comment.unwrap_or_default()
                 );
-                let mut failure = CommandError::new(message)
-                    .hint("ask for less at a time, such as by StudyDate=20240101-20240131");
-                failure.exit = Exit::Partial;
-                return Err(failure);
+                return Err(self.cut_off(count, &how));
             }
             _ => {
                 let comment =
@@ -231,10 +254,23 @@ impl Asking<'_> {
         Ok(Exit::Done)
     }
 
+    /// So many answers are written, and nobody knows how many more there are.
+    fn cut_off(&self, count: u64, how: &str) -> CommandError {
+        let mut failure = CommandError::new(format!("{}: {how}: there may be more", self.node.node))
+            .hint("ask for less at a time, such as by StudyDate=20240101-20240131");
+        if count > 0 {
+            failure.exit = Exit::Partial;
+        }
+        failure
+    }
+
     /// There is no end to the answers, or none that anybody can wait for; the peer may have ended at our C-CANCEL or not.
     fn too_many(&self, most: u64, after: Option<dicomet_net::Error>) -> CommandError {
-        let after = after.map(|error| format!(" ({error})")).unwrap_or_default();
-        let message = format!("{}: more than {most} answers: the query was ended{after}", self.node.node);
+        let message = format!(
+            "{}: more than {most} answers: the query was ended{}",
+            self.node.node,
+            in_brackets(after)
+        );
         let mut failure = CommandError::new(message)
             .hint("ask for less at a time, such as by StudyDate=20240101-20240131, or for more with --limit");
         failure.exit = Exit::Partial;
@@ -242,14 +278,34 @@ impl Asking<'_> {
     }
 }
 
-/// Whether we ended a query, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Ends a query that goes on.
+async fn cancelled(mut find: Find<'_>) -> Result<FindEnd, dicomet_net::Error> {
+    find.cancel().await?;
+    find.finish().await
+}
+
+/// What a peer made of our C-CANCEL, where that was not to end the query.
+fn in_brackets(error: Option<dicomet_net::Error>) -> String {
+    error.map(|error| format!(" ({error})")).unwrap_or_default()
+}
+
+fn answers(count: u64) -> String {
+    crate::output::count(count, "answer", "answers")
+}
+
+/// Why no more answers are taken.
+#[derive(Debug)]
 enum Stop {
+    /// The peer has ended the query.
     No,
-    /// By `--limit` or Ctrl-C.
+    /// By `--limit`.
     Wanted,
+    /// By Ctrl-C.
+    Interrupted,
     /// More came than are taken without being asked for.
     TooMany,
+    /// The association, or the peer's manners, did not last to the end.
+    Lost(dicomet_net::Error),
 }
 
 #[cfg(test)]
@@ -305,25 +361,66 @@ mod tests {
         let _ = service::next_request(&mut association).await;
     }
 
+    /// A peer that answers twice and is gone.
+    async fn gone(listener: Listener) {
+        let requested = listener.accept().await.request().await.unwrap();
+        let mut association = requested.accept(&Willing(first_proposed)).await.unwrap();
+        let request = service::next_request(&mut association).await.unwrap();
+        let Some(Request::Find(context, rq, _)) = request else { panic!("{request:?}") };
+        let pending = Command::CFindRsp(CFindRsp {
+            message_id: rq.message_id,
+            affected_sop_class_uid: None,
+            status: Status::PENDING,
+            identifier: DataSetType::Present,
+            error_comment: None,
+            offending_elements: Vec::new(),
+        });
+        let mut found = DataSet::new();
+        found.set_text(PATIENT_ID, "PAT004");
+        let identifier = found.encode(&context.transfer_syntax).unwrap();
+        for _ in 0..2 {
+            association.send(context.id, &pending, Data::Bytes(&identifier)).await.unwrap();
+        }
+        association.flush().await.unwrap();
+        association.abort().await;
+    }
+
+    #[tokio::test]
+    async fn when_the_peer_is_gone_its_answers_are_written_whole_and_told_to_be_some() {
+        for (format, end) in [("json", "]\n"), ("table", " PAT004    \n"), ("csv", "PAT004\n")] {
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Timeouts::default()).await.unwrap();
+            let node = format!("PEER@{}", listener.local_address());
+            tokio::spawn(gone(listener));
+            let (outcome, out) = asked(&["find", &node, "--format", format], vec![PATIENT_ID.into()]).await;
+            let error = outcome.unwrap_err();
+            assert_eq!(error.exit, Exit::Partial);
+            assert!(error.to_string().contains("after 2 answers: there may be more"), "{error}");
+            assert!(out.ends_with(end) && out.matches("PAT004").count() == 2, "{out:?}");
+        }
+    }
+
     async fn found(heeds_cancel: bool, options: &[&str]) -> (Result<Exit, CommandError>, usize) {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Timeouts::default()).await.unwrap();
         let node = format!("PEER@{}", listener.local_address());
         tokio::spawn(endless(listener, heeds_cancel));
-        let words = ["find", &node, "--format", "jsonl", "--timeout", "1"];
-        let args = Cli::try_parse_from(words.iter().chain(options)).unwrap().find;
+        // Only a peer that does not heed it is waited for to the end.
+        let timeout = if heeds_cancel { "60" } else { "1" };
+        let words = ["find", &node, "--format", "jsonl", "--timeout", timeout];
+        let words: Vec<&str> = words.iter().chain(options).copied().collect();
+        let (outcome, out) = asked(&words, Vec::new()).await;
+        (outcome, out.lines().count())
+    }
+
+    /// What a query comes to, of which 500 answers are taken, and what is written.
+    async fn asked(words: &[&str], columns: Vec<Path>) -> (Result<Exit, CommandError>, String) {
+        let args = Cli::try_parse_from(words).unwrap().find;
         let query = Query::new(Model::StudyRoot, Level::Study);
         let mut association = find::open(&args.node.node, &args.node.caller(), &[query.model]).await.unwrap();
-        let asking = Asking {
-            node: &args.node,
-            format: args.format,
-            limit: args.limit,
-            columns: Vec::new(),
-            hint: "",
-        };
+        let asking = Asking { node: &args.node, format: args.format, limit: args.limit, columns, hint: "" };
         let mut out = Vec::new();
         let asked = asking.answers(&mut association, &query, &mut out, 500);
         let outcome = tokio::time::timeout(Duration::from_secs(60), asked).await.unwrap();
-        (outcome, String::from_utf8(out).unwrap().lines().count())
+        (outcome, String::from_utf8(out).unwrap())
     }
 
     #[tokio::test]
