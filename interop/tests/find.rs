@@ -204,3 +204,20 @@ fn each_output_format_shows_the_match() {
         }
     }
 }
+
+#[test]
+fn the_columns_are_those_of_the_level_also_where_a_key_says_it() {
+    let (originals, data) = (tempdir().unwrap(), tempdir().unwrap());
+    six_patients().write_to(originals.path()).unwrap();
+    import(data.path(), originals.path());
+    let archive = Serve::start(data.path());
+    let csv = |level: [&str; 2]| {
+        let arguments = ["find", &archive.node(), "--model", "patient", "--format", "csv"];
+        dicomet(arguments.into_iter().chain(level.into_iter().filter(|word| !word.is_empty())))
+            .expect_success()
+            .stdout
+    };
+    let by_option = csv(["--level", "patient"]);
+    assert!(by_option.starts_with("PatientName,PatientID,PatientBirthDate"), "{by_option}");
+    assert_eq!(csv(["QueryRetrieveLevel=PATIENT", ""]), by_option);
+}

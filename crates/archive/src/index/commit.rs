@@ -24,8 +24,9 @@ use crate::{Duplicates, Error, Settings};
 /// Instances whose rows a power failure may take along at most.
 pub(super) const MAX_UNSYNCED: usize = 1024;
 
-/// Rows that are added or taken out between two checkpoints: about 20 MiB of write-ahead log, which are read back quickly
-/// after a crash. A checkpoint writes each changed page once, so a later one is cheaper.
+/// Rows that are added or taken out between two checkpoints: some 20 MiB of write-ahead log, and 100 where each instance is
+/// a study of its own, which are read back quickly after a crash. A checkpoint writes each changed page once, so a later one
+/// is cheaper.
 const ROWS_A_CHECKPOINT: usize = 1024;
 
 /// The one connection that changes the index while the archive is open.

@@ -96,8 +96,9 @@ fn usual(level: Level) -> &'static [Tag] {
 }
 
 pub async fn run(args: FindArgs) -> Result<ExitCode, CommandError> {
-    let level = args.level.into();
-    let mut query = args.query.query(level)?;
+    let mut query = args.query.query(args.level.into())?;
+    // A key may have set another.
+    let level = query.level;
     let mut columns = usual(level).to_vec();
     columns.extend(query.keys.tags().filter(|tag| !usual(level).contains(tag)));
     for tag in usual(level).iter().chain([&SPECIFIC_CHARACTER_SET]) {
