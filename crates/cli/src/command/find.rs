@@ -317,7 +317,7 @@ mod tests {
     use dicomet_net::association::{Data, Timeouts};
     use dicomet_net::listen::Listener;
     use dicomet_net::service::{self, Request};
-    use dicomet_proto::association::negotiation::{Willing, first_proposed};
+    use dicomet_proto::association::negotiation::{Context, Willing, first_proposed};
     use dicomet_proto::dataset::DataSet;
     use dicomet_proto::message::{CFindRsp, Command, DataSetType, Status};
     use dicomet_proto::query::Model;
@@ -332,30 +332,51 @@ mod tests {
 
     const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 
+    /// A peer that was asked.
+    struct Asked {
+        association: Association,
+        context: Context,
+        response: CFindRsp,
+        identifier: Vec<u8>,
+    }
+
+    impl Asked {
+        async fn by(listener: Listener) -> Asked {
+            let requested = listener.accept().await.request().await.unwrap();
+            let mut association = requested.accept(&Willing(first_proposed)).await.unwrap();
+            let request = service::next_request(&mut association).await.unwrap();
+            let Some(Request::Find(context, rq, _)) = request else { panic!("{request:?}") };
+            let response = CFindRsp {
+                message_id: rq.message_id,
+                affected_sop_class_uid: None,
+                status: Status::PENDING,
+                identifier: DataSetType::Present,
+                error_comment: None,
+                offending_elements: Vec::new(),
+            };
+            let mut found = DataSet::new();
+            found.set_text(PATIENT_ID, "PAT004");
+            let identifier = found.encode(&context.transfer_syntax).unwrap();
+            Asked { association, context, response, identifier }
+        }
+
+        async fn answer(&mut self) -> Result<(), dicomet_net::Error> {
+            let pending = Command::CFindRsp(self.response.clone());
+            self.association.send(self.context.id, &pending, Data::Bytes(&self.identifier)).await
+        }
+    }
+
     /// A peer that answers without end, or until it is told to cancel.
     async fn endless(listener: Listener, heeds_cancel: bool) {
-        let requested = listener.accept().await.request().await.unwrap();
-        let mut association = requested.accept(&Willing(first_proposed)).await.unwrap();
-        let request = service::next_request(&mut association).await.unwrap();
-        let Some(Request::Find(context, rq, _)) = request else { panic!("{request:?}") };
-        let mut response = CFindRsp {
-            message_id: rq.message_id,
-            affected_sop_class_uid: None,
-            status: Status::PENDING,
-            identifier: DataSetType::Present,
-            error_comment: None,
-            offending_elements: Vec::new(),
-        };
-        let mut found = DataSet::new();
-        found.set_text(PATIENT_ID, "PAT004");
-        let identifier = found.encode(&context.transfer_syntax).unwrap();
-        while !(heeds_cancel && association.cancel_requested(rq.message_id).unwrap()) {
-            let pending = Command::CFindRsp(response.clone());
+        let mut asked = Asked::by(listener).await;
+        let id = asked.response.message_id;
+        while !(heeds_cancel && asked.association.cancel_requested(id).unwrap()) {
             // Who has gone asks no more.
-            if association.send(context.id, &pending, Data::Bytes(&identifier)).await.is_err() {
+            if asked.answer().await.is_err() {
                 return;
             }
         }
+        let Asked { mut association, context, mut response, .. } = asked;
         (response.status, response.identifier) = (Status::CANCEL, DataSetType::Null);
         association.send(context.id, &Command::CFindRsp(response), Data::None).await.unwrap();
         association.flush().await.unwrap();
@@ -364,26 +385,12 @@ mod tests {
 
     /// A peer that answers twice and is gone.
     async fn gone(listener: Listener) {
-        let requested = listener.accept().await.request().await.unwrap();
-        let mut association = requested.accept(&Willing(first_proposed)).await.unwrap();
-        let request = service::next_request(&mut association).await.unwrap();
-        let Some(Request::Find(context, rq, _)) = request else { panic!("{request:?}") };
-        let pending = Command::CFindRsp(CFindRsp {
-            message_id: rq.message_id,
-            affected_sop_class_uid: None,
-            status: Status::PENDING,
-            identifier: DataSetType::Present,
-            error_comment: None,
-            offending_elements: Vec::new(),
-        });
-        let mut found = DataSet::new();
-        found.set_text(PATIENT_ID, "PAT004");
-        let identifier = found.encode(&context.transfer_syntax).unwrap();
+        let mut asked = Asked::by(listener).await;
         for _ in 0..2 {
-            association.send(context.id, &pending, Data::Bytes(&identifier)).await.unwrap();
+            asked.answer().await.unwrap();
         }
-        association.flush().await.unwrap();
-        association.abort().await;
+        asked.association.flush().await.unwrap();
+        asked.association.abort().await;
     }
 
     #[tokio::test]
