@@ -2,13 +2,12 @@
 //! place: what nobody says any more is not found and not answered. First is what has the lowest row number, which
 //! stays with the place.
 
-use dicomet_proto::dataset::VR;
 use rusqlite::{Connection, params};
 
 use super::attributes::names;
-use super::normalise::search_form;
 use super::record::Record;
 use super::remove::recount_lists;
+use super::stated;
 use super::write::{RowNumbers, add_name};
 
 /// Restates each level whose first instance this is, and that had it before as well: `numbers` are those of its rows.
@@ -51,29 +50,7 @@ pub(super) fn restate(
 
 /// What the other instances differ from stays: it is theirs.
 fn restate_series(index: &Connection, record: &Record, series: i64) -> rusqlite::Result<()> {
-    index
-        .prepare_cached(
-            "UPDATE series
-             SET modality = ?2, series_number = ?3, series_number_search = ?4, series_description = ?5,
-                 series_date = ?6, series_date_search = ?7, series_time = ?8, series_time_search = ?9,
-                 body_part_examined = ?10, protocol_name = ?11, station_name = ?12, institution_name = ?13
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            series,
-            record.modality,
-            record.series_number,
-            search_form(VR::IS, &record.series_number),
-            record.series_description,
-            record.series_date,
-            search_form(VR::DA, &record.series_date),
-            record.series_time,
-            search_form(VR::TM, &record.series_time),
-            record.body_part_examined,
-            record.protocol_name,
-            record.station_name,
-            record.institution_name,
-        ])?;
+    stated::update(index, "series", series, &stated::of_series(record))?;
     index
         .prepare_cached("UPDATE series_header SET header = ?2 WHERE series = ?1")?
         .execute(params![series, record.headers.series])?;
@@ -81,29 +58,7 @@ fn restate_series(index: &Connection, record: &Record, series: i64) -> rusqlite:
 }
 
 fn restate_study(index: &Connection, record: &Record, study: i64) -> rusqlite::Result<()> {
-    index
-        .prepare_cached(
-            "UPDATE study
-             SET patient_name = ?2, patient_birth_date = ?3, patient_birth_date_search = ?4, patient_sex = ?5,
-                 study_date = ?6, study_date_search = ?7, study_time = ?8, study_time_search = ?9,
-                 accession_number = ?10, study_id = ?11, study_description = ?12, referring_physician_name = ?13
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            study,
-            record.patient_name,
-            record.patient_birth_date,
-            search_form(VR::DA, &record.patient_birth_date),
-            record.patient_sex,
-            record.study_date,
-            search_form(VR::DA, &record.study_date),
-            record.study_time,
-            search_form(VR::TM, &record.study_time),
-            record.accession_number,
-            record.study_id,
-            record.study_description,
-            record.referring_physician_name,
-        ])?;
+    stated::update(index, "study", study, &stated::of_study(record))?;
     index
         .prepare_cached("UPDATE study_header SET header = ?2 WHERE study = ?1")?
         .execute(params![study, record.headers.study])?;
@@ -112,19 +67,7 @@ fn restate_study(index: &Connection, record: &Record, study: i64) -> rusqlite::R
 }
 
 fn restate_patient(index: &Connection, record: &Record, patient: i64) -> rusqlite::Result<()> {
-    index
-        .prepare_cached(
-            "UPDATE patient
-             SET patient_name = ?2, patient_birth_date = ?3, patient_birth_date_search = ?4, patient_sex = ?5
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            patient,
-            record.patient_name,
-            record.patient_birth_date,
-            search_form(VR::DA, &record.patient_birth_date),
-            record.patient_sex,
-        ])?;
+    stated::update(index, "patient", patient, &stated::of_patient(record))?;
     index
         .prepare_cached("UPDATE patient_header SET header = ?2 WHERE patient = ?1")?
         .execute(params![patient, record.headers.patient])?;

@@ -6,12 +6,13 @@
 
 use dicomet_proto::dataset::VR;
 use dicomet_proto::query::normalise_person_name;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::attributes::names;
 use super::header::difference;
 use super::normalise::search_form;
 use super::record::Record;
+use super::stated;
 use crate::blob::BlobNumber;
 
 /// An instance of the same SOP Instance UID that is already there.
@@ -148,23 +149,13 @@ fn patient(index: &Connection, record: &Record, number: Option<i64>) -> rusqlite
     if let Some(id) = found {
         return Ok(id);
     }
-    index
-        .prepare_cached(
-            "INSERT INTO patient (id, patient_id, issuer_of_patient_id, lone_study, patient_name,
-                 patient_birth_date, patient_birth_date_search, patient_sex)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
-            number,
-            record.patient_id,
-            record.issuer_of_patient_id,
-            lone_study,
-            record.patient_name,
-            record.patient_birth_date,
-            search_form(VR::DA, &record.patient_birth_date),
-            record.patient_sex,
-        ])?;
-    let id = index.last_insert_rowid();
+    let identity: [(&str, &dyn ToSql); 4] = [
+        ("id", &number),
+        ("patient_id", &record.patient_id),
+        ("issuer_of_patient_id", &record.issuer_of_patient_id),
+        ("lone_study", &lone_study),
+    ];
+    let id = stated::insert(index, "patient", &identity, &stated::of_patient(record))?;
     index
         .prepare_cached("INSERT INTO patient_header (patient, header) VALUES (?1, ?2)")?
         .execute(params![id, record.headers.patient])?;
@@ -213,35 +204,16 @@ fn study(
         .prepare_cached("UPDATE study SET conflict = conflict | ?2 WHERE study_instance_uid = ?1")?
         .execute(params![record.study.as_str(), UID_ELSEWHERE])?
         > 0;
-    index
-        .prepare_cached(
-            "INSERT INTO study (id, patient, study_instance_uid, conflict, patient_id, issuer_of_patient_id,
-                 patient_name, patient_birth_date, patient_birth_date_search, patient_sex, study_date,
-                 study_date_search, study_time, study_time_search, accession_number, study_id,
-                 study_description, referring_physician_name)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
-        )?
-        .execute(params![
-            number,
-            patient,
-            record.study.as_str(),
-            if conflicts.study_of_another_patient { UID_ELSEWHERE } else { 0 },
-            record.patient_id,
-            record.issuer_of_patient_id,
-            record.patient_name,
-            record.patient_birth_date,
-            search_form(VR::DA, &record.patient_birth_date),
-            record.patient_sex,
-            record.study_date,
-            search_form(VR::DA, &record.study_date),
-            record.study_time,
-            search_form(VR::TM, &record.study_time),
-            record.accession_number,
-            record.study_id,
-            record.study_description,
-            record.referring_physician_name,
-        ])?;
-    let id = index.last_insert_rowid();
+    let conflict = if conflicts.study_of_another_patient { UID_ELSEWHERE } else { 0 };
+    let identity: [(&str, &dyn ToSql); 6] = [
+        ("id", &number),
+        ("patient", &patient),
+        ("study_instance_uid", &record.study.as_str()),
+        ("conflict", &conflict),
+        ("patient_id", &record.patient_id),
+        ("issuer_of_patient_id", &record.issuer_of_patient_id),
+    ];
+    let id = stated::insert(index, "study", &identity, &stated::of_study(record))?;
     index
         .prepare_cached("INSERT INTO study_header (study, header) VALUES (?1, ?2)")?
         .execute(params![id, record.headers.study])?;
@@ -282,32 +254,14 @@ fn series(
         .prepare_cached("UPDATE series SET conflict = conflict | ?2 WHERE series_instance_uid = ?1")?
         .execute(params![record.series.as_str(), UID_ELSEWHERE])?
         > 0;
-    index
-        .prepare_cached(
-            "INSERT INTO series (id, study, series_instance_uid, conflict, modality, series_number,
-                 series_number_search, series_description, series_date, series_date_search, series_time,
-                 series_time_search, body_part_examined, protocol_name, station_name, institution_name)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-        )?
-        .execute(params![
-            number,
-            study,
-            record.series.as_str(),
-            if conflicts.series_of_another_study { UID_ELSEWHERE } else { 0 },
-            record.modality,
-            record.series_number,
-            search_form(VR::IS, &record.series_number),
-            record.series_description,
-            record.series_date,
-            search_form(VR::DA, &record.series_date),
-            record.series_time,
-            search_form(VR::TM, &record.series_time),
-            record.body_part_examined,
-            record.protocol_name,
-            record.station_name,
-            record.institution_name,
-        ])?;
-    let id = index.last_insert_rowid();
+    let conflict = if conflicts.series_of_another_study { UID_ELSEWHERE } else { 0 };
+    let identity: [(&str, &dyn ToSql); 4] = [
+        ("id", &number),
+        ("study", &study),
+        ("series_instance_uid", &record.series.as_str()),
+        ("conflict", &conflict),
+    ];
+    let id = stated::insert(index, "series", &identity, &stated::of_series(record))?;
     index
         .prepare_cached("INSERT INTO series_header (series, header, common) VALUES (?1, ?2, ?3)")?
         .execute(params![id, record.headers.series, record.headers.instance])?;
