@@ -226,27 +226,19 @@ impl Asking<'_> {
             StatusKind::Warning if !find::is_limit(end.status) => {}
             StatusKind::Success => {}
             StatusKind::Cancel | StatusKind::Pending | StatusKind::Warning if is_enough => {}
-            _ if count > 0 => {
-                let comment =
-                    end.error_comment.map(|comment| format!(": {}", crate::output::visible(&comment)));
-                let how = format!(
-                    "the peer ended the query after {} with {}{}",
-                    answers(count),
-                    end.status,
-                    comment.unwrap_or_default()
-                );
-                return Err(self.cut_off(count, &how));
-            }
             _ => {
-                let comment =
-                    end.error_comment.map(|comment| format!(": {}", crate::output::visible(&comment)));
-                let message = format!(
-                    "{}: the peer ended the query with {}{}",
-                    self.node.node,
-                    end.status,
-                    comment.unwrap_or_default()
-                );
-                return Err(CommandError::new(message).hint(self.hint));
+                let comment = end.error_comment.map(|comment| format!(": {}", output::visible(&comment)));
+                let status = format!("{}{}", end.status, comment.unwrap_or_default());
+                return Err(match count {
+                    0 => {
+                        let message = format!("{}: the peer ended the query with {status}", self.node.node);
+                        CommandError::new(message).hint(self.hint)
+                    }
+                    _ => {
+                        let after = answers(count);
+                        self.cut_off(count, &format!("the peer ended the query after {after} with {status}"))
+                    }
+                });
             }
         }
         if count == 0 && self.format == Format::Table {
@@ -291,7 +283,7 @@ fn in_brackets(error: Option<dicomet_net::Error>) -> String {
 }
 
 fn answers(count: u64) -> String {
-    crate::output::count(count, "answer", "answers")
+    output::count(count, "answer", "answers")
 }
 
 /// Why no more answers are taken.
